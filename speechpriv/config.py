@@ -1,0 +1,267 @@
+"""Configs: one YAML file a runnable recipe, checked as a whole before anything is read or trained.
+
+`privacy` holds the public facts that fix the guarantee; nothing in `performance` may change it.
+Nothing here is secret: keys are made by the run and never enter a config.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from speechpriv.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen section: unknown keys are errors, numbers are never guessed from strings of another kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DemoConfig(Section):
+    """The made-up assistant corpus."""
+
+    units: Count = 400
+    utterances_per_unit: Count = 4
+
+
+class DataConfig(Section):
+    """Where recordings come from, whose they are, and what makes a row unusable."""
+
+    source: Literal["auto", "demo", "folder", "common_voice", "librispeech", "nemo", "kaldi", "hub"] = "auto"
+    path: str | None = None  # a directory, a manifest file, or a hub id such as google/speech_commands
+    audio_column: str | None = None  # None: the usual names of each layout are tried
+    text_column: str | None = None
+    unit_column: str | None = None
+    hub_config: str | None = None
+    hub_split: str = "train"
+    hub_revision: str | None = None
+    demo: DemoConfig = DemoConfig()
+    test_fraction: Fraction = 0.2  # of units: nobody is in both parts
+    min_seconds: Positive = 0.1
+    max_seconds: Positive = 30.0
+    max_quarantined: Fraction = 0.2  # of rows; more than this ends the run
+
+    @model_validator(mode="after")
+    def _path_is_given(self) -> Self:
+        if self.source != "demo" and self.path is None:
+            raise ValueError(
+                "data.path is missing: expected a folder with metadata.jsonl, another corpus layout, or a hub id. "
+                "Set it in the config or as an override: data.path=PATH (or data.source=demo for made-up voices)"
+            )
+        if not self.min_seconds < self.max_seconds:
+            raise ValueError(f"data.min_seconds = {self.min_seconds} must be below max_seconds = {self.max_seconds}")
+        return self
+
+
+class ScrubConfig(Section):
+    """Personal data in transcripts and, at the same words, in the audio."""
+
+    profile: Literal["default"] = "default"
+    min_word_confidence: Fraction = 0.05  # below this mean probability an alignment is not trusted: the row is dropped
+
+
+class AnonymizeConfig(Section):
+    """Voice disguise of the training recordings."""
+
+    method: Literal["mcadams", "none"] = "mcadams"
+
+
+class CanaryConfig(Section):
+    """Planted phrases, as their own made-up units; a fair coin decides which of the candidates are planted."""
+
+    candidates: Annotated[int, Field(ge=20)] = 60
+    references: Annotated[int, Field(ge=1000)] = 1000
+    repeats: tuple[Count, ...] = (1, 2, 4, 8, 16)
+    words: Annotated[int, Field(ge=3, le=12)] = 6
+
+
+class PrivacyConfig(Section):
+    """The public facts that fix the guarantee."""
+
+    unit_name: str = "speaker"  # what one unit is called in the claim
+    units: Annotated[int, Field(ge=2)]  # public, need not be exact: fixes the sampling rate as cohort / units
+    epsilon: Positive
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    cohort: Count  # expected units per step: the public constant that sums are divided by
+    steps: Count
+    clip_norm: Positive = 1.0
+    cap_per_unit: Count = 8  # utterances of one unit in a step, at most
+    budget_epsilon: Positive | None = None  # on the corpus, over all runs; None: recorded, not limited
+    ledger: str | None = None  # the file that records them; None: ledgers/, by corpus
+
+    @model_validator(mode="after")
+    def _is_meaningful(self) -> Self:
+        if not self.delta < 1 / self.units:
+            raise ValueError(
+                f"privacy.delta = {self.delta}: must be below 1/units = {1 / self.units:.3g} ({self.units:,} units). "
+                "Lower it"
+            )
+        if not self.cohort <= self.units:
+            raise ValueError(f"privacy.cohort = {self.cohort} must be at most privacy.units = {self.units}")
+        return self
+
+    @property
+    def sampling_rate(self) -> float:
+        """Probability that a unit is in a step's cohort."""
+        return self.cohort / self.units
+
+
+class TrainConfig(Section):
+    """What is trained and how; the same for the private model and its non-private twin unless said."""
+
+    base: str = "tiny-en"  # tiny-en, a directory or a hub id
+    trainable: Literal["all", "bias_norm_head", "head"] = "bias_norm_head"
+    learning_rate: Positive = 2e-3
+    average_from: Fraction = 0.5  # weights are averaged over the steps after this share of them
+    twin_epochs: Count = 8
+    twin_learning_rate: Positive = 1e-3
+
+
+class AuditConfig(Section):
+    """How sure the verdict is."""
+
+    alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+
+
+class ExportConfig(Section):
+    """What may leave: refused by the gate unless overridden with a reason, which is then printed everywhere."""
+
+    min_parity: Fraction = 0.99  # share of test utterances with the same text from the exported file as from torch
+    override_reason: Annotated[str, Field(min_length=10)] | None = None
+
+
+class PerformanceConfig(Section):
+    """Speed only: nothing in it may change the guarantee or the weights' distribution."""
+
+    threads: Count = 2
+    device: str = "cpu"
+    checkpoint_every: Count = 10
+
+
+class PipelineConfig(Section):
+    """The whole pipeline: recipes/assistant.py."""
+
+    recipe: Literal["assistant"] = "assistant"
+    seed: int = 1
+    data: DataConfig
+    scrub: ScrubConfig = ScrubConfig()
+    anonymize: AnonymizeConfig = AnonymizeConfig()
+    canary: CanaryConfig = CanaryConfig()
+    privacy: PrivacyConfig
+    train: TrainConfig = TrainConfig()
+    audit: AuditConfig = AuditConfig()
+    export: ExportConfig = ExportConfig()
+    performance: PerformanceConfig = PerformanceConfig()
+
+
+class PretrainConfig(Section):
+    """A base model from made-up voices: recipes/pretrain.py."""
+
+    recipe: Literal["pretrain"] = "pretrain"
+    seed: int = 1
+    steps: Count = 12_000
+    warmup: Count = 200
+    easy_steps: Annotated[int, Field(ge=0)] = 500  # a hundred words in two clear voices
+    ramp_steps: Count = 3_500  # from there to everything
+    peak_learning_rate: Positive = 2e-3
+    batch_s: Positive = 48.0
+    pieces: Annotated[int, Field(ge=40)] = 256
+    hidden: Annotated[int, Field(ge=8, multiple_of=8)] = 144
+    layers: Count = 8
+    channels: Count = 32
+    checkpoint_every: Count = 500
+    performance: PerformanceConfig = PerformanceConfig(threads=1)
+
+
+Config = PipelineConfig | PretrainConfig
+_SCHEMAS: dict[str, type[Config]] = {"assistant": PipelineConfig, "pretrain": PretrainConfig}
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a config.
+
+    Args:
+      path: a YAML file.
+      overrides: `section.key=value` each; the value is read as YAML.
+
+    Raises:
+      ConfigError: with every problem found, each with where it is, what was expected and what was got.
+    """
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506  a SafeLoader, see below
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, got {type(raw).__name__}.")
+    for override in overrides:
+        _apply(raw, override)
+    recipe = raw.get("recipe")
+    if recipe not in _SCHEMAS:
+        raise ConfigError(f"{path}: recipe = {recipe!r}: expected one of {', '.join(_SCHEMAS)}.")
+    try:
+        return TypeAdapter(_SCHEMAS[recipe]).validate_python(raw)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_problem(path, found) for found in error.errors())) from error
+
+
+def fingerprint(config: Config) -> str:
+    """Eight hex digits of the resolved config; `performance` is left out, since it changes nothing."""
+    canonical = json.dumps(config.model_dump(mode="json", exclude={"performance"}), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Plain data only, as SafeLoader; a key given twice is an error, not a silent choice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    """Set one `a.b=value` in nested mappings."""
+    name, separator, value = override.partition("=")
+    keys = name.split(".")
+    if not separator or not all(keys):
+        raise ConfigError(f"override {override!r}: expected section.key=value, for example privacy.epsilon=4.")
+    section = raw
+    for key in keys[:-1]:
+        section = section.setdefault(key, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"override {override!r}: {key!r} is a value, not a section.")
+    try:
+        section[keys[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is not valid YAML.") from error
+
+
+def _problem(path: Path, found: Any) -> str:
+    """One line for one pydantic error: where, what was got, what was expected."""
+    where = ".".join(str(part) for part in found["loc"])
+    message = found["msg"].removeprefix("Value error, ")
+    if found["type"] == "value_error":
+        return f"{path}: {message}."
+    if found["type"] == "extra_forbidden":
+        return f"{path}: {where}: no such setting. Check the spelling; `speechpriv validate --help` lists them all."
+    if found["type"] == "missing":
+        return f"{path}: {where}: missing; it has no default."
+    return f"{path}: {where} = {found['input']!r}: {message}."

@@ -1,0 +1,212 @@
+"""Stage directories: written whole or not at all, with a manifest that says from what and how.
+
+A stage is a function `run(config, inputs, out_dir) -> Summary`. The decorator `stage` gives its body a working
+directory beside `out_dir`, writes `manifest.json` there last, fsyncs and renames. No manifest: the stage did not
+happen. Same inputs, config and code version: the stage is up to date and is skipped.
+"""
+
+import fcntl
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from speechpriv.errors import StageError
+
+MANIFEST = "manifest.json"
+_PACKAGES = ("speechpriv", "torch", "torchaudio", "transformers", "datasets", "opacus", "dp-accounting", "numpy")
+_FIXED_TIME_S = 315_532_800  # 1980-01-01: file times say nothing about when anybody spoke
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a stage did: where, public counts for people to read, and whether it was up to date already."""
+
+    directory: Path
+    counts: dict[str, Any]
+    up_to_date: bool = False
+
+
+class Stage(Protocol):
+    """`run(config, inputs, out_dir) -> Summary`; a stage may take secrets as keyword arguments."""
+
+    def __call__(
+        self, config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any
+    ) -> Summary: ...
+
+
+def stage(*, version: int, resumable: bool = False) -> Callable[[Callable[..., dict[str, Any]]], Stage]:
+    """Make a stage of `body(config, inputs, work_dir, **secrets) -> counts`.
+
+    Args:
+      version: raised whenever the body's output changes, so that older directories are made again.
+      resumable: keep the working directory of a killed run if config and inputs are still the same.
+    """
+
+    def decorate(body: Callable[..., dict[str, Any]]) -> Stage:
+        @functools.wraps(body)
+        def run(config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any) -> Summary:
+            identity = _identity(body.__module__, version, config, inputs)
+            done = manifest(out_dir)
+            if done and done["identity"] == identity:
+                return Summary(out_dir, done["counts"], up_to_date=True)
+            work_dir = out_dir.with_name(f".{out_dir.name}.partial")
+            _prepare(work_dir, identity, resumable=resumable)
+            started = time.monotonic()
+            counts = body(config, inputs, work_dir, **secrets)
+            (work_dir / "identity").unlink()
+            _seal(work_dir, {
+                "stage": body.__module__,
+                "identity": identity,
+                "config": config.model_dump(mode="json"),
+                "inputs": {name: fingerprint(path) for name, path in inputs.items()},
+                "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+                "counts": counts,
+                "duration_s": round(time.monotonic() - started, 3),
+            })  # fmt: skip
+            shutil.rmtree(out_dir, ignore_errors=True)
+            work_dir.rename(out_dir)
+            _fsync(out_dir.parent)
+            return Summary(out_dir, counts)
+
+        return run
+
+    return decorate
+
+
+def silent(*_: object) -> None:
+    """What a stage calls with its progress when nobody watches."""
+
+
+def manifest(directory: Path) -> dict[str, Any] | None:
+    """The manifest of a finished stage, or None."""
+    path = directory / MANIFEST
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def require(directory: Path) -> dict[str, Any]:
+    """The manifest of a stage that must be finished.
+
+    Raises:
+      StageError: there is none.
+    """
+    found = manifest(directory)
+    if found is None:
+        raise StageError(f"{directory}: no {MANIFEST}; expected a finished stage. Run the stage before this one.")
+    return found
+
+
+def verify(directory: Path) -> list[str]:
+    """Names of files that are missing, altered or added since the manifest was written; empty if none."""
+    listed = require(directory)["files"]
+    present = {str(path.relative_to(directory)): path for path in _files(directory)}
+    changed = [name for name, digest in listed.items() if name not in present or sha256(present[name]) != digest]
+    return sorted(changed + [name for name in present if name not in listed])
+
+
+def fingerprint(path: Path) -> str:
+    """What identifies an input: a stage's manifest, a file's content, or a folder's names, sizes and times."""
+    if path.is_file():
+        return sha256(path)
+    if (path / MANIFEST).is_file():
+        return sha256(path / MANIFEST)
+    if not path.is_dir():
+        raise StageError(f"{path}: no such file or directory.")
+    digest = hashlib.sha256()
+    for file in _files(path):
+        stat = file.stat()
+        digest.update(f"{file.relative_to(path)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def secret(path: Path) -> bytes:
+    """The 32-byte key in `path`, made by the operating system's generator if there is none yet; mode 0600."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path.with_suffix(".new"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+        path.with_suffix(".new").replace(path)
+    return path.read_bytes()
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold `directory` for this process.
+
+    Raises:
+      StageError: another process holds it.
+    """
+    with (directory / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StageError(f"{directory}: another process is running here. Wait for it, or stop it.") from error
+        yield
+
+
+def _identity(name: str, version: int, config: BaseModel, inputs: Mapping[str, Path]) -> str:
+    """A digest of all that the stage's output depends on."""
+    parts = {
+        "stage": name,
+        "version": version,
+        "config": config.model_dump(mode="json"),
+        "inputs": {key: fingerprint(path) for key, path in inputs.items()},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _prepare(work_dir: Path, identity: str, *, resumable: bool) -> None:
+    """An empty working directory, or a killed run's if it may be taken up again."""
+    label = work_dir / "identity"
+    if not (resumable and label.is_file() and label.read_text() == identity):
+        shutil.rmtree(work_dir, ignore_errors=True)
+        work_dir.mkdir(parents=True)
+        label.write_text(identity)
+
+
+def _seal(work_dir: Path, facts: dict[str, Any]) -> None:
+    """Write the manifest, fix the file times and put everything on the disk."""
+    facts["files"] = {str(path.relative_to(work_dir)): sha256(path) for path in _files(work_dir)}
+    write_json(work_dir / MANIFEST, facts)
+    for path in sorted(work_dir.rglob("*")):
+        os.utime(path, (_FIXED_TIME_S, _FIXED_TIME_S))
+        _fsync(path)
+    _fsync(work_dir)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / MANIFEST)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
