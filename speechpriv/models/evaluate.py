@@ -1,0 +1,70 @@
+"""Accuracy on people who were not trained on."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jiwer
+
+from speechpriv import corpus as corpora
+from speechpriv import store
+from speechpriv.config import Section
+from speechpriv.corpus import Corpus
+from speechpriv.models import asr
+from speechpriv.models.asr import Recogniser
+
+_BATCH = 16
+
+
+class EvaluateConfig(Section):
+    """Nothing but the base model's name."""
+
+    base: str
+
+
+@store.stage(version=1)
+def run(
+    config: EvaluateConfig,
+    inputs: Mapping[str, Path],
+    out_dir: Path,
+    *,
+    device: str = "cpu",
+    on_model: Callable[[str], None] = store.silent,
+) -> dict[str, Any]:
+    """Score the base, the private model and the twin on the test split of `inputs["corpus"]`.
+
+    Writes `figures.json`. These figures describe the test people without noise: a release outside the ledger,
+    said so in the claim.
+    """
+    corpus = corpora.read(inputs["corpus"])
+    models = {"base": config.base, "nonprivate": str(inputs["twin"] / "model"), "private": str(inputs["model"] / "model")}
+    figures = {}
+    for name, source in models.items():
+        figures[name] = accuracy(asr.load(source, device), corpus)
+        on_model(name)
+    store.write_json(out_dir / "figures.json", figures)
+    return figures
+
+
+def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
+    """Accuracy on the test split of `corpus`.
+
+    Returns:
+      `wer` (word errors per reference word, may exceed 1), `word_accuracy` (1 - WER, at least 0), `exact` (share
+      of utterances transcribed without any error), and the numbers of utterances, words and speakers behind them.
+    """
+    rows = sorted((i for i, split in enumerate(corpus.table["split"]) if split == "test"), key=corpus.table["seconds"].__getitem__)
+    truth, heard = [], []
+    for start in range(0, len(rows), _BATCH):
+        batch = [corpus[i] for i in rows[start : start + _BATCH]]
+        truth += [asr.normalise(row.text) for row in batch]
+        heard += recogniser.transcribe([row.samples() for row in batch])
+    rate = float(jiwer.wer(truth, heard))
+    return {
+        "wer": round(rate, 4),
+        "word_accuracy": round(max(0.0, 1 - rate), 4),
+        "exact": round(sum(a == b for a, b in zip(truth, heard, strict=True)) / len(truth), 4),
+        "utterances": len(truth),
+        "words": sum(len(text.split()) for text in truth),
+        "speakers": len(corpus.units("test")),
+    }

@@ -1,0 +1,56 @@
+"""A new, untrained recogniser of the `tiny-en` family, with word pieces learned from made-up text."""
+
+from collections.abc import Iterable
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import ParakeetCTCConfig, ParakeetFeatureExtractor, ParakeetForCTC, ParakeetTokenizer
+
+from speechpriv.models.asr import Recogniser
+
+_ALPHABET = list("abcdefghijklmnopqrstuvwxyz'▁")
+
+
+def tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:
+    """Byte-pair pieces (Sennrich et al. 2016) with U+2581 as word boundary; every text in a-z and ' can be spelled.
+
+    Args:
+      texts: lower-case text to count pieces in.
+      pieces: size of the vocabulary without the blank, which comes last.
+    """
+    backend = Tokenizer(models.BPE(unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    backend.decoder = decoders.Metaspace(prepend_scheme="always")
+    backend.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=pieces, special_tokens=["<unk>"], initial_alphabet=_ALPHABET, show_progress=False
+        ),
+    )
+    backend.add_special_tokens(["<blk>"])
+    return ParakeetTokenizer(tokenizer_object=backend, unk_token="<unk>", pad_token="<blk>")
+
+
+def recogniser(pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels: int) -> Recogniser:
+    """An untrained conformer-CTC (Gulati et al. 2020), 8-fold subsampled, on NeMo-style log-mel features."""
+    config = ParakeetCTCConfig(
+        vocab_size=len(pieces),
+        pad_token_id=pieces.pad_token_id,
+        encoder_config={
+            "hidden_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 4,
+            "intermediate_size": 2 * hidden,
+            "subsampling_conv_channels": channels,
+            "dropout": 0.0,
+            "attention_dropout": 0.0,
+            "activation_dropout": 0.0,
+            "layerdrop": 0.0,
+        },
+    )
+    model = ParakeetForCTC(config)
+    # The library's normal(0, 0.02) shrinks the signal to 5e-7 through five convolutions, and nothing is learned.
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Linear):
+            module.reset_parameters()
+    return Recogniser(model.eval(), ParakeetFeatureExtractor(), pieces)
