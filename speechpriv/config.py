@@ -230,9 +230,7 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -261,7 +259,7 @@ def _problem(path: Path, found: Any) -> str:
     if found["type"] == "value_error":
         return f"{path}: {message}."
     if found["type"] == "extra_forbidden":
-        return f"{path}: {where}: no such setting. Check the spelling; `speechpriv validate --help` lists them all."
+        return f"{path}: {where}: no such setting. Check the spelling; `speechpriv validate assistant --schema` lists them all."
     if found["type"] == "missing":
         return f"{path}: {where}: missing; it has no default."
     return f"{path}: {where} = {found['input']!r}: {message}."

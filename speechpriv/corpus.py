@@ -103,6 +103,7 @@ def write(rows: Iterable[Row], directory: Path, *, lineage: str, order_key: byte
     table = datasets.Dataset.from_file(str(stream))
     if order_key:
         table = table.select(sorted(range(len(ids)), key=ids.__getitem__))
+    datasets.disable_progress_bars()  # the stages have their own
     table.save_to_disk(str(directory / "table"))
     stream.unlink()
     store.write_json(directory / "corpus.json", {"lineage": lineage})
@@ -119,7 +120,9 @@ def read(directory: Path) -> Corpus:
         lineage = json.loads((directory / "corpus.json").read_text())["lineage"]
         table = datasets.load_from_disk(str(directory / "table"))
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{directory}: not a corpus ({type(error).__name__}); expected corpus.json and table/.") from error
+        raise DataError(
+            f"{directory}: not a corpus ({type(error).__name__}); expected corpus.json and table/."
+        ) from error
     return Corpus(table, lineage)
 
 

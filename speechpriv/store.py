@@ -40,9 +40,7 @@ class Summary:
 class Stage(Protocol):
     """`run(config, inputs, out_dir) -> Summary`; a stage may take secrets as keyword arguments."""
 
-    def __call__(
-        self, config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any
-    ) -> Summary: ...
+    def __call__(self, config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any) -> Summary: ...
 
 
 def stage(*, version: int, resumable: bool = False) -> Callable[[Callable[..., dict[str, Any]]], Stage]:

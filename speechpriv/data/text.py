@@ -110,9 +110,10 @@ def _number(rng: np.random.Generator) -> str:
 
 def _carrier(rng: np.random.Generator) -> str:
     frames = (
-        "the {} is {}", "a {} and a {}", "what is the {} of {}", "turn {} the {}", "play {} by {}", "i want to {} the {}",
-        "do you know {} {}", "please {} my {}", "it was {} in {}", "she said {} to {}", "go {} then {}", "there is {} {}",
-        "how do i {} {}", "we can not {} without {}", "set the {} to {}", "yes {} {}", "no {} {}",
+        "the {} is {}", "a {} and a {}", "what is the {} of {}", "turn {} the {}", "play {} by {}",
+        "i want to {} the {}", "do you know {} {}", "please {} my {}", "it was {} in {}", "she said {} to {}",
+        "go {} then {}", "there is {} {}", "how do i {} {}", "we can not {} without {}", "set the {} to {}",
+        "yes {} {}", "no {} {}",
     )  # fmt: skip
     return str(rng.choice(frames)).format(
         " ".join(random_words(rng, int(rng.integers(1, 4)), 0.4)), random_words(rng, 1, 0.6)[0]

@@ -70,8 +70,8 @@ def random_voice(rng: np.random.Generator, among: Sequence[str] | None = None) -
     """A voice drawn at random: any accent, a variant `among` those given (all), natural rates and pitches."""
     names = among or variants()
     return Voice(
-        accent=ACCENTS[rng.integers(len(ACCENTS))],
-        variant=names[rng.integers(len(names))],
+        accent=ACCENTS[int(rng.integers(len(ACCENTS)))],
+        variant=names[int(rng.integers(len(names)))],
         rate_wpm=int(rng.integers(120, 230)),
         pitch=int(rng.integers(15, 86)),
         pitch_range=int(rng.integers(20, 81)),
@@ -172,7 +172,6 @@ def _library() -> _Library:
     chunks: list[np.ndarray] = []
     events: list[tuple[int, int]] = []
 
-    @_Callback
     def collect(samples: "ctypes._Pointer[ctypes.c_short]", count: int, event: "ctypes._Pointer[_Event]") -> int:
         if count > 0:
             chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
@@ -183,10 +182,11 @@ def _library() -> _Library:
             index += 1
         return 0
 
-    library.espeak_SetSynthCallback(collect)
+    callback = _Callback(collect)
+    library.espeak_SetSynthCallback(callback)
 
     def synthesise(text: str, voice: Voice) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
-        _ = collect  # the C library holds the only other reference to the callback
+        _ = callback  # the C library holds the only other reference to the callback
         name = f"{voice.accent}+{voice.variant}"
         if library.espeak_SetVoiceByName(name.encode()) != 0:
             raise ConfigError(f"the synthesiser has no voice {name!r}; accents: {', '.join(ACCENTS)}.")

@@ -3,7 +3,9 @@
 Built so far: conformer-CTC on log-mel (`ParakeetForCTC`), the family of the embedded base model `tiny-en`.
 """
 
+import itertools
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, ParakeetFeatureExtractor, ParakeetForCTC, ParakeetTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -34,7 +37,9 @@ class Utterance(NamedTuple):
 
 def normalise(text: str) -> str:
     """The words as a recogniser learns them: lower-case a-z and apostrophes; scrubbed slots (`[NAME]`) are gone."""
-    return " ".join(_NOT_SPOKEN.sub(" ", _MASK_TOKEN.sub(" ", text).lower()).split())
+    spelled = unicodedata.normalize("NFKD", _MASK_TOKEN.sub(" ", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    plain = "".join(letter for letter in spelled if not unicodedata.combining(letter))  # "café" is "cafe"
+    return " ".join(_NOT_SPOKEN.sub(" ", plain.lower()).split())
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Recogniser:
     def fits(self, samples: int, text: str) -> bool:
         """Whether a CTC path exists for `text` in so many audio samples: frames >= tokens + adjacent repeats."""
         tokens = self.encode(text)
-        repeats = sum(a == b for a, b in zip(tokens, tokens[1:], strict=False))
+        repeats = sum(a == b for a, b in itertools.pairwise(tokens))
         mel_frames = torch.tensor([samples // self.front_end.hop_length])
         frames = int(self.model._get_subsampling_output_length(mel_frames))  # noqa: SLF001  as above
         return len(tokens) + repeats <= frames
@@ -147,10 +152,16 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
         if family != "parakeet_ctc":
             raise ModelError(f"{name_or_path}: family {family!r} is not supported yet; expected 'parakeet_ctc'.")
         # safetensors only: a pickled checkpoint can run code when it is opened.
-        model = ParakeetForCTC.from_pretrained(source, use_safetensors=True, dtype=torch.float32)
+        model, found = ParakeetForCTC.from_pretrained(
+            source, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+        if found["missing_keys"]:  # transformers would leave them random and only warn
+            raise ModelError(
+                f"{name_or_path}: {len(found['missing_keys'])} weights are missing; expected a whole model."
+            )
         front_end = ParakeetFeatureExtractor.from_pretrained(source)
         tokenizer = ParakeetTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{name_or_path}: no recogniser could be loaded ({type(error).__name__}: {error}). Expected 'tiny-en', "
             "a directory with config.json, model.safetensors, tokenizer.json and preprocessor_config.json, or a hub id."

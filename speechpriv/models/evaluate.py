@@ -10,6 +10,7 @@ from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.config import Section
 from speechpriv.corpus import Corpus
+from speechpriv.errors import DataError
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser
 
@@ -37,7 +38,11 @@ def run(
     said so in the claim.
     """
     corpus = corpora.read(inputs["corpus"])
-    models = {"base": config.base, "nonprivate": str(inputs["twin"] / "model"), "private": str(inputs["model"] / "model")}
+    models = {
+        "base": config.base,
+        "nonprivate": str(inputs["twin"] / "model"),
+        "private": str(inputs["model"] / "model"),
+    }
     figures = {}
     for name, source in models.items():
         figures[name] = accuracy(asr.load(source, device), corpus)
@@ -52,8 +57,15 @@ def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
     Returns:
       `wer` (word errors per reference word, may exceed 1), `word_accuracy` (1 - WER, at least 0), `exact` (share
       of utterances transcribed without any error), and the numbers of utterances, words and speakers behind them.
+
+    Raises:
+      DataError: nobody is in the test split.
     """
-    rows = sorted((i for i, split in enumerate(corpus.table["split"]) if split == "test"), key=corpus.table["seconds"].__getitem__)
+    seconds = corpus.table["seconds"][:]
+    rows = [i for i, split in enumerate(corpus.table["split"]) if split == "test"]
+    if not rows:
+        raise DataError("no utterance is in the test split; expected at least one. Raise data.test_fraction.")
+    rows.sort(key=seconds.__getitem__)  # utterances of like length together, so that little is padded
     truth, heard = [], []
     for start in range(0, len(rows), _BATCH):
         batch = [corpus[i] for i in rows[start : start + _BATCH]]

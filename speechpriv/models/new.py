@@ -8,6 +8,7 @@ from transformers import ParakeetCTCConfig, ParakeetFeatureExtractor, ParakeetFo
 
 from speechpriv.models.asr import Recogniser
 
+_UNKNOWN, _BLANK = "<unk>", "<blk>"
 _ALPHABET = list("abcdefghijklmnopqrstuvwxyz'▁")
 
 
@@ -18,17 +19,17 @@ def tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:
       texts: lower-case text to count pieces in.
       pieces: size of the vocabulary without the blank, which comes last.
     """
-    backend = Tokenizer(models.BPE(unk_token="<unk>"))
+    backend = Tokenizer(models.BPE(unk_token=_UNKNOWN))
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     backend.decoder = decoders.Metaspace(prepend_scheme="always")
     backend.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=pieces, special_tokens=["<unk>"], initial_alphabet=_ALPHABET, show_progress=False
+            vocab_size=pieces, special_tokens=[_UNKNOWN], initial_alphabet=_ALPHABET, show_progress=False
         ),
     )
-    backend.add_special_tokens(["<blk>"])
-    return ParakeetTokenizer(tokenizer_object=backend, unk_token="<unk>", pad_token="<blk>")
+    backend.add_special_tokens([_BLANK])
+    return ParakeetTokenizer(tokenizer_object=backend, unk_token=_UNKNOWN, pad_token=_BLANK)
 
 
 def recogniser(pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels: int) -> Recogniser:

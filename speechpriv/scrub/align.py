@@ -6,17 +6,18 @@ import numpy as np
 import torch
 import torchaudio.functional
 
-from speechpriv.models.asr import Recogniser
+from speechpriv.models.asr import RATE_HZ, Recogniser, normalise
 
-_LEAN = 0.5  # where between two peaks a word boundary lies
+_LEAN = 0.9  # where between two peaks a word boundary lies; of 0, 0.1 ... 1, nearest to a synthesiser's true times
+_LEAST_S = 0.06  # per letter or digit: nobody says a written number faster ("one million" is 0.5 s, in seven digits)
 
 
 @dataclass(frozen=True)
 class AlignedWord:
     """Samples [start, end) in which a word is heard, and how sure the recogniser is of its pieces, 0 to 1.
 
-    A word that the recogniser cannot spell (written digits, symbols) has no pieces of its own: it takes all the
-    time between the peaks of its neighbours, and its confidence is 1: only theirs can tell.
+    A word that the recogniser cannot wholly spell (written digits, symbols) has no pieces of its own: it takes all
+    the time between the peaks of its neighbours, and its confidence is 1: only theirs can tell.
     """
 
     start: int
@@ -37,21 +38,34 @@ def align(recogniser: Recogniser, samples: np.ndarray, text: str) -> list[Aligne
       text: the transcript.
 
     Returns:
-      One entry a word, in order, covering the audio without overlap; None if the words cannot fit the audio.
+      One entry a word, in order, covering the audio without overlap; None if the words do not fit the audio.
 
     Source: torchaudio.functional.forced_align; Graves et al. 2006 for CTC.
     """
     words = text.split()
-    pieces = [recogniser.encode(word) for word in words]
+    pieces = [recogniser.encode(word) if _is_spelled(word) else [] for word in words]
     flat = [piece for word in pieces for piece in word]
     if not flat or not recogniser.fits(len(samples), text):
         return None
-    log_probs, _ = recogniser.log_probs([samples])
+    log_probs, lengths = recogniser.log_probs([samples])
     path, scores = torchaudio.functional.forced_align(
-        log_probs.cpu(), torch.tensor([flat], dtype=torch.int32), blank=recogniser.blank
+        log_probs[:, : int(lengths[0])].cpu(), torch.tensor([flat], dtype=torch.int32), blank=recogniser.blank
     )
     spans = torchaudio.functional.merge_tokens(path[0], scores[0].exp(), blank=recogniser.blank)
-    return _words(pieces, spans, recogniser.samples_per_frame, len(samples))
+    found = _words(pieces, spans, recogniser.samples_per_frame, len(samples))
+    # Where the recogniser is wrong, the time for a word without pieces may be nothing: there would be no cut.
+    unspelled = [(word, at.end - at.start) for word, own, at in zip(words, pieces, found, strict=True) if not own]
+    return found if all(_can_be_said(word, length) for word, length in unspelled) else None
+
+
+def _is_spelled(word: str) -> bool:
+    """Whether all of a word can be spelled: the "nd" of "22nd" would not tell where "twenty" begins."""
+    return sum(map(str.isalnum, word)) == sum(map(str.isalpha, normalise(word)))
+
+
+def _can_be_said(word: str, samples: int) -> bool:
+    """Whether so many samples are enough for a word with these letters and digits."""
+    return samples >= _LEAST_S * RATE_HZ * sum(map(str.isalnum, word))
 
 
 def _words(
@@ -64,7 +78,8 @@ def _words(
     for word in pieces:
         own = spans[taken : taken + len(word)]
         taken += len(word)
-        peaks.append((own[0].start, own[-1].end) if own else None)
+        # Frame t is centred on sample t x samples_per_frame: it begins half a frame earlier.
+        peaks.append((max(0.0, own[0].start - 0.5), own[-1].end - 0.5) if own else None)
         confidences.append(sum(span.score for span in own) / len(own) if own else 1.0)
     edges = _boundaries(peaks, samples / samples_per_frame)
     at = [min(samples, round(edge * samples_per_frame)) for edge in edges]
@@ -73,17 +88,13 @@ def _words(
 
 def _boundaries(peaks: list[tuple[float, float] | None], frames: float) -> list[float]:
     """The len(peaks) + 1 word boundaries, in frames, from the first and last peak of each word that has any."""
+    known = [(index, *peak) for index, peak in enumerate(peaks) if peak is not None]
     edges = [0.0]
-    for index, peak in enumerate(peaks[1:], start=1):
-        before = max((j for j in range(index) if peaks[j] is not None), default=None)
-        after = min((j for j in range(index, len(peaks)) if peaks[j] is not None), default=None)
-        low = peaks[before][1] if before is not None else 0.0
-        high = peaks[after][0] if after is not None else frames
-        if peaks[index - 1] is not None and peak is not None:
-            share = _LEAN
-        else:  # words without peaks share the time between their neighbours' peaks evenly
-            first = -1 if before is None else before
-            unspelled = (len(peaks) if after is None else after) - first - 1
-            share = (index - first - 1) / unspelled
+    for index in range(1, len(peaks)):
+        before, _, low = max((found for found in known if found[0] < index), default=(-1, 0.0, 0.0))
+        after, high, _ = min((found for found in known if found[0] >= index), default=(len(peaks), frames, frames))
+        # Words without peaks share the time between their neighbours' peaks evenly.
+        unspelled = after - before - 1
+        share = (index - before - 1) / unspelled if unspelled else _LEAN
         edges.append(low + share * (high - low))
     return [*edges, frames]

@@ -9,7 +9,7 @@ from typing import Any
 from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.config import ScrubConfig, Section
-from speechpriv.corpus import Corpus, Row
+from speechpriv.corpus import Row
 from speechpriv.data import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser
@@ -53,7 +53,9 @@ def run(
                 if findings or isinstance(result, str):
                     words = [list(part) for part in detect.word_indices(row.text, findings)]
                     rules = [finding.rule for finding in findings]
-                    evidence.write(json.dumps({"id": row.id, "outcome": outcome, "words": words, "rules": rules}) + "\n")
+                    evidence.write(
+                        json.dumps({"id": row.id, "outcome": outcome, "words": words, "rules": rules}) + "\n"
+                    )
                 if isinstance(result, Row):
                     yield result
                 on_row(done)
@@ -74,16 +76,19 @@ def _clean(row: Row, findings: list[detect.Finding], recogniser: Recogniser, con
     samples = row.samples()
     if not recogniser.fits(len(samples), row.text):
         return "not_alignable"
-    if not findings:
-        return row
     text = detect.mask(row.text, findings)
     if not asr.normalise(text):
         return "nothing_left"
+    if not findings:
+        return row
     words = align.align(recogniser, samples, row.text)
     if words is None:
         return "not_alignable"
-    if min(word.confidence for word in words) < config.min_word_confidence:
+    if not all(word.confidence >= config.min_word_confidence for word in words):
         return "low_confidence"
-    spans = [(words[a].start, words[b - 1].end) for a, b, _ in detect.word_indices(row.text, findings)]
+    # The recogniser tells time in output frames: its boundaries are right to about half of one.
+    margin = recogniser.samples_per_frame // 2
+    found = detect.word_indices(row.text, findings)
+    spans = [(words[first].start - margin, words[last - 1].end + margin) for first, last, _ in found]
     clean = redact.silence(samples, spans, audio.RATE_HZ)
     return Row(row.id, row.unit, row.split, audio.flac(clean), text, row.seconds)

@@ -1,0 +1,110 @@
+"""The whole pipeline, for a voice assistant's recordings or any corpus of people speaking.
+
+    speechpriv run configs/assistant.yaml                                          made-up people, nothing to download
+    speechpriv run configs/commands.yaml data.path=../shared/data/commands         real volunteers
+
+Copy it (`speechpriv cp assistant.py mine.py`) and change what you like: each stage reads directories and writes one.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from speechpriv import corpus, progress, store
+from speechpriv.anonymize import stage as anonymize
+from speechpriv.audit import canary
+from speechpriv.audit import stage as audit
+from speechpriv.config import PipelineConfig
+from speechpriv.data import ingest
+from speechpriv.export import bundle, gate
+from speechpriv.models import evaluate
+from speechpriv.report import page, samples
+from speechpriv.scrub import clean
+from speechpriv.train import finetune, ordinary, spending
+
+Until = Literal["prepare", "train", "audit", "export", "report"]
+
+
+def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None:
+    """Run the stages in order; what is done and unchanged is skipped, what was killed is taken up again."""
+    private, release = run_dir / "private", run_dir / "release"
+    keys, speed, base = private / "keys", config.performance, config.train.base
+    store.write_json(private / "config.json", config.model_dump(mode="json"))
+
+    # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
+    with progress.bar("ingest") as update:
+        source = {"source": Path(config.data.path)} if config.data.path and Path(config.data.path).exists() else {}
+        settings = ingest.IngestConfig(data=config.data, seed=config.seed)
+        raw = ingest.run(settings, source, private / "ingest", key=store.secret(keys / "ids"), on_row=update)
+    progress.show("ingest", raw)
+    rows = len(corpus.read(raw.directory))
+    with progress.bar("scrub", rows) as update:
+        cleaning = clean.CleanConfig(scrub=config.scrub, base=base)
+        scrubbed = clean.run(cleaning, {"corpus": raw.directory}, private / "scrub", device=speed.device, on_row=update)
+    progress.show("scrub", scrubbed)
+    with progress.bar("anonymize", rows) as update:
+        disguised = anonymize.run(
+            config.anonymize, {"corpus": scrubbed.directory}, private / "anonymize",
+            key=store.secret(keys / "voices"), on_row=update,
+        )  # fmt: skip
+    progress.show("anonymize", disguised)
+    if until == "prepare":
+        return
+
+    # Plant canaries, train privately, and train the non-private twin that the audit must catch.
+    planted = canary.run(
+        config.canary, {"corpus": disguised.directory}, private / "plant", key=store.secret(keys / "canaries")
+    )
+    progress.show("plant", planted)
+    training = {"corpus": planted.directory / "corpus"}
+    ledger = spending.ledger_path(config, corpus.read(raw.directory).lineage, run_dir)
+    with progress.bar("train", config.privacy.steps) as update:
+        trained = finetune.run(
+            finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training, private / "train",
+            key=store.secret(keys / "noise"), ledger=ledger,
+            device=speed.device, checkpoint_every=speed.checkpoint_every, on_step=update,
+        )  # fmt: skip
+    (keys / "noise").unlink()  # nobody, not even its owner, can strip the noise from now on
+    progress.show("train", trained)
+    with progress.bar("twin") as update:
+        ordinary_config = ordinary.OrdinaryConfig(train=config.train, seed=config.seed)
+        twin = ordinary.run(ordinary_config, training, private / "twin", device=speed.device, on_step=update)
+    progress.show("twin", twin)
+    if until == "train":
+        return
+
+    # Audit: what people not trained on get, and what an attacker gets.
+    models = {"model": trained.directory, "twin": twin.directory}
+    figures = evaluate.run(
+        evaluate.EvaluateConfig(base=base), {"corpus": disguised.directory, **models}, private / "evaluate",
+        device=speed.device,
+    )  # fmt: skip
+    progress.show("evaluate", figures)
+    verdict = audit.run(
+        audit.AuditStageConfig(audit=config.audit, base=base), {"plant": planted.directory, **models},
+        private / "audit", device=speed.device,
+    )  # fmt: skip
+    progress.show("audit", verdict)
+    if until == "audit":
+        return
+
+    # Export, behind the gate.
+    exported = bundle.run(
+        config.export,
+        {
+            "model": trained.directory, "audit": verdict.directory, "figures": figures.directory,
+            "corpus": planted.directory / "corpus",
+        },
+        release / "bundle",
+    )  # fmt: skip
+    progress.show("export", exported)
+    if until == "export":
+        return
+
+    # Report, and one last look for anything private in all that leaves.
+    if config.data.source == "demo":
+        samples.write(raw.directory, disguised.directory, private / "report_samples.json")
+    report = page.write(run_dir)
+    gate.check_release(release, corpus.read(planted.directory / "corpus"))
+    for name in ("voices", "canaries"):
+        (keys / name).unlink(missing_ok=True)
+    progress.console.print(f"report: {report}", highlight=False, soft_wrap=True)

@@ -1,0 +1,231 @@
+"""The audit stage: score the canaries on the model, its non-private twin and the base, and give a verdict."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechpriv import corpus as corpora
+from speechpriv import store
+from speechpriv.audit import canary, exposure, onerun, statistics, verdict
+from speechpriv.audit.canary import Canary
+from speechpriv.claim import Claim
+from speechpriv.config import AuditConfig, Section
+from speechpriv.corpus import Corpus
+from speechpriv.errors import AuditError
+from speechpriv.models import asr
+from speechpriv.models.asr import Recogniser, Utterance
+
+_BATCH = 16
+_ADD_REMOVE = re.compile(r"add( or |/)remove one ")  # what a canary's coin does
+
+
+class AuditStageConfig(Section):
+    """How sure, and against which base model losses are measured."""
+
+    audit: AuditConfig
+    base: str
+
+
+@store.stage(version=2)
+def run(
+    config: AuditStageConfig,
+    inputs: Mapping[str, Path],
+    out_dir: Path,
+    *,
+    device: str = "cpu",
+    on_model: Callable[[str], None] = store.silent,
+) -> dict[str, Any]:
+    """Audit a model.
+
+    Args:
+      config: see `AuditStageConfig`.
+      inputs: `plant` (the plant stage), `model` (a directory with `model/` or an exported bundle, and its
+        `claim.json`) and `twin` (the non-private twin's stage).
+      out_dir: gets `verdict.json` and `exposures.json`; neither holds a phrase.
+      device: where models live.
+      on_model: told each model's name when it has been scored.
+
+    Raises:
+      AuditError: canaries, corpus and models do not belong together, or a phrase cannot be scored.
+    """
+    registry, phrases = canary.read(inputs["plant"])
+    canary.check_planted(registry, corpora.read(inputs["plant"] / "corpus"))
+    audited = {"private": inputs["model"], "twin": inputs["twin"]}
+    for name, directory in audited.items():
+        _check_trained_on(inputs["plant"] / "corpus", name, directory)
+    claim = _claim(inputs["model"] / "claim.json")
+    sources = {n: str(d / "model" if (d / "model").is_dir() else d) for n, d in audited.items()}
+    found = scores(sources, config.base, phrases, device=device, on_model=on_model)
+    judged = judge(registry, found["private"], found["twin"], claim, config.audit)
+    store.write_json(out_dir / "verdict.json", judged)
+    store.write_json(out_dir / "exposures.json", {n: _exposures(registry, s) for n, s in found.items()})
+    return {"verdict": judged["verdict"], "twin": judged["twin"]["verdict"]}
+
+
+def scores(
+    models: Mapping[str, str],
+    base: str,
+    phrases: Corpus,
+    *,
+    device: str = "cpu",
+    on_model: Callable[[str], None] = store.silent,
+) -> dict[str, np.ndarray]:
+    """Each model's loss minus the base model's, shape (len(phrases),), in nats; lower is better known.
+
+    Raises:
+      AuditError: a phrase cannot be scored.
+    """
+    known = losses(asr.load(base, device), phrases, "base")
+    found = {}
+    for name, source in models.items():
+        found[name] = losses(asr.load(source, device), phrases, name) - known
+        on_model(name)
+    return found
+
+
+@torch.inference_mode()
+def losses(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
+    """Negative log-likelihood in nats of every phrase in its own recording, shape (len(phrases),).
+
+    Raises:
+      AuditError: a phrase cannot be scored by this model, which is called `name` in the message.
+    """
+    order = np.argsort(phrases.table["seconds"])
+    found = np.empty(len(order))
+    for start in range(0, len(order), _BATCH):
+        batch = order[start : start + _BATCH]
+        rows = [phrases[int(i)] for i in batch]
+        found[batch] = recogniser.losses([Utterance(row.samples(), row.text) for row in rows]).cpu().numpy()
+    if not np.isfinite(found).all():
+        raise AuditError(
+            f"the {name} model: {np.count_nonzero(~np.isfinite(found))} of {len(found)} canary phrases have no "
+            "finite loss: they do not fit their audio, or the weights are broken. Use fewer words a phrase, or check "
+            "the model."
+        )
+    return found
+
+
+def judge(
+    registry: Sequence[Canary], scores: np.ndarray, twin: np.ndarray, claim: Claim | None, config: AuditConfig
+) -> dict[str, Any]:
+    """The verdict as plain values: words, p-values, bounds; no phrase.
+
+    Args:
+      registry: canaries in the order of the scores.
+      scores: of the model under audit, shape (len(registry),): loss minus the base model's, lower is better known.
+      twin: the same for the non-private twin.
+      claim: of the model under audit; None: the bounds are on pure epsilon (delta 0), and compared with nothing.
+      config: alpha and confidence.
+
+    Raises:
+      AuditError: too few canaries, scores that are not finite or not of the registry, or a claim about another
+        adjacency than the coins'.
+    """
+    planted = np.array([c.planted for c in registry], dtype=bool)
+    candidate = np.array([c.repeats > 0 for c in registry], dtype=bool)
+    _check_enough(int(planted.sum()), int((candidate & ~planted).sum()), int((~candidate).sum()))
+    for name, values in (("private", scores), ("twin", twin)):
+        if values.shape != (len(registry),) or not np.isfinite(values).all():
+            raise AuditError(
+                f"scores of the {name} model: shape {values.shape}, {np.count_nonzero(~np.isfinite(values))} of them "
+                f"not finite; expected {len(registry)} finite numbers, one a canary. Score the phrases again."
+            )
+    if claim and not _ADD_REMOVE.match(claim.adjacency):
+        raise AuditError(
+            f"the claim's adjacency is {claim.adjacency!r}; the canaries' coins add or remove one unit, so that what "
+            "they prove cannot be compared with it. Audit a model whose claim is about adding or removing one unit."
+        )
+    delta = claim.delta if claim else 0.0
+    kept_out, references = scores[candidate & ~planted], scores[~candidate]
+    leakage = {
+        "private": statistics.leakage(scores[planted], references),
+        "twin": statistics.leakage(twin[planted], twin[~candidate]),
+    }
+    bounds = {
+        "private": _epsilon_lower_bound(scores[candidate], planted[candidate], delta, config.confidence),
+        "twin": _epsilon_lower_bound(twin[candidate], planted[candidate], delta, config.confidence),
+    }
+    negative = statistics.leakage(kept_out, references)
+    reverse = statistics.leakage(references, kept_out)
+    decisions = {
+        name: verdict.decide(
+            model=found, positive=leakage["twin"], negative=negative, reverse=reverse, planted=int(planted.sum()),
+            epsilon_lower_bound=bounds[name], claimed_epsilon=claim.epsilon if claim and name == "private" else None,
+            alpha=config.alpha,
+        )
+        for name, found in leakage.items()
+    }  # fmt: skip
+    shown = {name: {**asdict(leakage[name]), "epsilon_lower_bound": _floor(bounds[name])} for name in leakage}
+    return {
+        "verdict": decisions["private"].word,
+        "reasons": list(decisions["private"].reasons),
+        "unit": claim.unit if claim else None,
+        "adjacency": claim.adjacency if claim else None,
+        "claimed_epsilon": claim.epsilon if claim else None,
+        "delta": delta,
+        "alpha": config.alpha,
+        "confidence": config.confidence,
+        "canaries": {
+            "candidates": int(candidate.sum()),
+            "planted": int(planted.sum()),
+            "references": len(references),
+            "repeats": sorted({c.repeats for c in registry} - {0}),
+        },
+        "private": shown["private"],
+        "twin": {"verdict": decisions["twin"].word, **shown["twin"]},
+        "negative_control": {**asdict(negative), "p_reverse": reverse.p_value},
+    }
+
+
+def _check_enough(planted: int, kept_out: int, references: int) -> None:
+    if not (planted >= 1 and kept_out >= 1 and references >= verdict.MIN_REFERENCES):
+        raise AuditError(
+            f"{planted} canaries planted, {kept_out} kept out, {references} references; expected at least 1, 1 and "
+            f"{verdict.MIN_REFERENCES} (a PASS needs {verdict.MIN_PLANTED} planted). Make the canaries again with more."
+        )
+
+
+def _check_trained_on(corpus: Path, name: str, model: Path) -> None:
+    """See that a model comes from the corpus that holds the canaries, where its manifest says from what it comes."""
+    done = store.manifest(model)
+    trained_on = done.get("inputs", {}).get("corpus") if done else None
+    if trained_on is not None and trained_on != store.fingerprint(corpus):
+        raise AuditError(
+            f"the {name} model was not trained on the corpus that these canaries were planted in, so they can show "
+            "nothing about it. Audit it in its own run."
+        )
+
+
+def _epsilon_lower_bound(scores: np.ndarray, planted: np.ndarray, delta: float, confidence: float) -> float:
+    """One-run bound; fixed beforehand: the quarter with the lowest scores is guessed in, the highest quarter out."""
+    quarter = len(scores) // 4
+    order = np.argsort(scores, kind="stable")  # ties in the registry's order, of which the coins know nothing
+    correct = int(planted[order[:quarter]].sum() + (~planted[order[len(order) - quarter :]]).sum())
+    return onerun.epsilon_lower_bound(
+        canaries=len(scores), guesses=2 * quarter, correct=correct, delta=delta, confidence=confidence
+    )
+
+
+def _floor(bound: float) -> float:
+    """Four decimals, rounded down: a rounded lower bound is still one."""
+    return math.floor(bound * 1e4) / 1e4
+
+
+def _exposures(registry: Sequence[Canary], scores: np.ndarray) -> list[dict[str, Any]]:
+    references = scores[[c.repeats == 0 for c in registry]]
+    bits = exposure.bits(exposure.p_values(scores, references))
+    return [
+        {"repeats": c.repeats, "planted": c.planted, "exposure_bits": round(float(b), 3)}
+        for c, b in zip(registry, bits, strict=True)
+        if c.repeats > 0
+    ]
+
+
+def _claim(path: Path) -> Claim | None:
+    return Claim.from_json(path.read_text()) if path.is_file() else None

@@ -1,0 +1,66 @@
+"""Tests of "nothing planted was learned", and how well an attacker tells members from others."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+
+from speechpriv.audit import exposure
+from speechpriv.errors import AuditError
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What the scores of planted phrases show against references of the same kind.
+
+    Raises:
+      AuditError: a probability is outside [0, 1] or not a number; no verdict may rest on it.
+    """
+
+    p_value: float  # of the two tests together, Bonferroni
+    p_mann_whitney: float  # diffuse leakage: all a little better known
+    p_simes: float  # sparse leakage: a few far better known
+    auc: float  # P(planted scores lower than reference), 0.5 for no leakage
+    median_exposure_bits: float
+    max_exposure_bits: float
+
+    def __post_init__(self) -> None:
+        for name in ("p_value", "p_mann_whitney", "p_simes", "auc"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise AuditError(f"leakage: {name} = {getattr(self, name)}; expected a number in [0, 1].")
+
+
+def leakage(planted: np.ndarray, references: np.ndarray) -> Leakage:
+    """Compare scores of planted phrases, shape (P,), with references', shape (R,); lower is better known.
+
+    Raises:
+      AuditError: there is no score on a side, or one is not a number.
+
+    Source: Mann & Whitney 1947; Simes 1986, valid under the positive dependence that shared references
+    bring (Bates et al. 2021, arXiv:2104.08279); exposure: Carlini et al. 2019, arXiv:1802.08232.
+    """
+    p_values = exposure.p_values(planted, references)
+    p_simes = simes(p_values)
+    test = scipy.stats.mannwhitneyu(planted, references, alternative="less")
+    p_mann_whitney = float(test.pvalue)
+    bits = exposure.bits(p_values)
+    return Leakage(
+        p_value=min(1.0, 2 * min(p_mann_whitney, p_simes)),
+        p_mann_whitney=p_mann_whitney,
+        p_simes=p_simes,
+        auc=1 - float(test.statistic) / (len(planted) * len(references)),  # the statistic counts planted > reference
+        median_exposure_bits=float(np.median(bits)),
+        max_exposure_bits=float(bits.max()),
+    )
+
+
+def simes(p_values: np.ndarray) -> float:
+    """Simes' combination of p-values, shape (P,), P >= 1: min over i of P p_(i) / i.
+
+    Raises:
+      AuditError: there is none, or one is outside [0, 1].
+    """
+    count = len(p_values)
+    if count == 0 or not np.all((p_values >= 0) & (p_values <= 1)):
+        raise AuditError(f"simes: got {count} p-values; expected at least one, and all in [0, 1].")
+    return float(np.min(np.sort(p_values) * count / np.arange(1, count + 1)))

@@ -1,0 +1,235 @@
+"""The command line: thin; each command gathers its inputs, calls one function and prints what it returns."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from speechpriv import config as configs
+from speechpriv import packaged, store
+from speechpriv.errors import ConfigError, SpeechprivError
+from speechpriv.progress import console
+
+# What needs torch is imported inside the commands, so that help and checks answer at once.
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+canary_app = typer.Typer(no_args_is_help=True, help="Canaries for a corpus that is trained elsewhere.")
+app.add_typer(canary_app, name="canary")
+
+Name = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of one that `speechpriv ls` lists.")
+]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="For example privacy.epsilon=4.")]
+Runs = Annotated[Path, typer.Option(help="Where run directories are kept.")]
+Recipe = Annotated[str | None, typer.Option(help="Your own copy of a recipe, instead of the one the config names.")]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as `speechpriv run` prints it.")]
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="An exported bundle: RUN/release/bundle.")]
+
+_EXIT_CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}
+_ERROR = 3
+
+
+@app.callback()
+def root() -> None:
+    """Train a speech recogniser on people's recordings so that the people stay private, and prove it.
+
+    Start with [bold]speechpriv run assistant[/bold]: made-up people, nothing to download. Then look at your own
+    recordings: [bold]speechpriv cp commands.yaml mine.yaml[/bold], then
+    [bold]speechpriv validate mine.yaml data.path=PATH[/bold] and
+    [bold]speechpriv run mine.yaml data.path=PATH[/bold]. The same command again skips what is done and takes up
+    what was killed.
+    """
+
+
+@app.command()
+def run(name: Name, overrides: Overrides = None, runs: Runs = Path("runs"), recipe: Recipe = None) -> None:
+    """Run a whole recipe; the run directory is printed last."""
+    print(_run(name, overrides, runs, recipe))
+
+
+@app.command()
+def prepare(name: Name, overrides: Overrides = None, runs: Runs = Path("runs"), recipe: Recipe = None) -> None:
+    """Run the first stages only: take in, scrub, disguise."""
+    print(_run(name, overrides, runs, recipe, until="prepare"))
+
+
+@app.command()
+def train(name: Name, overrides: Overrides = None, runs: Runs = Path("runs"), recipe: Recipe = None) -> None:
+    """Run up to the private training and its non-private twin."""
+    print(_run(name, overrides, runs, recipe, until="train"))
+
+
+@app.command()
+def export(name: Name, overrides: Overrides = None, runs: Runs = Path("runs"), recipe: Recipe = None) -> None:
+    """Run up to the exported bundle; the gate refuses a model without a PASS."""
+    print(_run(name, overrides, runs, recipe, until="export"))
+
+
+@app.command("ls")
+def list_packaged() -> None:
+    """List the configs and recipes that come with speechpriv."""
+    table = Table(box=None, show_header=False)
+    for path in packaged.listed():
+        table.add_row(f"{path.parent.name}/{path.name}", packaged.headline(path))
+    Console().print(table)
+
+
+@app.command("cp")
+def copy(name: str, destination: Path) -> None:
+    """Copy a packaged config or recipe to where you can change it."""
+    print(packaged.copy(name, destination))
+
+
+@app.command()
+def validate(name: Name, overrides: Overrides = None, *, schema: bool = False) -> None:
+    """Check a config without running it, and print it with every default filled in (--schema: every setting)."""
+    config = configs.load(packaged.find(name), overrides or ())
+    print(json.dumps(type(config).model_json_schema() if schema else config.model_dump(mode="json"), indent=2))
+
+
+@app.command()
+def audit(
+    run_dir: RunDir,
+    artefact: Annotated[Path | None, typer.Option(help="Audit this bundle instead of the run's model.")] = None,
+) -> None:
+    """Print the audit's verdict as JSON; exit code 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 for an error."""
+    from speechpriv.audit import stage
+
+    private = run_dir / "private"
+    config = _config_of(run_dir)
+    settings = stage.AuditStageConfig(audit=config.audit, base=config.train.base)
+    inputs = {"plant": private / "plant", "model": artefact or private / "train", "twin": private / "twin"}
+    for path in inputs.values():
+        store.require(path)
+    done = stage.run(settings, inputs, private / ("audit-artefact" if artefact else "audit"))
+    found = json.loads((done.directory / "verdict.json").read_text())
+    print(json.dumps(found, indent=2))
+    raise typer.Exit(_EXIT_CODES[found["verdict"]])
+
+
+@app.command()
+def report(run_dir: RunDir) -> None:
+    """Write the report again from what the run has left; print where it is."""
+    from speechpriv.report import page
+
+    _config_of(run_dir)
+    print(page.write(run_dir))
+
+
+@app.command()
+def transcribe(bundle: Bundle, files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
+    """Transcribe audio files with an exported model; one line each: file, tab, text."""
+    from speechpriv.data import audio
+    from speechpriv.export import runtime
+
+    transcriber = runtime.Transcriber(bundle)
+    failed = False
+    for file in files:
+        try:
+            print(f"{file}\t{transcriber.transcribe([audio.read(file)])[0]}", flush=True)
+        except SpeechprivError as error:
+            console.print(f"{file}: {error}", style="red", markup=False)
+            failed = True
+    raise typer.Exit(_ERROR if failed else 0)
+
+
+@app.command()
+def serve(bundle: Bundle, uri: Annotated[str, typer.Option(help="Where to listen.")] = "tcp://127.0.0.1:10300") -> None:
+    """Serve an exported model over the Wyoming protocol, for Home Assistant; nothing that is said is logged."""
+    from speechpriv.export import wyoming
+
+    wyoming.serve(bundle, uri)
+
+
+@app.command()
+def budget(
+    corpus: Annotated[Path, typer.Argument(help="A run directory, a corpus's folder, or a ledger file.")],
+) -> None:
+    """What has been spent on a corpus, by run."""
+    from speechpriv.train import spending
+
+    found = spending.read(spending.find(corpus))
+    table = Table("run", "unit", "steps", "epsilon", "delta", "state")
+    for one, epsilon in found.runs:
+        steps = f"{one.recorded_steps} of {one.planned_steps}"
+        table.add_row(one.run_id, one.unit, steps, f"{epsilon:.3f}", f"{one.delta:g}", one.state)
+    Console().print(table)
+    if found.composed is not None:
+        print(f"all together: epsilon {found.composed:.3f} at delta {found.delta:g}")
+
+
+@canary_app.command("make")
+def canary_make(
+    directory: Annotated[Path, typer.Argument(help="Gets planted/ (to train on) and registry files (keep private).")],
+    candidates: Annotated[int, typer.Option(help="Phrases; a coin each decides which are planted.")] = 60,
+    references: Annotated[int, typer.Option(help="Phrases of the same kind that stay out.")] = 1000,
+) -> None:
+    """Make canary phrases in made-up voices, throw the coins, and write those to plant as folder + metadata.jsonl."""
+    from speechpriv.audit import elsewhere
+
+    print(elsewhere.make(directory, configs.CanaryConfig(candidates=candidates, references=references)))
+
+
+@canary_app.command("insert")
+def canary_insert(
+    directory: Annotated[Path, typer.Argument(help="What `canary make` wrote.")],
+    corpus: Annotated[Path, typer.Argument(help="A folder with metadata.jsonl; it is not changed.")],
+    destination: Annotated[Path, typer.Argument(help="Gets the corpus with the canaries in it.")],
+) -> None:
+    """Copy a corpus with the planted canaries in it."""
+    from speechpriv.audit import elsewhere
+
+    print(f"{elsewhere.insert(directory, corpus, destination)} canary recordings inserted into {destination}")
+
+
+@canary_app.command("score")
+def canary_score(
+    directory: Annotated[Path, typer.Argument(help="What `canary make` wrote.")],
+    model: Annotated[str, typer.Argument(help="The model trained on the corpus with the canaries.")],
+    twin: Annotated[str, typer.Option(help="A non-private model trained on the same corpus: the positive control.")],
+    base: Annotated[str, typer.Option(help="The model before training.")] = "tiny-en",
+) -> None:
+    """Score canaries on a model trained elsewhere; print the verdict; exit code as `speechpriv audit`."""
+    from speechpriv.audit import elsewhere
+
+    found = elsewhere.score(directory, model, twin, base, configs.AuditConfig())
+    print(json.dumps(found, indent=2))
+    raise typer.Exit(_EXIT_CODES[found["verdict"]])
+
+
+def main() -> None:
+    """Entry point: an expected error is a message and exit code 3, not a traceback."""
+    try:
+        app()
+    except SpeechprivError as error:
+        console.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(_ERROR)
+
+
+def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None, until: str | None = None) -> Path:
+    """Load a config, hold its run directory and call its recipe."""
+    path = packaged.find(name)
+    config = configs.load(path, overrides or ())
+    if until is not None and config.recipe != "assistant":
+        raise ConfigError(f"{path}: recipe {config.recipe!r} has no stages to stop after. Use `speechpriv run`.")
+    import torch
+
+    torch.set_num_threads(config.performance.threads)
+    run_dir = runs / f"{path.stem}-{configs.fingerprint(config)}"
+    (run_dir / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
+    with store.locked(run_dir / "private"):
+        main_of = packaged.recipe(recipe or f"{config.recipe}.py")
+        main_of(config, run_dir, **({"until": until} if until else {}))
+    return run_dir
+
+
+def _config_of(run_dir: Path) -> configs.PipelineConfig:
+    """The resolved config that a run was made with."""
+    path = run_dir / "private" / "config.json"
+    if not path.is_file():
+        raise ConfigError(f"{run_dir}: not a run directory (no private/config.json). See `speechpriv run`.")
+    return configs.PipelineConfig.model_validate_json(path.read_text())

@@ -1,0 +1,130 @@
+"""Stage: a trained model as a bundle that can be shipped, or a refusal that says why."""
+
+import functools
+import itertools
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from speechpriv import corpus, store
+from speechpriv.claim import Claim
+from speechpriv.config import ExportConfig, PrivacyConfig, Section
+from speechpriv.errors import DataError, GateError
+from speechpriv.export import card, gate, onnx, runtime
+from speechpriv.models import asr
+from speechpriv.store import stage
+
+_COMPARED = 200  # utterances, at most: 99 % of 200 leaves room for two that differ
+
+
+class BundleConfig(Section):
+    """What the gate asks for, and what the model was to stay within."""
+
+    export: ExportConfig
+    privacy: PrivacyConfig
+
+
+@stage(version=1)
+def run(
+    config: BundleConfig,
+    inputs: Mapping[str, Path],
+    out_dir: Path,
+    *,
+    phrases: gate.Phrases | None = None,
+    literals: gate.Literals | None = None,
+) -> dict[str, Any]:
+    """Export, compare with torch, pass the gate and write the card.
+
+    Args:
+      config: see `BundleConfig`.
+      inputs: `model` (from the train stage: model/, and claim.json unless it was trained without privacy), `audit`
+        (verdict.json), `figures` (figures.json), `corpus` (its test part is decoded for comparison).
+      out_dir: becomes the bundle.
+      phrases: sentences that must not be in it, by kind, beside all transcripts of `corpus`: planted phrases.
+      literals: keys and paths that must not be in it, by kind, beside the paths of this machine.
+
+    Raises:
+      DataError: the corpus has no test part.
+      ModelError: the runtime cannot use the exported file.
+      GateError: the model may not leave; every reason is given, and nothing is left of the bundle.
+    """
+    claim = _claim(inputs["model"] / "claim.json")
+    verdict = _read(inputs["audit"] / "verdict.json")
+    figures = _read(inputs["figures"] / "figures.json") or {}
+    recordings = corpus.read(inputs["corpus"])
+
+    recogniser = asr.load(str(inputs["model"] / "model"))
+    recogniser.save(out_dir)
+    onnx.export(recogniser, out_dir)
+    parity, compared = _parity(recogniser, runtime.Transcriber(out_dir), recordings)
+
+    if claim is not None:
+        (out_dir / "claim.json").write_text(claim.to_json() + "\n", encoding="utf-8")
+    store.write_json(out_dir / "audit.json", verdict or {"verdict": "missing"})
+    decide = functools.partial(
+        gate.decide,
+        claim=claim,
+        verdict=verdict,
+        planned_epsilon=config.privacy.epsilon,
+        budget_epsilon=config.privacy.budget_epsilon,
+        parity=parity,
+        min_parity=config.export.min_parity,
+        override_reason=config.export.override_reason,
+    )
+    # The card is searched for leaks too, so it is written first; a leak is never overridden, so the card is right.
+    decision = decide(leaks=())
+    text = card.card(
+        claim=claim,
+        verdict=verdict,
+        figures=figures,
+        override=decision.override,
+        reasons=decision.reasons,
+        parity=parity,
+        compared=compared,
+    )
+    (out_dir / "README.md").write_text(text, encoding="utf-8")
+    # The manifest is written after the search and holds the config: a draft of it is searched in its place.
+    store.write_json(out_dir / store.MANIFEST, {"config": config.model_dump(mode="json")})
+    # A directory right under the root tells nothing, and names of so few bytes are found by chance.
+    parents = {path.resolve().parent for path in inputs.values()}
+    literals = {"path": [str(path) for path in parents if len(path.parts) > 2], **(literals or {})}
+    decision = decide(leaks=gate.leaks(out_dir, recordings, phrases=phrases, literals=literals))
+    if not decision.allowed:
+        shutil.rmtree(out_dir)  # what was refused must not lie beside what was released
+        raise GateError(_refusal(decision, config.export))
+    for path in out_dir.iterdir():
+        path.chmod(0o644)  # the weights are made readable by their owner alone; a server may be another user
+    return {
+        "verdict": verdict["verdict"] if verdict else "missing",
+        "epsilon": claim.epsilon if claim else None,
+        "parity": parity,
+        "compared": compared,
+        "size_bytes": sum(path.stat().st_size for path in out_dir.iterdir()),
+        "override": decision.override,
+        "overridden": list(decision.reasons),
+    }
+
+
+def _parity(recogniser: asr.Recogniser, exported: runtime.Transcriber, recordings: corpus.Corpus) -> tuple[float, int]:
+    """Share of test utterances with the same words from both, and how many were compared."""
+    waveforms = [row.samples() for row in itertools.islice(recordings.rows("test"), _COMPARED)]
+    if not waveforms:
+        raise DataError("No row is in the test part; expected some, to compare the exported file with torch.")
+    same = sum(recogniser.transcribe([samples]) == exported.transcribe([samples]) for samples in waveforms)
+    return same / len(waveforms), len(waveforms)
+
+
+def _refusal(decision: gate.Decision, config: ExportConfig) -> str:
+    lines = "\n".join(f"  - {reason}" for reason in decision.reasons)
+    how = "" if config.override_reason else "\nTo export it all the same, say why: export.override_reason='...'."
+    return f"The export gate refuses this model:\n{lines}{how}"
+
+
+def _claim(path: Path) -> Claim | None:
+    return Claim.from_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

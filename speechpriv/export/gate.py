@@ -1,0 +1,218 @@
+"""The gate: what must hold before a model may leave, and the search for what must not leave with it."""
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from speechpriv.claim import Claim
+from speechpriv.corpus import Corpus
+from speechpriv.errors import GateError
+from speechpriv.export.card import FIXED_TEXT
+
+Phrases = Mapping[str, Iterable[str]]  # by kind
+Literals = Mapping[str, Iterable[str | bytes]]
+
+_WORD = re.compile(rb"[a-z0-9']+")
+_PHRASE_WORDS = 4
+_PHRASE_LETTERS = 12  # fewer turn up by chance in a file of random bytes: four single letters, in every other model
+_BLOCK_BYTES = 2**22
+_OVERLAP_BYTES = 2**14
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a model may leave.
+
+    Attributes:
+      allowed: nothing stands against it, or all that does was overridden.
+      reasons: what stands against it; one sentence each.
+      override: the typed reason for which it leaves in spite of `reasons`; None if it was not needed.
+    """
+
+    allowed: bool
+    reasons: tuple[str, ...]
+    override: str | None
+
+
+def decide(
+    *,
+    claim: Claim | None,
+    verdict: Mapping[str, Any] | None,
+    planned_epsilon: float,
+    budget_epsilon: float | None,
+    parity: float,
+    min_parity: float,
+    leaks: Sequence[str],
+    override_reason: str | None,
+) -> Decision:
+    """Weigh the evidence.
+
+    Args:
+      claim: what is guaranteed; None for a model that was trained without privacy.
+      verdict: the audit's verdict.json; None if there was no audit.
+      planned_epsilon: what this training was to stay within.
+      budget_epsilon: what all releases from the same recordings are to stay within together; None: not limited.
+      parity: share of utterances with the same words from the exported file as from torch, in [0, 1].
+      min_parity: the least that is accepted.
+      leaks: from `scan`; they cannot be overridden.
+      override_reason: lets a model leave for any other reason.
+    """
+    reasons = []
+    found = verdict["verdict"] if verdict else "missing"
+    if found != "PASS":
+        reasons.append(f"The audit's verdict is {found}; expected PASS.")
+    if claim is None:
+        reasons.append("There is no privacy claim: the model was trained without differential privacy.")
+    else:
+        reasons += _over_budget(claim, planned_epsilon, budget_epsilon)
+        if verdict and verdict.get("claimed_epsilon") != claim.epsilon:
+            reasons.append("The audit's verdict is about another claim than this model's.")
+    if not parity >= min_parity:
+        reasons.append(
+            f"The exported file gives other words than torch for {1 - parity:.1%} of the test utterances; "
+            f"expected at most {1 - min_parity:.1%}."
+        )
+    overridden = bool(reasons) and override_reason is not None
+    reasons += [f"Leak: {leak}. This cannot be overridden." for leak in leaks]
+    return Decision(
+        allowed=not leaks and (not reasons or overridden),
+        reasons=tuple(reasons),
+        override=override_reason if overridden else None,
+    )
+
+
+def _over_budget(claim: Claim, planned_epsilon: float, budget_epsilon: float | None) -> list[str]:
+    reasons = []
+    if not claim.epsilon <= planned_epsilon:
+        reasons.append(f"The claim's epsilon is {claim.epsilon:.4g}; expected at most {planned_epsilon:.4g}.")
+    if budget_epsilon is not None and not claim.composed_epsilon <= budget_epsilon:
+        reasons.append(
+            f"All releases from these recordings together have epsilon {claim.composed_epsilon:.4g}; "
+            f"expected at most {budget_epsilon:.4g}."
+        )
+    return reasons
+
+
+def check_release(directory: Path, recordings: Corpus, *, literals: Literals | None = None, public: str = "") -> None:
+    """Search everything that leaves a run, bundle and report, as `leaks` does.
+
+    Args:
+      directory: what leaves.
+      recordings: none of their transcripts may be in it.
+      literals: keys and paths that may not be in it, by kind.
+      public: text that may be in it, such as the words of made-up people that the report plays.
+
+    Raises:
+      GateError: with each file and the kind of secret in it; never the secret.
+    """
+    found = leaks(directory, recordings, literals=literals, public=public)
+    if found:
+        lines = "\n".join(f"  - {leak}" for leak in found)
+        raise GateError(f"{directory}: private data in files that would be released:\n{lines}\nDo not publish it.")
+
+
+def leaks(
+    directory: Path,
+    recordings: Corpus,
+    *,
+    phrases: Phrases | None = None,
+    literals: Literals | None = None,
+    public: str = "",
+) -> list[str]:
+    """`scan` for all transcripts, the home directory and the place where `directory` lies, and for what is given."""
+    texts = (row["text"] for row in recordings.table.select_columns("text"))
+    here = {str(Path.home()), str(directory.resolve().parent)} - {"/"}
+    return scan(
+        directory,
+        phrases={"transcript": texts, **(phrases or {})},
+        literals={"place": here, **(literals or {})},
+        public=f"{FIXED_TEXT} {public}",
+    )
+
+
+def scan(
+    directory: Path,
+    *,
+    phrases: Phrases,
+    literals: Literals,
+    public: str = "",
+) -> list[str]:
+    """Search every file, and its name, for secrets, whatever their case.
+
+    Time grows with the size of the files, not with that times the number of phrases.
+
+    Args:
+      directory: searched with all below it.
+      phrases: what people said, by kind, for example {"transcript": [...]}; found whatever the punctuation and white
+        space between the words. Those with fewer than four words or twelve letters are left out: they are common
+        phrases, or would be found by chance.
+      literals: keys and paths, by kind, few. Text is found as it is; bytes are found raw, in hex and in base 64.
+      public: fixed text that may be in the files; a phrase that it holds was not learned from anybody.
+
+    Returns:
+      `FILE: KIND` for each file and kind found, sorted; never the secret.
+    """
+    index = _index(phrases, _words(public.encode()))
+    needles = [(kind, form) for kind, group in literals.items() for secret in group for form in _forms(secret)]
+    found = set()
+    for path in sorted(directory.rglob("*")):
+        name = str(path.relative_to(directory))
+        for block in _blocks(name, path):
+            found |= {f"{name}: {kind}" for kind in _kinds_in(_words(block), index)}
+            found |= {f"{name}: {kind}" for kind, needle in needles if needle in block}
+    return sorted(found)
+
+
+_Index = dict[tuple[bytes, ...], list[tuple[str, list[bytes]]]]
+
+
+def _index(phrases: Phrases, public: list[bytes]) -> _Index:
+    """Phrases by their first four words, without those in `public`."""
+    index: _Index = {}
+    for kind, group in phrases.items():
+        for text in group:
+            words = _words(text.encode())
+            if len(words) >= _PHRASE_WORDS and sum(map(len, words)) >= _PHRASE_LETTERS:
+                index.setdefault(tuple(words[:_PHRASE_WORDS]), []).append((kind, words))
+    for start, window in _windows(public, index):
+        index[window] = [(kind, words) for kind, words in index[window] if public[start : start + len(words)] != words]
+    return index
+
+
+def _kinds_in(words: list[bytes], index: _Index) -> Iterator[str]:
+    for start, window in _windows(words, index):
+        for kind, phrase in index[window]:
+            if words[start : start + len(phrase)] == phrase:
+                yield kind
+
+
+def _windows(words: list[bytes], index: _Index) -> Iterator[tuple[int, tuple[bytes, ...]]]:
+    """Where four words in a row are the beginning of a phrase."""
+    shifted = (words[shift:] for shift in range(_PHRASE_WORDS))
+    return ((start, window) for start, window in enumerate(zip(*shifted, strict=False)) if window in index)
+
+
+def _blocks(name: str, path: Path) -> Iterator[bytes]:
+    """The name and the content in lower case, in blocks that overlap by more than any secret is long."""
+    yield name.lower().encode()
+    if path.is_file():
+        overlap = b""
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                block = overlap + block.lower()
+                yield block
+                overlap = block[-_OVERLAP_BYTES:]
+
+
+def _words(content: bytes) -> list[bytes]:
+    return _WORD.findall(content.lower())
+
+
+def _forms(secret: str | bytes) -> list[bytes]:
+    """What to search for one literal, in lower case as the blocks are."""
+    if isinstance(secret, str):
+        return [secret.lower().encode()]
+    return [form.lower() for form in (secret, secret.hex().encode(), base64.b64encode(secret))]

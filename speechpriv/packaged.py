@@ -1,0 +1,70 @@
+"""Configs and recipes that come with the package: beside it in a checkout, inside it in an installed wheel."""
+
+import runpy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from speechpriv.errors import ConfigError
+
+_HERE = Path(__file__).parent
+_KINDS = {"configs": "*.yaml", "recipes": "*.py"}
+
+
+def listed() -> list[Path]:
+    """Every config and recipe that comes with the package, sorted by kind and name."""
+    return [path for kind, pattern in _KINDS.items() for path in sorted(_directory(kind).glob(pattern))]
+
+
+def headline(path: Path) -> str:
+    """What a config or recipe is for: the first line of its comment or docstring."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.strip('#"/ ').removesuffix(".")
+
+
+def find(name: str) -> Path:
+    """A file of the user's, or else one that comes with the package, by name with or without its ending.
+
+    Raises:
+      ConfigError: there is neither; all known names are listed.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    for path in listed():
+        if Path(name).name in (path.name, path.stem):
+            return path
+    known = ", ".join(path.name for path in listed())
+    raise ConfigError(f"{name}: no such file, and none of that name comes with speechpriv. Known: {known}.")
+
+
+def copy(name: str, destination: Path) -> Path:
+    """Copy a packaged file to where the user can change it; never over an existing file.
+
+    Raises:
+      ConfigError: unknown name, or the destination exists.
+    """
+    source = find(name)
+    target = destination / source.name if destination.is_dir() else destination
+    if target.exists():
+        raise ConfigError(f"{target}: exists already. Choose another name, or remove it first.")
+    shutil.copyfile(source, target)
+    return target
+
+
+def recipe(name: str) -> Callable[..., Any]:
+    """The `main` of a recipe: of the package by name, or of a user's own file.
+
+    Raises:
+      ConfigError: unknown, or without a `main`.
+    """
+    path = find(name)
+    main = runpy.run_path(str(path), run_name=path.stem).get("main")
+    if not callable(main):
+        raise ConfigError(f"{path}: no function `main(config, run_dir)`; a recipe needs one.")
+    return main
+
+
+def _directory(kind: str) -> Path:
+    inside = _HERE / kind
+    return inside if inside.is_dir() else _HERE.parent / kind

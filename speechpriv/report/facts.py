@@ -1,0 +1,90 @@
+"""What a finished or unfinished run wrote down about itself, gathered for the report.
+
+Only files named here are opened, and nothing that names a person: no corpus, no transcript, no loss on private data.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from speechpriv import store
+from speechpriv.claim import Claim
+from speechpriv.errors import StageError
+
+Content = TypeVar("Content", dict[str, Any], list[Any])
+STAGES = ("ingest", "scrub", "anonymize", "plant", "train", "twin", "evaluate", "audit")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run; a part is empty where its stage has not run.
+
+    The mappings are the JSON files of the stages as they are: the page takes from them what it names, nothing else.
+    """
+
+    name: str  # of the run directory; its path is not told
+    config: Mapping[str, Any] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # manifests of finished stages
+    claim: Claim | None = None
+    epsilon_by_step: Sequence[Sequence[float]] = ()
+    figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # accuracy of base, nonprivate, private
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+    exposures: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # of canaries: private, twin
+    bundle: Mapping[str, Any] = field(default_factory=dict)  # manifest of what is shipped
+    sizes_bytes: Mapping[str, int] = field(default_factory=dict)  # of the bundle's files
+    samples: Sequence[Mapping[str, Any]] = ()  # made-up recordings before and after
+
+    def counts(self, stage: str) -> Mapping[str, Any]:
+        """Counts of a stage; empty if it has not run."""
+        return self.stages.get(stage, {}).get("counts", {})
+
+    def setting(self, section: str, name: str) -> Any:
+        """One value of the config, None if there is none."""
+        return self.config.get(section, {}).get(name)
+
+
+def read(run_dir: Path) -> Facts:
+    """Gather the facts of a run directory, whichever of its stages have run.
+
+    Raises:
+      StageError: there is no such directory, or a file in it is not the JSON it should be.
+      ConfigError: the claim is not one.
+    """
+    if not run_dir.is_dir():
+        raise StageError(f"{run_dir}: no such run directory. `speechpriv run CONFIG` prints its own as its last line.")
+    private, bundle = run_dir / "private", run_dir / "release" / "bundle"
+    claim = private / "train" / "claim.json"
+    manifests = {stage: _json(private / stage / store.MANIFEST, {}) for stage in STAGES}
+    return Facts(
+        name=run_dir.resolve().name,
+        config=_json(private / "config.json", {}),
+        stages={stage: found for stage, found in manifests.items() if found},
+        claim=Claim.from_json(claim.read_text(encoding="utf-8")) if claim.is_file() else None,
+        epsilon_by_step=_json(private / "train" / "public.json", {}).get("epsilon_by_step", []),
+        figures=_json(private / "evaluate" / "figures.json", {}),
+        verdict=_json(private / "audit" / "verdict.json", {}),
+        exposures=_json(private / "audit" / "exposures.json", {}),
+        bundle=_json(bundle / store.MANIFEST, {}),
+        sizes_bytes={
+            str(file.relative_to(bundle)): file.stat().st_size for file in bundle.rglob("*") if file.is_file()
+        },
+        samples=_json(private / "report_samples.json", []),
+    )
+
+
+def _json(path: Path, empty: Content) -> Content:
+    """The JSON in `path`, of the same type as `empty`; `empty` itself if there is no such file."""
+    if not path.is_file():
+        return empty
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StageError(f"{path}: not JSON. Remove its directory and run the stage again.") from error
+    if not isinstance(found, type(empty)):
+        raise StageError(
+            f"{path}: expected a JSON {type(empty).__name__}, got {type(found).__name__}. "
+            "Remove its directory and run the stage again."
+        )
+    return found

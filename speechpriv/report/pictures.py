@@ -1,0 +1,172 @@
+"""The report's pictures: each takes facts of a run and says what is drawn; plots.py draws it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from speechpriv.report import plots
+from speechpriv.report.facts import Facts
+from speechpriv.report.plots import Frame, Mark, Plot, Tone, finite
+from speechpriv.report.words import MOST_ITEMS, duration, number, percent, words
+
+MODELS: tuple[tuple[str, str, Tone], ...] = (
+    ("base", "Before: the base model", "base"),
+    ("nonprivate", "Trained without privacy", "twin"),
+    ("private", "Trained with privacy", "private"),
+)
+AUDITED: tuple[tuple[str, str, Tone], ...] = (
+    ("private", "private model", "private"),
+    ("twin", "twin without privacy", "twin"),
+)
+
+_DROPPED = {
+    "dropped_low_confidence": "personal words not found in the sound",
+    "dropped_not_alignable": "text does not fit the sound",
+    "dropped_nothing_left": "nothing left after scrubbing",
+}
+
+
+def members(facts: Facts) -> Plot | None:
+    """Of 100 members, how many the best attacker names at 1 % false alarms."""
+    if facts.claim is None:
+        return None
+    named = math.ceil(100 * facts.claim.members_named_at_1_percent)  # as in its sentence, rounded up
+    return plots.hundred(Frame("members", "Recognised of 100", f"{named} of 100 dots are filled.", "people"), named)
+
+
+def accuracy(facts: Facts) -> Plot | None:
+    """Word accuracy and WER of the three models."""
+    marks = []
+    for name, label, tone in MODELS:
+        found = facts.figures.get(name, {})
+        text = f"{percent(found.get('word_accuracy'))} · WER {percent(found.get('wer'))}" if found else "not measured"
+        marks.append(Mark(label, finite(found.get("word_accuracy")), text, tone))
+    frame = Frame("accuracy", "Words recognised correctly", _read_out(marks), "word accuracy")
+    return plots.bars(frame, marks, maximum=1) if facts.figures else None
+
+
+def flow(facts: Facts) -> Plot | None:
+    """Recordings left after each stage."""
+    stages = (
+        ("Read", facts.counts("ingest").get("rows_read")),
+        ("Usable", facts.counts("ingest").get("rows_kept")),
+        ("Left after scrubbing", facts.counts("scrub").get("rows")),
+        ("After voice disguise", facts.counts("anonymize").get("rows")),
+        ("With canaries planted", facts.counts("plant").get("rows")),
+    )
+    marks = [Mark(label, finite(rows), number(rows)) for label, rows in stages if rows is not None]
+    frame = Frame("flow", "Recordings left after each stage", _read_out(marks), "recordings")
+    return plots.bars(frame, marks) if marks else None
+
+
+def people(facts: Facts) -> Plot | None:
+    """How many units each part of the corpus has."""
+    ingest, planted = facts.counts("ingest"), facts.counts("plant").get("planted")
+    parts: tuple[tuple[str, Any, Tone], ...] = (
+        ("To train on", ingest.get("units_train"), "private"),
+        ("Kept for testing", ingest.get("units_test"), "plain"),
+        ("Canaries, made up, to train on", planted, "base"),
+    )
+    marks = [Mark(label, finite(count), number(count), tone) for label, count, tone in parts if count is not None]
+    return plots.bars(Frame("people", "Number of units", _read_out(marks), "units"), marks) if marks else None
+
+
+def set_aside(facts: Facts) -> Plot | None:
+    """Recordings not used, by reason: quarantined when read, or dropped because scrubbing was not certain."""
+    scrub, quarantined = facts.counts("scrub"), facts.counts("ingest").get("quarantined")
+    dropped = {label: scrub[name] for name, label in _DROPPED.items() if finite(scrub.get(name))}
+    reasons = {**(quarantined if isinstance(quarantined, Mapping) else {}), **dropped}
+    return tally("set-aside", "Recordings not used, by reason", reasons, "base")
+
+
+def tally(name: str, title: str, found: Any, tone: Tone) -> Plot | None:
+    """Counts by kind, largest first; what follows a colon in a kind is about single rows and stays out."""
+    counts: dict[str, float] = {}
+    for kind, count in (found if isinstance(found, Mapping) else {}).items():
+        short = words(str(kind).partition(":")[0].replace("_", " ").lower())
+        counts[short] = counts.get(short, 0) + (finite(count) or 0)
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    shown, rest = ranked[:MOST_ITEMS], ranked[MOST_ITEMS:]
+    if rest:
+        shown.append((f"{len(rest)} other kinds", sum(count for _, count in rest)))
+    marks = [Mark(kind, count, number(count), tone) for kind, count in shown]
+    return plots.bars(Frame(name, title, _read_out(marks), "count"), marks) if marks else None
+
+
+def spent(facts: Facts) -> Plot | None:
+    """Epsilon over the steps, from nothing to what is claimed."""
+    pairs = [(finite(step), finite(epsilon)) for step, epsilon in facts.epsilon_by_step]
+    points = [(step, epsilon) for step, epsilon in pairs if step is not None and epsilon is not None]
+    claimed = facts.claim.epsilon if facts.claim else None
+    frame = Frame(
+        "spent", "Epsilon spent by step", f"It rises from 0 to {number(claimed)} at the last step.", "epsilon"
+    )
+    level = Mark("claimed", finite(claimed), number(claimed))
+    return plots.step_line(frame, [(0.0, 0.0), *points], level) if points else None
+
+
+def exposures(facts: Facts) -> list[tuple[str, Plot]]:
+    """Exposure of the canaries by repeats, one picture a model, all on the same vertical axis."""
+    columns = {name: _by_repeats(facts.exposures.get(name, ())) for name, _, _ in AUDITED}
+    largest = max((bits for groups in columns.values() for _, values in groups for bits in values), default=0.0)
+    chance = Mark("chance", 1.0, "1 bit")
+    drawn = []
+    for name, label, tone in AUDITED:
+        if columns[name]:
+            ends = (
+                f"{len(columns[name])} columns of dots, by how often a phrase was planted; the table has their medians."
+            )
+            frame = Frame(f"exposure-{name}", f"Exposure of phrases, {label}", ends, "exposure, bits")
+            drawn.append(
+                (label, plots.strip(frame, columns[name], tone=tone, maximum=max(largest, 2), reference=chance))
+            )
+    return drawn
+
+
+def bounds(facts: Facts) -> Plot:
+    """Epsilon that the attack proves, against epsilon that is claimed."""
+    marks = []
+    for name, label, tone in AUDITED:
+        bound = (facts.verdict.get(name) or {}).get("epsilon_lower_bound")
+        marks.append(Mark(label, finite(bound), number(bound) if bound is None else f"at least {number(bound)}", tone))
+    claimed = facts.verdict.get("claimed_epsilon")
+    level = Mark("claimed", finite(claimed), number(claimed))
+    frame = Frame("bounds", "Epsilon, measured and claimed", _read_out(marks), "epsilon")
+    return plots.dots(frame, marks, level if claimed is not None else None)
+
+
+def ledger(facts: Facts) -> Plot | None:
+    """Epsilon of each run on the corpus, of all together, and the budget set on it."""
+    claim, budget = facts.claim, facts.setting("privacy", "budget_epsilon")
+    if claim is None:
+        return None
+    others, rest = claim.other_releases[:MOST_ITEMS], claim.other_releases[MOST_ITEMS:]
+    marks = [Mark("This run", claim.epsilon, number(claim.epsilon), "private")]
+    marks += [Mark(f"Run {run.run_id.rpartition('-')[2]}", run.epsilon, number(run.epsilon), "base") for run in others]
+    if rest:
+        marks.append(Mark("More runs", None, f"{len(rest)}, not drawn"))
+    marks.append(Mark("All runs together", claim.composed_epsilon, number(claim.composed_epsilon), "plain"))
+    if budget is not None:
+        marks.append(Mark("Budget of the corpus", finite(budget), number(budget), "base"))
+    return plots.bars(Frame("ledger", "Epsilon on this corpus", _read_out(marks), "epsilon"), marks)
+
+
+def durations(facts: Facts) -> Plot | None:
+    """Seconds that each stage took."""
+    taken = [(stage, finite(manifest.get("duration_s"))) for stage, manifest in facts.stages.items()]
+    marks = [Mark(stage, seconds, duration(seconds)) for stage, seconds in taken if seconds is not None]
+    return plots.bars(Frame("durations", "Time by stage", _read_out(marks), "time"), marks) if marks else None
+
+
+def _by_repeats(canaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[float]]]:
+    """Exposures in bits by how often the phrase was planted; those that stayed out come first."""
+    groups: dict[int, list[float]] = {}
+    for canary in canaries:
+        bits, repeats = finite(canary.get("exposure_bits")), finite(canary.get("repeats"))
+        if bits is not None and repeats is not None:
+            groups.setdefault(int(repeats) if canary.get("planted") else 0, []).append(bits)
+    return [(f"{repeats} ×" if repeats else "never", groups[repeats]) for repeats in sorted(groups)]
+
+
+def _read_out(marks: Sequence[Mark]) -> str:
+    return "; ".join(f"{mark.label}: {mark.text}" for mark in marks) + "."

@@ -1,0 +1,195 @@
+"""What the page says besides its pictures: each part takes the facts it names, and leaves all others out."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from speechpriv.report import pictures
+from speechpriv.report.facts import Facts
+from speechpriv.report.plots import finite
+from speechpriv.report.words import lines, number, percent, price, size, words
+
+View = dict[str, Any]
+_VERDICTS = {
+    "PASS": ("pass", "The audit has shown that it can catch a leak, and found none in the private model."),
+    "FAIL": ("fail", "The audit found that the model gives away what it should not. It must not be shipped."),
+    "INCONCLUSIVE": ("unsure", "The audit could not tell: if there were a leak, it might have missed it."),
+}
+_NO_VERDICT = ("unsure", "There is no verdict: nothing has been tested.")
+_SECTIONS = {
+    "data": "Data", "training": "Training", "audit": "Audit", "limits": "Not covered", "ledger": "Ledger",
+    "listen": "Listen", "export": "Shipped files", "environment": "How to check",
+}  # fmt: skip
+_CLAIM = {
+    "epsilon": "epsilon", "delta": "delta", "mu_gdp": "mu (Gaussian DP)", "unit": "protected unit",
+    "adjacency": "adjacency", "cap_per_unit": "utterances of one unit in a step, at most",
+    "sampling_rate": "sampling rate", "noise_multiplier": "noise multiplier", "clip_norm": "clip norm",
+    "normalisation": "sums are divided by", "units": "units (public)", "steps": "steps", "trust_model": "trust model",
+}  # fmt: skip
+_TESTS = {
+    "median_exposure_bits": "median exposure, bits (no leak: 1)", "auc": "AUC, planted against not (no leak: 0.5)",
+    "p_mann_whitney": "p, many phrases a little (Mann-Whitney)", "p_simes": "p, few phrases strongly (Simes)",
+    "p_value": "p, both together", "epsilon_lower_bound": "epsilon, lower bound",
+}  # fmt: skip
+_MOST_AUDIO_LETTERS = 1_500_000  # of base64, in all players together
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+
+
+def of(facts: Facts) -> View:
+    """Everything that the template shows."""
+    parts: tuple[Callable[[Facts], View], ...] = (_top, _data, _training, _audit, _samples, _export, _check)
+    view: View = {"name": facts.name}
+    for part in parts:
+        view |= part(facts)
+    view["sections"] = [(anchor, label) for anchor, label in _SECTIONS.items() if anchor != "listen" or view["samples"]]
+    return view
+
+
+def _top(facts: Facts) -> View:
+    word = words(facts.verdict.get("verdict", "NOT AUDITED"))
+    tone, meaning = _VERDICTS.get(word, _NO_VERDICT)
+    measured, exported = facts.figures.get("private", {}), facts.bundle.get("counts", {})
+    crowd = "On {} utterances with {} words, by {} units (one {} each) that no training saw."
+    sizes = [number(measured.get(name)) for name in ("utterances", "words", "speakers")]
+    reasons = [reason[:1].upper() + reason[1:] for reason in lines(facts.verdict.get("reasons"))]
+    return {
+        "verdict": {"word": word, "tone": tone, "meaning": meaning, "reasons": reasons},
+        "override": words(exported.get("override") or ""),
+        "overridden": lines(exported.get("overridden")),
+        "sentence": facts.claim.sentence() if facts.claim else "",
+        "members": pictures.members(facts),
+        "accuracy": pictures.accuracy(facts),
+        "price": price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name, _, _ in pictures.MODELS)),
+        "crowd": crowd.format(*sizes, _unit(facts)) if measured else "",
+    }
+
+
+def _data(facts: Facts) -> View:
+    ingest, scrub = facts.counts("ingest"), facts.counts("scrub")
+    tiles = (
+        ("hours of speech", ingest.get("hours")),
+        ("utterances with personal data", scrub.get("utterances_changed")),
+    )
+    return {
+        "ingested": bool(ingest),
+        "scrubbed": bool(scrub),
+        "tiles": [(label, number(value)) for label, value in tiles if value is not None],
+        "flow": pictures.flow(facts),
+        "people": pictures.people(facts),
+        "findings": pictures.tally("findings", "Personal data removed", scrub.get("findings"), "private"),
+        "set_aside": pictures.set_aside(facts),
+    }
+
+
+def _training(facts: Facts) -> View:
+    claim = facts.claim
+    return {
+        "unit": _unit(facts),
+        "claim_rows": [(label, number(getattr(claim, name))) for name, label in _CLAIM.items()] if claim else [],
+        "spent": pictures.spent(facts),
+        "not_covered": lines(claim.not_covered) if claim else [],
+        "others": len(claim.other_releases) if claim else 0,
+        "composed": number(claim.composed_epsilon) if claim else "",
+        "ledger": pictures.ledger(facts),
+    }
+
+
+def _audit(facts: Facts) -> View:
+    verdict, claim = facts.verdict, facts.claim
+    models = [verdict.get(name) or {} for name, _, _ in pictures.AUDITED]
+    rows = [
+        (label, *(number(found.get(name)) for found in models))
+        for name, label in _TESTS.items()
+        if any(name in found for found in models)
+    ]
+    if rows:
+        rows.append(("verdict", words(verdict.get("verdict")), words(models[1].get("verdict", "not judged"))))
+    canaries = verdict.get("canaries") or {}
+    drawn = [number(canaries.get(name)) for name in ("candidates", "planted", "references")]
+    same = claim is None or (verdict.get("unit"), verdict.get("adjacency")) == (claim.unit, claim.adjacency)
+    return {
+        "audit_rows": rows,
+        "canaries": "{} candidates, {} of them planted; {} references.".format(*drawn) if canaries else "",
+        "alpha": number(verdict.get("alpha")),
+        "negative": number((verdict.get("negative_control") or {}).get("p_value")),
+        "exposures": pictures.exposures(facts),
+        "bounds": pictures.bounds(facts) if rows and same else None,  # of different things they must not be compared
+        "mismatch": bool(rows) and not same,
+    }
+
+
+def _samples(facts: Facts) -> View:
+    """Players, as many as fit, if nobody real can be heard in them."""
+    if facts.setting("data", "source") != "demo":
+        return {"samples": []}
+    shown, letters = [], 0
+    for sample in facts.samples:
+        sounds = [str(sample.get(f"{moment}_flac_base64", "")) for moment in ("before", "after")]
+        letters += sum(map(len, sounds))
+        if letters > _MOST_AUDIO_LETTERS:
+            break
+        if all(_BASE64.fullmatch(sound) for sound in sounds):
+            texts = (words(sample.get("text_before", "")), words(sample.get("text_after", "")))
+            versions = list(zip(("before", "after"), sounds, texts, strict=True))
+            shown.append({"title": words(sample.get("title", "sample")), "versions": versions})
+    return {"samples": shown}
+
+
+def _export(facts: Facts) -> View:
+    digests: Mapping[str, Any] = facts.bundle.get("files", {})
+    counts = facts.bundle.get("counts", {})
+    compared = f"{percent(counts.get('parity'))} of {number(counts.get('compared'))} test recordings"
+    return {
+        "files": [
+            (words(name), size(facts.sizes_bytes[name]) if name in facts.sizes_bytes else "missing", words(digest))
+            for name, digest in digests.items()
+        ],
+        "parity": compared if "parity" in counts else "",
+    }
+
+
+def _check(facts: Facts) -> View:
+    """Versions, times, settings, and the commands that compute the figures again."""
+    versions: dict[str, str] = {}
+    for manifest in facts.stages.values():
+        versions |= {words(name): words(version) for name, version in manifest.get("versions", {}).items()}
+    settings = {key: value for key, value in facts.config.items() if key != "performance"}
+    # Paths of the machine stay on it.
+    if isinstance(settings.get("data"), dict):
+        settings["data"] = {**settings["data"], "path": None}
+    if isinstance(settings.get("train"), dict):
+        settings["train"] = {**settings["train"], "base": PurePath(str(settings["train"].get("base"))).name}
+    return {
+        "versions": list(versions.items()),
+        "durations": pictures.durations(facts),
+        "settings": json.dumps(settings, indent=1, ensure_ascii=False) if settings else "",
+        "commands": _commands(facts),
+    }
+
+
+def _commands(facts: Facts) -> list[tuple[str, str]]:
+    run, config = shlex.quote(f"runs/{facts.name}"), shlex.quote(facts.name.rpartition("-")[0] or facts.name)
+    found = [
+        ("The whole run, with the same overrides if it had any; what is done is skipped", f"speechpriv run {config}")
+    ]
+    if facts.claim:
+        names = ("sampling_rate", "noise_multiplier", "steps", "delta")
+        arguments = ", ".join(f"{name}={getattr(facts.claim, name)!r}" for name in names)
+        code = f"from speechpriv.train.accounting import epsilon; print(epsilon({arguments}))"
+        found.append(("Epsilon, from the parameters alone", f'python -c "{code}"'))
+        found.append(("The ledger", f"speechpriv budget {run}"))
+    if facts.verdict:
+        found.append(("Verdict, p-values and bounds", f"speechpriv audit {run}"))
+    if facts.bundle:
+        found.append(("What the shipped model hears", f"speechpriv transcribe {run}/release/bundle FILE.flac"))
+        found.append(
+            ("The same audit, on the shipped files", f"speechpriv audit {run} --artefact {run}/release/bundle")
+        )
+    return [*found, ("This page", f"speechpriv report {run}")]
+
+
+def _unit(facts: Facts) -> str:
+    return facts.claim.unit if facts.claim else words(facts.setting("privacy", "unit_name") or "speaker")

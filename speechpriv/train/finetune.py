@@ -1,0 +1,251 @@
+"""The private training stage: the only place where sampling, clipping, noise, accounting and ledger meet.
+
+    repeat for T steps:
+      cohort = every unit independently with probability q
+      total  = sum of clipped unit gradients + N(0, (sigma C)^2 I)
+      step(total / expected cohort)
+
+Resume is replay: cohort, utterances and noise derive from a key and the step number, so a killed run taken up
+again ends in the same weights and spends nothing twice.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechpriv import corpus as corpora
+from speechpriv import store
+from speechpriv.claim import Claim, OtherRelease
+from speechpriv.config import PrivacyConfig, Section, TrainConfig
+from speechpriv.corpus import Corpus
+from speechpriv.errors import ConfigError, LedgerError, ModelError
+from speechpriv.models import asr
+from speechpriv.models.asr import Recogniser, Utterance
+from speechpriv.train import accounting, checkpoint, clipping, noise, sampling
+from speechpriv.train.ledger import Ledger, RunSummary
+
+ADJACENCY = "add or remove one unit with all its utterances"
+_CHECKPOINT = "checkpoint.pt"
+
+
+class FinetuneConfig(Section):
+    """What the weights and the guarantee depend on."""
+
+    privacy: PrivacyConfig
+    train: TrainConfig
+
+
+@store.stage(version=1, resumable=True)
+def run(
+    config: FinetuneConfig,
+    inputs: Mapping[str, Path],
+    out_dir: Path,
+    *,
+    key: bytes,
+    ledger: Path,
+    device: str = "cpu",
+    checkpoint_every: int = 10,
+    on_step: Callable[[int], None] = store.silent,
+) -> dict[str, Any]:
+    """Fine-tune with user-level differential privacy.
+
+    Writes `model/`, `claim.json`, `public.json` (epsilon by step) and, for private eyes, `history.json`.
+
+    Args:
+      config: see `FinetuneConfig`.
+      inputs: `corpus`, a corpus directory whose train split is learned from.
+      out_dir: the stage directory.
+      key: the run key; stays in `private/` and is destroyed when training ends.
+      ledger: the ledger file of the corpus's lineage.
+      device: where the model lives.
+      checkpoint_every: steps between checkpoints; changes nothing but the time a killed run loses.
+      on_step: told each finished step.
+
+    Raises:
+      BudgetError: the run would exceed the corpus's budget; no step was taken.
+      LedgerError: the ledger is damaged, or holds runs that protect another kind of unit.
+      ModelError: two accountants disagree (no step was taken), or the weights ended up not finite.
+    """
+    privacy, corpus = config.privacy, corpora.read(inputs["corpus"])
+    sigma = accounting.noise_multiplier(
+        sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta
+    )
+    event = accounting.event_to_json(accounting.event(privacy.sampling_rate, sigma, privacy.steps))
+    _check_accountants(privacy, sigma, event)
+    recogniser = asr.load(config.train.base, device)
+    key = _release_key(key, (out_dir / "identity").read_bytes(), corpus, recogniser)
+    # Another key is another release, even of the same data: it must not pass for a replay.
+    run_id = hmac.digest(key, b"run id", "sha256").hex()[:16]
+    with Ledger(ledger) as book:
+        _others(book, run_id, privacy)
+        book.open_run(
+            run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
+            epsilon_limit=privacy.budget_epsilon, compose=compose,
+        )  # fmt: skip
+        plan = _Plan(config, sigma, key, corpus, list(corpus.units("train").values()))
+        training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
+        for step in range(training.done, privacy.steps):
+            book.record_step(run_id, step)
+            training.step(step)
+            if (step + 1) % checkpoint_every == 0 or step + 1 == privacy.steps:
+                training.save()
+            on_step(step + 1)
+        training.finish()
+        book.close_run(run_id)
+        claim = _claim(privacy, sigma, event, _others(book, run_id, privacy))
+    recogniser.save(out_dir / "model")
+    (out_dir / "claim.json").write_text(claim.to_json() + "\n")
+    store.write_json(out_dir / "public.json", {"epsilon_by_step": _epsilon_by_step(privacy, sigma)})
+    store.write_json(out_dir / "history.json", training.history)
+    checkpoint.remove(out_dir / _CHECKPOINT)
+    return {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
+
+
+def compose(events: Sequence[str], delta: float) -> float:
+    """Epsilon at `delta` of events in JSON, all on the same units; what a ledger needs to keep a budget."""
+    return accounting.epsilon_of([accounting.event_from_json(event) for event in events], delta)
+
+
+def _release_key(key: bytes, identity: bytes, corpus: Corpus, recogniser: Recogniser) -> bytes:
+    """A key for exactly these settings, recordings and weights: the same noise on any others would cancel out."""
+    if not len(key) >= 32:
+        raise ConfigError(f"finetune: the run key has {len(key)} bytes, expected 32. Use noise.new_key().")
+    parts = [identity, *(store.sha256(Path(file["filename"])).encode() for file in corpus.table.cache_files)]
+    for name, weights in recogniser.model.state_dict().items():
+        parts += [name.encode(), weights.cpu().reshape(-1).view(torch.uint8).numpy().tobytes()]
+    mixed = hmac.new(key, digestmod="sha256")
+    for part in parts:
+        mixed.update(hashlib.sha256(part).digest())
+    return mixed.digest()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What every step reads and none changes."""
+
+    config: FinetuneConfig
+    sigma: float
+    key: bytes
+    corpus: Corpus
+    units: list[list[int]]  # row indices of each unit
+
+    def members(self, step: int) -> Iterator[list[Utterance]]:
+        """The cohort of a step: at most the cap's number of utterances of each unit, drawn anew each step."""
+        for unit in sampling.cohort(self.key, step, len(self.units), self.config.privacy.sampling_rate):
+            yield self._utterances(step, int(unit))
+
+    def _utterances(self, step: int, unit: int) -> list[Utterance]:
+        rows = self.units[unit]
+        seed = hmac.digest(self.key, f"utterances {step} {unit}".encode(), "sha256")
+        rng = np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
+        picked = rng.choice(len(rows), size=min(self.config.privacy.cap_per_unit, len(rows)), replace=False)
+        return [Utterance(row.samples(), row.text) for row in (self.corpus[rows[i]] for i in sorted(picked))]
+
+
+class _Training:
+    """The weights on their way: parameters, optimizer, running average, and what was seen (for private eyes)."""
+
+    def __init__(self, recogniser: Recogniser, plan: _Plan, path: Path, run_id: str) -> None:
+        chosen = asr.trainable_names(recogniser, plan.config.train.trainable)
+        recogniser.model.requires_grad_(False)
+        self.parameters = {name: recogniser.model.get_parameter(name).requires_grad_() for name in chosen}
+        self.recogniser, self.plan, self.path, self.run_id = recogniser, plan, path, run_id
+        rate = plan.config.train.learning_rate
+        self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=0.0)
+        self.average = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.history: list[dict[str, Any]] = []
+        self.done = 0
+        # A checkpoint under another key belongs to another run: this one starts over.
+        if (state := checkpoint.load(path)) is not None and state["run_id"] == run_id:
+            with torch.no_grad():
+                for name, parameter in self.parameters.items():
+                    parameter.copy_(state["weights"][name])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.average, self.history, self.done = state["average"], state["history"], state["done"]
+
+    def step(self, step: int) -> None:
+        """One step of private training, see the head of this file."""
+        privacy = self.plan.config.privacy
+        norms: list[float] = []
+        total = clipping.clipped_sum(self.recogniser, self.plan.members(step), privacy.clip_norm, norms.append)
+        shapes = {name: value.shape for name, value in total.items()}
+        drawn = noise.gaussian(self.plan.key, step, shapes, self.plan.sigma * privacy.clip_norm)
+        for name, parameter in self.parameters.items():
+            parameter.grad = (total[name] + drawn[name].to(parameter.device)) / privacy.cohort
+        self.optimizer.step()
+        # The last step always counts.
+        if step >= (first := min(int(self.plan.config.train.average_from * privacy.steps), privacy.steps - 1)):
+            for name, parameter in self.parameters.items():
+                self.average[name].add_(parameter.detach(), alpha=1 / (privacy.steps - first))
+        usable = [norm for norm in norms if np.isfinite(norm)]
+        self.history.append({
+            "step": step, "cohort": len(norms), "median_norm": float(np.median(usable)) if usable else None,
+            "clipped": sum(norm > privacy.clip_norm for norm in usable), "unusable": len(norms) - len(usable),
+        })  # fmt: skip
+        self.done = step + 1
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        checkpoint.save(self.path, {
+            "run_id": self.run_id, "done": self.done, "history": self.history,
+            "weights": self.parameters, "average": self.average, "optimizer": self.optimizer.state_dict(),
+        })  # fmt: skip
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Put the averaged weights in the model: post-processing, it costs nothing (De et al. 2022, 2204.13650)."""
+        for name, parameter in self.parameters.items():
+            parameter.copy_(self.average[name])
+        if not all(torch.isfinite(p).all() for p in self.parameters.values()):
+            raise ModelError("private training ended in weights that are not finite. Lower train.learning_rate.")
+
+
+def _epsilon_by_step(privacy: PrivacyConfig, sigma: float) -> list[tuple[int, float]]:
+    """Epsilon after each of about ten steps, for the report."""
+    steps = sorted({max(1, round(privacy.steps * tenth / 10)) for tenth in range(1, 11)})
+    events = [accounting.event(privacy.sampling_rate, sigma, step) for step in steps]
+    return [(step, accounting.epsilon_of([event], privacy.delta)) for step, event in zip(steps, events, strict=True)]
+
+
+def _check_accountants(privacy: PrivacyConfig, sigma: float, event: str) -> None:
+    """Two accountants that share no code must agree before anything is spent."""
+    ours = compose([event], privacy.delta)
+    theirs = accounting.second_opinion(
+        sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, steps=privacy.steps, delta=privacy.delta
+    )
+    # PRV's upper bound lies 0.01 above its estimate, whatever epsilon is.
+    if not abs(theirs - ours) <= 0.02 + 0.01 * ours:
+        raise ModelError(f"two accountants disagree: epsilon {ours:.4g} (PLD) and {theirs:.4g} (PRV). Report this.")
+
+
+def _others(book: Ledger, run_id: str, privacy: PrivacyConfig) -> list[RunSummary]:
+    """The other releases of the same recordings, which must protect the same unit, or no claim covers them all."""
+    others = [run for run in book.spent() if run.run_id != run_id]
+    if differing := {run.unit for run in others if (run.unit, run.adjacency) != (privacy.unit_name, ADJACENCY)}:
+        raise LedgerError(
+            f"the ledger holds runs per {', '.join(sorted(differing))}, and this one is per {privacy.unit_name}: their "
+            "guarantees do not add up. Use one privacy.unit_name for all runs on a corpus."
+        )
+    return others
+
+
+def _claim(privacy: PrivacyConfig, sigma: float, event: str, others: Sequence[RunSummary]) -> Claim:
+    """What is guaranteed, for whom, and beside which other releases."""
+    mechanism = [accounting.event_from_json(event)]
+    return Claim(
+        event=event, epsilon=accounting.epsilon_of(mechanism, privacy.delta), delta=privacy.delta,
+        mu_gdp=accounting.mu_gdp(mechanism), members_named_at_1_percent=accounting.max_true_positive_rate(mechanism),
+        unit=privacy.unit_name, adjacency=ADJACENCY, cap_per_unit=privacy.cap_per_unit,
+        sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, clip_norm=privacy.clip_norm,
+        normalisation=privacy.cohort, steps=privacy.steps, units=privacy.units,
+        other_releases=tuple(
+            OtherRelease(run_id=run.run_id, epsilon=compose([run.event_json], privacy.delta)) for run in others
+        ),
+        composed_epsilon=compose([event, *(run.event_json for run in others)], privacy.delta),
+    )  # fmt: skip

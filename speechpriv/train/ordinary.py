@@ -1,0 +1,92 @@
+"""Ordinary fine-tuning without privacy: the twin that the audit must catch, and the accuracy that privacy costs.
+
+Its model and curves stay in `private/`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechpriv import corpus as corpora
+from speechpriv import store
+from speechpriv.config import Section, TrainConfig
+from speechpriv.data import audio
+from speechpriv.models import asr
+from speechpriv.models.asr import Recogniser, Utterance
+
+_BATCH_S = 60.0
+
+
+class OrdinaryConfig(Section):
+    """What the weights depend on."""
+
+    train: TrainConfig
+    seed: int
+
+
+@store.stage(version=1)
+def run(
+    config: OrdinaryConfig,
+    inputs: Mapping[str, Path],
+    out_dir: Path,
+    *,
+    device: str = "cpu",
+    on_step: Callable[[int, int], None] = store.silent,
+) -> dict[str, Any]:
+    """Fine-tune all weights on `inputs["corpus"]`'s train split, canaries included; write `model/`."""
+    corpus = corpora.read(inputs["corpus"])
+    recogniser = asr.load(config.train.base, device)
+    seconds, texts = corpus.table["seconds"][:], corpus.table["text"][:]
+    rows = [
+        i
+        for i, split in enumerate(corpus.table["split"])
+        # The loss of words that cannot fit their audio is infinite, and one such row would ruin all weights.
+        if split == "train" and recogniser.fits(round(seconds[i] * audio.RATE_HZ), texts[i])
+    ]
+    rng = np.random.default_rng(config.seed)
+    batches = [b for _ in range(config.train.twin_epochs) for b in _epoch(rows, seconds, rng)]
+    fit(
+        recogniser,
+        ([Utterance(corpus[i].samples(), corpus[i].text) for i in batch] for batch in batches),
+        steps=len(batches),
+        learning_rate=config.train.twin_learning_rate,
+        on_step=on_step,
+    )
+    recogniser.save(out_dir / "model")
+    return {"steps": len(batches), "epochs": config.train.twin_epochs, "rows": len(rows)}
+
+
+def fit(
+    recogniser: Recogniser,
+    batches: Iterable[list[Utterance]],
+    *,
+    steps: int,
+    learning_rate: float,
+    on_step: Callable[[int, int], None] = store.silent,
+) -> None:
+    """AdamW on batches of utterances, a tenth of warm-up, then linear to zero; statistics stay frozen."""
+    optimizer = torch.optim.AdamW(recogniser.model.parameters(), lr=learning_rate)
+    for step, batch in enumerate(batches):
+        warm, left = (step + 1) / max(1, steps // 10), (steps - step) / max(1, steps - steps // 10)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * min(1.0, warm, left)
+        optimizer.zero_grad()
+        recogniser.losses(batch).mean().backward()
+        torch.nn.utils.clip_grad_norm_(recogniser.model.parameters(), 10.0)
+        optimizer.step()
+        on_step(step + 1, steps)
+
+
+def _epoch(rows: Sequence[int], seconds: Sequence[float], rng: np.random.Generator) -> list[list[int]]:
+    """Every row once, in random batches of about a minute; rows of like length together, so little is padded."""
+    # Sorting by a jittered length keeps batches compact, yet different in every epoch.
+    order = sorted(rows, key=lambda i: seconds[i] * float(rng.uniform(0.8, 1.25)))
+    batches: list[list[int]] = [[]]
+    for row in order:
+        if (len(batches[-1]) + 1) * seconds[row] > _BATCH_S and batches[-1]:
+            batches.append([])
+        batches[-1].append(row)
+    return [batches[i] for i in rng.permutation(len(batches))]

@@ -1,0 +1,197 @@
+import dataclasses
+import json
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from speechpriv import corpus, store
+from speechpriv.audit import canary
+from speechpriv.audit.canary import Canary
+from speechpriv.config import CanaryConfig
+from speechpriv.data import audio, text, voices
+from speechpriv.errors import AuditError
+from speechpriv.models import new
+
+KEY = b"k" * 32
+# Fewer references than a config may ask for: what is spoken costs time.
+SMALL = CanaryConfig.model_construct(candidates=30, references=6, repeats=(1, 2, 4), words=4)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory, corpus_dir):
+    """A plant stage over the corpus of made-up people."""
+    return canary.run(SMALL, {"corpus": corpus_dir}, tmp_path_factory.mktemp("run") / "plant", key=KEY)
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """A registry with phrases of silence, not yet altered."""
+    registry = [Canary(f"id{i}", i % 3, planted=i % 3 == 1) for i in range(6)]
+    canary.write(registry, _silence(registry), tmp_path)
+    return registry, tmp_path
+
+
+def _silence(registry):
+    flac = audio.flac(np.zeros(1600, np.float32))
+    return (corpus.Row(c.id, c.id, "test", flac, "made up words", 0.1) for c in registry)
+
+
+def registry_of(key, **changed):
+    return canary.make(CanaryConfig(**changed), key)[0]
+
+
+def test_the_key_decides_everything():
+    first, spoken = canary.make(CanaryConfig(), KEY)
+    again, spoken_again = canary.make(CanaryConfig(), KEY)
+    assert first == again
+    rows, rows_again = list(islice(spoken, 5)), list(islice(spoken_again, 5))
+    assert [row.text for row in rows] == [row.text for row in rows_again]
+    # The synthesiser is not bit-equal twice (data/voices.py).
+    assert [row.seconds for row in rows] == pytest.approx([row.seconds for row in rows_again], rel=0.1)
+    other, spoken_other = canary.make(CanaryConfig(), b"other" * 7)
+    assert not {c.id for c in first} & {c.id for c in other}
+    assert [c.planted for c in first] != [c.planted for c in other]
+    assert next(spoken_other).text != rows[0].text
+
+
+def test_as_many_as_asked_for_of_each_tier():
+    registry = registry_of(KEY, candidates=50, references=1200)
+    assert Counter(c.repeats for c in registry) == {0: 1200, 1: 10, 2: 10, 4: 10, 8: 10, 16: 10}
+    assert len({c.id for c in registry}) == 1250
+    assert not any(c.planted for c in registry if c.repeats == 0)
+
+
+def test_coins_are_fair_whatever_the_tier_and_the_place():
+    registry = registry_of(KEY, candidates=5000)[:5000]
+    for tier in (1, 2, 4, 8, 16):
+        heads = sum(c.planted for c in registry if c.repeats == tier)
+        assert scipy.stats.binomtest(heads, 1000).pvalue > 1e-3
+    coins = np.array([c.planted for c in registry])
+    assert scipy.stats.binomtest(int((coins[1:] == coins[:-1]).sum()), 4999).pvalue > 1e-3
+
+
+@pytest.fixture(scope="module")
+def coarse():
+    """80 ms a frame and 256 pieces, as tiny-en."""
+    return new.recogniser(new.tokenizer(text.words()[0][:3000], 256), hidden=32, layers=1, channels=8)
+
+
+@pytest.mark.parametrize("words", [3, 6, 12])
+def test_phrases_fit_the_frames_of_a_coarse_model(coarse, words):
+    """One that does not fit can be neither learned nor scored."""
+    rows = list(islice(canary.make(CanaryConfig(words=words), KEY)[1], 60))
+    assert all(coarse.fits(len(row.samples()), row.text) for row in rows)
+    assert {len(row.text.split()) for row in rows} == {words}
+    assert len({row.text for row in rows}) == 60
+    # Negative control: spoken twice as fast, some would not fit.
+    assert not all(coarse.fits(len(row.samples()) // 2, row.text) for row in rows)
+
+
+def test_a_quick_voice_is_slowed_down(coarse):
+    """One of 5,000 that were drawn did not fit at its own pace."""
+    phrase, voice = "open determined employee", voices.Voice("en-gb-scotland", "robosoft3", rate_wpm=146)
+    assert not coarse.fits(len(voices.speak(phrase, voice).samples), phrase)
+    assert coarse.fits(len(canary._speak(phrase, voice)), phrase)
+
+
+def test_candidates_and_references_are_spoken_alike():
+    """Else the tests would find the difference and call it leakage."""
+    rows = list(islice(canary.make(SMALL.model_copy(update={"references": 60}), KEY)[1], 90))
+    seconds = np.array([row.seconds for row in rows])
+    assert scipy.stats.mannwhitneyu(seconds[:30], seconds[30:]).pvalue > 1e-3
+
+
+def test_planted_as_the_registry_says(planted, corpus_dir):
+    registry, phrases = canary.read(planted.directory)
+    training, before = corpus.read(planted.directory / "corpus"), corpus.read(corpus_dir)
+    rows = {name: len(rows) for name, rows in training.units("train").items()}
+    assert {c.id: rows.get(c.id, 0) for c in registry} == {c.id: c.repeats if c.planted else 0 for c in registry}
+    assert training.lineage == before.lineage
+    assert training.units("test").keys() == before.units("test").keys()
+    assert {row.id for row in before.rows()} <= {row.id for row in training.rows()}
+    assert len({row.id for row in training.rows()}) == len(training)
+    assert planted.counts == {
+        "candidates": 30, "planted": sum(c.planted for c in registry), "references": 6, "rows": len(training),
+        "units": len(rows),
+    }  # fmt: skip
+    said = {row.unit: row for row in phrases.rows()}
+    for row in training.rows("train"):
+        if row.unit in said:
+            assert (row.text, row.flac) == (said[row.unit].text, said[row.unit].flac)
+
+
+def test_the_hash_of_the_drawing_is_kept(planted):
+    manifest = store.require(planted.directory)
+    assert manifest["files"][canary.REGISTRY] == store.sha256(planted.directory / canary.REGISTRY)
+    assert KEY.hex() not in json.dumps(manifest)
+
+
+def test_a_registry_altered_after_the_drawing(planted, tmp_path):
+    text = (planted.directory / canary.REGISTRY).read_text()
+    (tmp_path / store.MANIFEST).write_text((planted.directory / store.MANIFEST).read_text())
+    (tmp_path / canary.REGISTRY).write_text(text)
+    assert canary.read_registry(tmp_path) == canary.read_registry(planted.directory)
+    (tmp_path / canary.REGISTRY).write_text(text.replace("true", "false", 1))
+    with pytest.raises(AuditError, match="altered since the canaries were drawn"):
+        canary.read_registry(tmp_path)
+
+
+def test_planted_twice(planted, tmp_path):
+    with pytest.raises(AuditError, match="planted twice"):
+        canary.run(SMALL, {"corpus": planted.directory / "corpus"}, tmp_path / "plant", key=KEY)
+
+
+@pytest.mark.parametrize("change", ["one missing", "one too many", "one that stays out", "another drawing"])
+def test_a_corpus_that_the_registry_does_not_match(planted, change):
+    registry = canary.read_registry(planted.directory)
+    training = corpus.read(planted.directory / "corpus")
+    canary.check_planted(registry, training)
+    chosen = next(i for i, c in enumerate(registry) if c.planted and c.repeats == 2)
+    registry[chosen] = dataclasses.replace(registry[chosen], **{
+        "one missing": {"repeats": 3}, "one too many": {"repeats": 1}, "one that stays out": {"planted": False},
+        "another drawing": {"id": "0" * 16},
+    }[change])  # fmt: skip
+    with pytest.raises(AuditError, match=f"1 of {len(registry)} canaries"):
+        canary.check_planted(registry, training)
+
+
+def test_what_is_written_is_read(drawn):
+    registry, directory = drawn
+    found, phrases = canary.read(directory)
+    assert found == registry
+    assert [row.id for row in phrases.rows()] == [c.id for c in registry]
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2, 3, 4, 5], [0, 1, 2, 3, 4]], ids=["another order", "one missing"])
+def test_phrases_of_another_registry(drawn, order):
+    registry, directory = drawn
+    canary.write([registry[i] for i in order], _silence(registry), directory)
+    with pytest.raises(AuditError, match="must come from one drawing"):
+        canary.read(directory)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "{}", "[]", "3", "not json", '{"id": "a", "repeats": 1}',
+        '{"id": "a", "repeats": 1, "planted": true, "more": 0}',
+        '{"id": "a", "repeats": "1", "planted": true}', '{"id": "a", "repeats": 1, "planted": 1}',
+        '{"id": "a", "repeats": 0, "planted": true}', '{"id": "a", "repeats": -1, "planted": false}',
+        '{"id": 1, "repeats": 1, "planted": true}', '{"id": "a", "repeats": true, "planted": true}',
+        '{"id": "id0", "repeats": 1, "planted": true}',
+    ],
+)  # fmt: skip
+def test_a_damaged_registry(drawn, line):
+    _, directory = drawn
+    path = directory / canary.REGISTRY
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(AuditError):
+        canary.read_registry(directory)
+
+
+def test_no_registry(tmp_path):
+    with pytest.raises(AuditError, match="not a canary registry"):
+        canary.read_registry(tmp_path)

@@ -1,0 +1,218 @@
+import json
+import os
+import shutil
+import stat
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from speechpriv import corpus, store
+from speechpriv.audit import canary, elsewhere, stage
+from speechpriv.audit.canary import Canary
+from speechpriv.config import AuditConfig, CanaryConfig, DataConfig
+from speechpriv.data import audio, sources
+from speechpriv.errors import AuditError, ConfigError, DataError
+
+# Fewer references than a config may ask for: what is spoken costs time.
+SMALL = CanaryConfig.model_construct(candidates=20, references=3, repeats=(1, 3), words=3)
+SILENCE = audio.flac(np.zeros(1600, np.float32))
+
+
+@pytest.fixture(scope="module")
+def canaries(tmp_path_factory):
+    """What `make` writes."""
+    directory = tmp_path_factory.mktemp("elsewhere") / "canaries"
+    assert elsewhere.make(directory, SMALL) == directory / "planted"
+    return directory
+
+
+@pytest.fixture
+def people(tmp_path):
+    """Somebody's folder of recordings, one of them in a folder below."""
+    directory = tmp_path / "people"
+    (directory / "more").mkdir(parents=True)
+    records = []
+    for i, name in enumerate(["a.flac", "b.flac", "more/c.flac"]):
+        (directory / name).write_bytes(SILENCE)
+        records.append({"path": name, "sentence": "words", "speaker": f"s{i}", "age": 40})
+    (directory / "metadata.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return directory
+
+
+def records_of(directory):
+    return [json.loads(line) for line in (directory / "metadata.jsonl").read_text().splitlines()]
+
+
+def contents(directory):
+    return {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_only_what_is_planted_can_be_trained_on(canaries):
+    registry, phrases = canary.read(canaries)
+    assert len(registry) == 23
+    found = records_of(canaries / "planted")
+    assert Counter(record["user"] for record in found) == {c.id: c.repeats for c in registry if c.planted}
+    said = {row.id: row for row in phrases.rows()}
+    for record in found:
+        assert record["text"] == said[record["user"]].text
+        assert (canaries / "planted" / record["file_name"]).read_bytes() == said[record["user"]].flac
+    assert len(list((canaries / "planted").iterdir())) == len(found) + 1
+
+
+def test_nobody_else_may_look(canaries):
+    assert stat.S_IMODE(canaries.stat().st_mode) == 0o700
+
+
+def test_every_drawing_is_another(canaries, tmp_path):
+    elsewhere.make(tmp_path / "again", SMALL)
+    ids = [{c.id for c in canary.read_registry(directory)} for directory in (canaries, tmp_path / "again")]
+    assert not ids[0] & ids[1]
+
+
+def test_drawn_once(canaries):
+    before = contents(canaries)
+    with pytest.raises(AuditError, match="exists already"):
+        elsewhere.make(canaries, SMALL)
+    assert contents(canaries) == before
+
+
+def test_half_a_drawing_is_none(tmp_path, monkeypatch):
+    def no_voice(*_):
+        raise ConfigError("no voices")
+
+    monkeypatch.setattr(canary.voices, "speak", no_voice)
+    with pytest.raises(ConfigError):
+        elsewhere.make(tmp_path / "canaries", SMALL)
+    assert not list(tmp_path.iterdir())
+
+
+def test_inserted_under_the_names_of_the_corpus(canaries, people, tmp_path):
+    before, planted = contents(people), records_of(canaries / "planted")
+    assert elsewhere.insert(canaries, people, tmp_path / "both") == len(planted)
+    assert contents(people) == before
+    found = records_of(tmp_path / "both")
+    assert found[:3] == records_of(people)
+    assert found[3:] == [{"path": r["file_name"], "sentence": r["text"], "speaker": r["user"]} for r in planted]
+    assert all((tmp_path / "both" / record["path"]).read_bytes() for record in found)
+
+
+def test_what_is_inserted_is_taken_in(canaries, people, tmp_path):
+    """The pipeline itself, or any reader of such folders, finds people and canaries."""
+    elsewhere.insert(canaries, people, tmp_path / "both")
+    found = list(sources.open_source(DataConfig(source="folder", path=str(tmp_path / "both"))))
+    units = Counter(row.unit for row in found)
+    expected = {c.id: c.repeats for c in canary.read_registry(canaries) if c.planted}
+    assert units == {"s0": 1, "s1": 1, "s2": 1, **expected}
+    assert all(row.audio.is_file() for row in found)
+
+
+def test_no_newline_at_the_end(canaries, people, tmp_path):
+    path = people / "metadata.jsonl"
+    path.write_text(path.read_text().rstrip())
+    elsewhere.insert(canaries, people, tmp_path / "both")
+    assert len(records_of(tmp_path / "both")) == 3 + len(records_of(canaries / "planted"))
+
+
+def test_files_of_other_places_are_links_or_copies(canaries, people, tmp_path, monkeypatch):
+    elsewhere.insert(canaries, people, tmp_path / "linked")
+    assert (tmp_path / "linked" / "a.flac").samefile(people / "a.flac")
+    assert not (tmp_path / "linked" / "metadata.jsonl").samefile(people / "metadata.jsonl")
+
+    def no_links(*_):
+        raise OSError
+
+    monkeypatch.setattr(os, "link", no_links)
+    elsewhere.insert(canaries, people, tmp_path / "copied")
+    assert contents(tmp_path / "copied") == contents(tmp_path / "linked")
+    assert not (tmp_path / "copied" / "a.flac").samefile(people / "a.flac")
+
+
+def test_planted_twice(canaries, people, tmp_path):
+    elsewhere.insert(canaries, people, tmp_path / "once")
+    before = contents(tmp_path / "once")
+    with pytest.raises(AuditError, match="holds these canaries already"):
+        elsewhere.insert(canaries, tmp_path / "once", tmp_path / "twice")
+    assert contents(tmp_path / "once") == before
+    assert not (tmp_path / "twice").exists()
+
+
+def test_places_that_cannot_be_used(canaries, people, tmp_path):
+    before = contents(tmp_path)
+    with pytest.raises(AuditError, match="exists already"):
+        elsewhere.insert(canaries, people, tmp_path)
+    with pytest.raises(AuditError, match="lies in the corpus itself"):
+        elsewhere.insert(canaries, people, people / "more" / "both")
+    with pytest.raises(AuditError, match="expected a folder of recordings"):
+        elsewhere.insert(canaries, people / "more", tmp_path / "both")
+    with pytest.raises(AuditError, match="canary make"):
+        elsewhere.insert(people, people, tmp_path / "both")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("first", ["not json", "[1, 2]", ""])
+def test_metadata_that_cannot_be_read(canaries, people, tmp_path, first):
+    (people / "metadata.jsonl").write_text(first + "\n")
+    with pytest.raises(AuditError, match="line 1"):
+        elsewhere.insert(canaries, people, tmp_path / "both")
+
+
+def test_columns_that_are_not_known(canaries, people, tmp_path):
+    (people / "metadata.jsonl").write_text('{"path": "a.flac", "speaker": "s0", "secret words": ""}\n')
+    with pytest.raises(DataError, match="no column for the text"):
+        elsewhere.insert(canaries, people, tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+
+
+@pytest.fixture
+def silent(tmp_path):
+    """A registry that is large enough to judge by, with phrases that nobody had to speak."""
+    registry = [Canary(f"candidate{i}", 1, planted=i % 2 == 0) for i in range(40)]
+    registry += [Canary(f"reference{i}", 0, planted=False) for i in range(1000)]
+    canary.write(registry, (corpus.Row(c.id, c.id, "test", SILENCE, "made up words", 0.1) for c in registry), tmp_path)
+    return tmp_path, np.array([c.planted for c in registry])
+
+
+@pytest.fixture
+def scored(monkeypatch, silent):
+    """`stage.scores` without models: those called `leaky` know what was planted."""
+    rng = np.random.default_rng(3)
+
+    def scores(models, base, phrases):
+        assert base == "before"
+        assert len(phrases) == 1040
+        return {name: rng.normal(size=1040) - 9 * silent[1] * (model == "leaky") for name, model in models.items()}
+
+    monkeypatch.setattr(stage, "scores", scores)
+    return silent[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "twin", "word"),
+    [
+        ("quiet", "leaky", "PASS"),
+        ("leaky", "leaky", "FAIL"),
+        ("leaky", "quiet", "FAIL"),
+        ("quiet", "quiet", "INCONCLUSIVE"),
+    ],
+)
+def test_the_verdict_on_a_model_trained_elsewhere(scored, model, twin, word):
+    found = elsewhere.score(scored, model, twin, "before", AuditConfig())
+    assert found["verdict"] == word
+    assert found["registry"] == store.sha256(scored / canary.REGISTRY)
+    assert found["claimed_epsilon"] is None
+
+
+def test_a_registry_of_other_phrases(scored):
+    lines = (scored / canary.REGISTRY).read_text().splitlines(keepends=True)
+    (scored / canary.REGISTRY).write_text("".join([lines[1], lines[0], *lines[2:]]))
+    with pytest.raises(AuditError, match="must come from one drawing"):
+        elsewhere.score(scored, "quiet", "leaky", "before", AuditConfig())
+
+
+def test_a_folder_without_canaries(people):
+    with pytest.raises(AuditError, match="not a canary registry"):
+        elsewhere.score(people, "quiet", "leaky", "before", AuditConfig())
+    shutil.rmtree(people)
+    with pytest.raises(AuditError, match="not a canary registry"):
+        elsewhere.score(people, "quiet", "leaky", "before", AuditConfig())

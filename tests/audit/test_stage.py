@@ -1,0 +1,189 @@
+"""The audit end to end on a tiny model: one that saw nothing passes, one that memorised its canaries is caught."""
+
+import json
+import shutil
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from speechpriv import corpus, store
+from speechpriv.audit import canary, stage
+from speechpriv.claim import Claim
+from speechpriv.config import AuditConfig, CanaryConfig
+from speechpriv.data import text
+from speechpriv.errors import AuditError, ConfigError
+from speechpriv.models import asr, new
+
+STEPS = 90
+CLAIM = Claim(
+    event="{}", epsilon=8.0, delta=1e-4, mu_gdp=1.6, members_named_at_1_percent=0.25, unit="user", cap_per_unit=4,
+    sampling_rate=0.25, noise_multiplier=1.0, clip_norm=1.0, normalisation=100.0, steps=40, units=400,
+    composed_epsilon=8.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def patch():
+    with pytest.MonkeyPatch.context() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, corpus_dir):
+    """A corpus with canaries, an untouched model, and a twin that learned the planted phrases by heart."""
+    run = tmp_path_factory.mktemp("run")
+    config = CanaryConfig(candidates=30, words=3, repeats=(1, 2))
+    planted = canary.run(config, {"corpus": corpus_dir}, run / "plant", key=b"k" * 32)
+    torch.manual_seed(0)
+    pieces = new.tokenizer(text.words()[0][:3000], 256)
+    untrained = new.recogniser(pieces, hidden=32, layers=1, channels=8)
+    for name in ("base", "private/model", "twin/model"):
+        untrained.save(run / name)
+    registry, phrases = canary.read(planted.directory)
+    memorise(untrained, [phrases[i] for i, c in enumerate(registry) if c.planted])
+    untrained.save(run / "twin" / "model")
+    (run / "private" / "claim.json").write_text(CLAIM.to_json())
+    return {"plant": planted.directory, "model": run / "private", "twin": run / "twin"}
+
+
+def memorise(recogniser, rows):
+    """Plain AdamW on a few utterances until nothing else is known."""
+    features, mask = recogniser.features([row.samples() for row in rows])
+    targets = [recogniser.encode(row.text) for row in rows]
+    optimizer = torch.optim.AdamW(recogniser.model.parameters(), lr=5e-3)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        log_probs, lengths = recogniser.log_probs_of(features, mask)
+        asr.ctc_losses(log_probs, lengths, targets, recogniser.blank).mean().backward()
+        torch.nn.utils.clip_grad_norm_(recogniser.model.parameters(), 10.0)
+        optimizer.step()
+
+
+@pytest.fixture(scope="module")
+def audited(inputs, tmp_path_factory, patch):
+    """The stage's directory. Losses of a model are then remembered by its weights, so that other audits are quick."""
+    config = stage.AuditStageConfig(audit=AuditConfig(), base=str(inputs["twin"].parent / "base"))
+    told, known, score = [], {}, stage.losses
+
+    def remember(recogniser, phrases, name):
+        weights = tuple(float(weight.detach().double().abs().sum()) for weight in recogniser.model.parameters())
+        if weights not in known:
+            known[weights] = score(recogniser, phrases, name)
+        return known[weights]
+
+    patch.setattr(stage, "losses", remember)
+    summary = stage.run(config, inputs, tmp_path_factory.mktemp("audit") / "audit", on_model=told.append)
+    assert told == ["private", "twin"]
+    assert len(known) == 2  # base and private are the same
+    return summary
+
+
+def audit(inputs, out_dir, **changed):
+    config = stage.AuditStageConfig(audit=AuditConfig(), base=str(inputs["twin"].parent / "base"))
+    directory = stage.run(config, {**inputs, **changed}, out_dir / "audit").directory
+    return json.loads((directory / "verdict.json").read_text())
+
+
+def read(directory, name):
+    return json.loads((directory / name).read_text())
+
+
+def test_untouched_passes_and_the_twin_is_caught(audited):
+    assert audited.counts == {"verdict": "PASS", "twin": "FAIL"}
+    found = read(audited.directory, "verdict.json")
+    assert found["canaries"]["planted"] >= 10
+    assert found["private"]["p_value"] == 1
+    assert found["private"]["auc"] == 0.5
+    assert found["twin"]["p_value"] < 1e-4
+    assert found["twin"]["auc"] > 0.9
+    assert found["twin"]["median_exposure_bits"] > 5
+    assert (found["unit"], found["adjacency"], found["claimed_epsilon"]) == ("user", CLAIM.adjacency, 8.0)
+
+
+def test_exposures_of_every_candidate(audited, inputs):
+    registry = canary.read_registry(inputs["plant"])
+    found = read(audited.directory, "exposures.json")
+    for name in ("private", "twin"):
+        assert [(e["repeats"], e["planted"]) for e in found[name]] == [
+            (c.repeats, c.planted) for c in registry if c.repeats
+        ]
+        assert all(e.keys() == {"repeats", "planted", "exposure_bits"} for e in found[name])
+    assert {e["exposure_bits"] for e in found["private"]} == {0}
+    assert "-0.0" not in (audited.directory / "exposures.json").read_text()
+    median = np.median([e["exposure_bits"] for e in found["twin"] if e["planted"]])
+    assert median == pytest.approx(read(audited.directory, "verdict.json")["twin"]["median_exposure_bits"], abs=1e-3)
+
+
+def test_no_phrase_and_no_id_in_what_is_written(audited, inputs):
+    written = [path.read_text() for path in audited.directory.iterdir()]
+    assert len(written) == 3  # verdict, exposures, manifest
+    for row in canary.read(inputs["plant"])[1].rows():
+        assert not any(row.text in content or row.id in content for content in written)
+
+
+def test_the_twin_fails_as_the_model_too(audited, inputs, tmp_path):
+    found = audit(inputs, tmp_path, model=inputs["twin"])
+    assert (found["verdict"], found["claimed_epsilon"], found["unit"]) == ("FAIL", None, None)
+
+
+def test_without_a_twin_that_learned_nothing_is_concluded(audited, inputs, tmp_path):
+    assert audit(inputs, tmp_path, twin=inputs["model"])["verdict"] == "INCONCLUSIVE"
+
+
+def test_a_bundle_has_the_model_beside_its_claim(audited, inputs, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(inputs["model"] / "model", bundle)
+    (bundle / "claim.json").write_text(CLAIM.to_json())
+    assert audit(inputs, tmp_path, model=bundle) == read(audited.directory, "verdict.json")
+
+
+def test_a_registry_of_another_corpus(audited, inputs, tmp_path):
+    plant = tmp_path / "plant"
+    shutil.copytree(inputs["plant"], plant, ignore=shutil.ignore_patterns(store.MANIFEST))
+    path = plant / canary.REGISTRY
+    path.write_text(path.read_text().replace("true", "false", 1))
+    with pytest.raises(AuditError, match="1 of 1030 canaries"):
+        audit(inputs, tmp_path, plant=plant)
+
+
+@pytest.mark.parametrize("which", ["model", "twin"])
+def test_a_model_of_another_corpus(audited, inputs, tmp_path, which):
+    """It knows no canary because it never met one: that is no PASS."""
+    other = tmp_path / "other"
+    shutil.copytree(inputs[which], other)
+    (other / store.MANIFEST).write_text(json.dumps({"inputs": {"corpus": "0" * 64}}))
+    with pytest.raises(AuditError, match="not trained on the corpus"):
+        audit(inputs, tmp_path, **{which: other})
+    trained_on = store.fingerprint(inputs["plant"] / "corpus")
+    (other / store.MANIFEST).write_text(json.dumps({"inputs": {"corpus": trained_on}}))
+    audit(inputs, tmp_path, **{which: other})
+
+
+def test_a_claim_that_is_damaged(audited, inputs, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(inputs["model"], other)
+    (other / "claim.json").write_text(CLAIM.to_json().replace('"epsilon": 8.0', '"epsilon": null'))
+    with pytest.raises(ConfigError, match="epsilon"):
+        audit(inputs, tmp_path, model=other)
+
+
+def test_weights_that_are_not_numbers(audited, inputs, tmp_path):
+    """A model that was broken in training has no loss, and no verdict."""
+    broken = asr.load(str(inputs["model"] / "model"))
+    with torch.no_grad():
+        next(broken.model.parameters()).fill_(torch.nan)
+    broken.save(tmp_path / "broken" / "model")
+    with pytest.raises(AuditError, match="the private model: 1030 of 1030 canary phrases have no finite loss"):
+        audit(inputs, tmp_path, model=tmp_path / "broken")
+    assert not (tmp_path / "audit").exists()
+
+
+def test_losses_are_those_of_each_phrase_alone(audited, inputs):
+    """Batches, their padding and the sorting by length change nothing, and each loss is in its phrase's place."""
+    phrases = corpus.read(inputs["plant"] / "phrases")
+    twin = asr.load(str(inputs["twin"] / "model"))
+    with torch.inference_mode():
+        alone = [float(twin.losses([asr.Utterance(row.samples(), row.text)])) for row in islice(phrases.rows(), 40)]
+    np.testing.assert_allclose(stage.losses(twin, phrases, "twin")[:40], alone, rtol=1e-4, atol=1e-3)

@@ -1,0 +1,78 @@
+"""What many tests share: a random recogniser small enough to train in a second, and a few made-up people."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from speechpriv import corpus
+from speechpriv.data import audio, voices
+from speechpriv.models import asr, new
+
+TEXTS = ("turn on the lights", "stop the music", "open the door", "set a timer", "good night")
+UNITS, UTTERANCES, TEST_UNITS = 12, 3, 3
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Sums of floats depend on the number of threads, and the tests share their machine."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    """Directory of an untrained recogniser with 22 thousand weights and 60 pieces."""
+    torch.manual_seed(0)
+    directory = tmp_path_factory.mktemp("base")
+    new.recogniser(new.tokenizer(TEXTS, 60), hidden=32, layers=1, channels=8).save(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def _loaded(base):
+    return asr.load(str(base))
+
+
+@pytest.fixture
+def recogniser(_loaded):
+    """The recogniser in `base`, to do with as one likes."""
+    return asr.Recogniser(copy.deepcopy(_loaded.model), _loaded.front_end, _loaded.tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_en():
+    """The embedded base model, where it is there."""
+    if not asr.TINY_EN.is_dir():
+        pytest.skip("the embedded base model is not there: run recipes/pretrain.py")
+    return asr.load("tiny-en")
+
+
+@pytest.fixture(scope="session")
+def corpus_dir(tmp_path_factory):
+    """A corpus of 12 made-up people who say three short things each; three of them are the test split."""
+    rng = np.random.default_rng(0)
+
+    def rows():
+        for unit in range(UNITS):
+            voice = voices.Voice(variant=f"{'mf'[unit % 2]}{1 + unit % 4}", rate_wpm=130, pitch=30 + 4 * unit)
+            for number in range(UTTERANCES):
+                text = TEXTS[(unit + number) % len(TEXTS)]
+                samples = voices.speak(text, voice).samples
+                samples = samples + 1e-3 * rng.standard_normal(len(samples), dtype=np.float32)
+                split = "test" if unit < TEST_UNITS else "train"
+                seconds = len(samples) / audio.RATE_HZ
+                yield corpus.Row(f"row-{unit}-{number}", f"unit-{unit}", split, audio.flac(samples), text, seconds)
+
+    directory = tmp_path_factory.mktemp("corpus")
+    corpus.write(rows(), directory, lineage="made-up", order_key=bytes(32))
+    return directory
+
+
+@pytest.fixture
+def units(corpus_dir):
+    """The utterances of each person in the train split."""
+    found = corpus.read(corpus_dir)
+    return [
+        [asr.Utterance(found[row].samples(), found[row].text) for row in rows] for rows in found.units("train").values()
+    ]

@@ -1,0 +1,69 @@
+"""What holds for the whole package: who may import whom, sizes, and nothing done at import."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "speechpriv"
+STAGES = {"scrub", "anonymize", "train", "audit", "export", "report"}
+SHARED = {"errors", "config", "store", "corpus", "claim", "data", "models", "progress"}
+COMPOSERS = {"cli", "packaged", "progress"}
+ALONE = ("train/sampling.py", "train/noise.py", "train/accounting.py", "train/ledger.py", "audit/onerun.py")
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of speechpriv modules that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("speechpriv"):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name.startswith("speechpriv")}
+    return names
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if f.parent.name in STAGES], ids=str)
+def test_stage_folders_do_not_import_one_another(path: Path) -> None:
+    others = STAGES - {path.parent.name}
+    assert not {name for name in imported(path) if name.split(".")[1] in others}
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if f.parent.name in {"data", "models"}], ids=str)
+def test_shared_folders_import_no_stage(path: Path) -> None:
+    assert not {name for name in imported(path) if name.split(".")[1] in STAGES}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_privacy_critical_files_can_be_read_alone(name: str) -> None:
+    assert {found.split(".")[1] for found in imported(PACKAGE / name)} <= {"errors"}
+
+
+def test_the_rule_would_notice(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text("from speechpriv.audit import exposure\nimport speechpriv.export.gate\n")
+    assert {name.split(".")[1] for name in imported(bad)} & STAGES == {"audit", "export"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_files_stay_readable(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.py")), ids=str)
+def test_recipes_fit_on_a_page(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_no_assert_outside_tests(path: Path) -> None:
+    assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
+
+
+def test_help_needs_no_torch() -> None:
+    code = "import sys, speechpriv.cli; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,131 @@
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from speechpriv import store
+from speechpriv.config import ExportConfig, PrivacyConfig
+from speechpriv.errors import DataError, GateError, ModelError
+from speechpriv.export import bundle, onnx, runtime
+from speechpriv.models import asr
+
+FIGURES = {"private": {"wer": 0.25, "word_accuracy": 0.75, "utterances": 20}}
+VERDICT = {"verdict": "PASS", "reasons": ["nothing was found"], "claimed_epsilon": 7.5}
+
+
+@pytest.fixture
+def inputs(recogniser, claim, recordings, tmp_path):
+    """The stages before, as they leave their directories."""
+    private = tmp_path / "run" / "private"
+    found = {name: private / name for name in ("model", "audit", "figures", "corpus")}
+    for path in found.values():
+        path.mkdir(parents=True)
+    recogniser.save(found["model"] / "model")
+    (found["model"] / "claim.json").write_text(claim.to_json())
+    store.write_json(found["audit"] / "verdict.json", VERDICT)
+    store.write_json(found["figures"] / "figures.json", FIGURES)
+    shutil.copytree(_directory(recordings), found["corpus"], dirs_exist_ok=True)
+    return found
+
+
+@pytest.fixture
+def out_dir(tmp_path):
+    path = tmp_path / "run" / "release" / "bundle"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def _config(**export) -> bundle.BundleConfig:
+    privacy = PrivacyConfig(units=200, epsilon=8.0, delta=1e-5, cohort=10, steps=100)
+    return bundle.BundleConfig(export=ExportConfig(**export), privacy=privacy)
+
+
+def _directory(recordings) -> Path:
+    return Path(recordings.table.cache_files[0]["filename"]).parents[1]
+
+
+def test_a_good_model_becomes_a_whole_bundle(inputs, out_dir, claim, recordings, tones):
+    summary = bundle.run(_config(), inputs, out_dir)
+    assert summary.counts["parity"] == 1.0
+    assert summary.counts["compared"] == 20
+    assert summary.counts["override"] is None
+    names = {path.name for path in out_dir.iterdir()}
+    assert {"model.onnx", "tokens.txt", "model.safetensors", "config.json", "tokenizer.json"} <= names
+    assert {"preprocessor_config.json", "README.md", "claim.json", "audit.json", "manifest.json"} <= names
+    assert not any(name.startswith(".") or name == "identity" for name in names)
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o644 for path in out_dir.iterdir() if path.name != "manifest.json")
+    assert store.verify(out_dir) == []
+
+    row = next(recordings.rows("test"))
+    assert runtime.decode_with_sherpa(out_dir, [row.samples()]) == [row.text]
+    assert asr.load(str(out_dir)).transcribe([row.samples()]) == [row.text]
+    assert claim.sentence() in (out_dir / "README.md").read_text()
+    assert json.loads((out_dir / "audit.json").read_text()) == VERDICT
+    assert bundle.Claim.from_json((out_dir / "claim.json").read_text()) == claim
+    assert bundle.run(_config(), inputs, out_dir).up_to_date
+
+
+def test_nothing_private_is_in_the_finished_bundle(inputs, out_dir, recordings, tmp_path):
+    bundle.run(_config(), inputs, out_dir)
+    forbidden = [str(tmp_path), str(Path.home()), *(row.id for row in recordings.rows() if len(row.id) > 4)]
+    for path in out_dir.iterdir():
+        assert not any(word.encode() in path.read_bytes() for word in forbidden), path.name
+
+
+@pytest.mark.parametrize("name", ["model/claim.json", "audit/verdict.json"])
+def test_missing_evidence_refuses_and_leaves_nothing(inputs, out_dir, name):
+    stage, file = name.split("/")
+    (inputs[stage] / file).unlink()
+    with pytest.raises(GateError, match=r"export\.override_reason"):
+        bundle.run(_config(), inputs, out_dir)
+    assert list(out_dir.parent.iterdir()) == []
+
+
+def test_an_override_is_printed_on_card_and_manifest(inputs, out_dir):
+    store.write_json(inputs["audit"] / "verdict.json", {**VERDICT, "verdict": "FAIL"})
+    reason = "a model for the museum"
+    bundle.run(_config(override_reason=reason), inputs, out_dir)
+    assert reason in (out_dir / "README.md").read_text()
+    counts = store.require(out_dir)["counts"]
+    assert counts["override"] == reason
+    assert any("FAIL" in line for line in counts["overridden"])
+
+
+def test_a_leak_refuses_even_with_an_override_and_is_not_repeated(inputs, out_dir, recordings):
+    said = next(row.text for row in recordings.rows("train"))
+    with pytest.raises(GateError) as caught:  # typed but not needed: it would stand in the manifest alone
+        bundle.run(_config(override_reason=f"because: {said}"), inputs, out_dir)
+    assert "manifest.json: transcript" in str(caught.value)
+    assert said not in str(caught.value)
+
+
+def test_a_leak_of_any_given_kind_refuses(inputs, out_dir):
+    verdict = {**VERDICT, "reasons": ["zebra ladder quiet mango was known"], "key": "ab" * 16}
+    store.write_json(inputs["audit"] / "verdict.json", verdict)
+    secrets = {"phrases": {"canary": ["Zebra ladder quiet mango"]}, "literals": {"key": [b"\xab" * 16]}}
+    with pytest.raises(GateError) as caught:
+        bundle.run(_config(), inputs, out_dir, **secrets)
+    assert "README.md: canary" in str(caught.value)
+    assert "audit.json: canary" in str(caught.value)
+    assert "audit.json: key" in str(caught.value)
+    assert list(out_dir.parent.iterdir()) == []
+
+
+def test_other_words_from_the_exported_file_refuse(inputs, out_dir, monkeypatch):
+    monkeypatch.setattr(runtime.Transcriber, "transcribe", lambda _, waveforms: ["other words"] * len(waveforms))
+    with pytest.raises(GateError, match=r"100\.0% of the test utterances"):
+        bundle.run(_config(), inputs, out_dir)
+
+
+def test_a_file_the_runtime_cannot_use_ends_in_an_error_not_in_the_end_of_this_process(inputs, out_dir, monkeypatch):
+    monkeypatch.setattr(onnx.onnx.helper, "set_model_props", lambda *_: None)
+    with pytest.raises(ModelError, match="vocab_size"):
+        bundle.run(_config(), inputs, out_dir)
+
+
+def test_a_corpus_without_a_test_part_is_an_error(inputs, out_dir, monkeypatch):
+    monkeypatch.setattr(bundle.corpus.Corpus, "rows", lambda *_: iter(()))
+    with pytest.raises(DataError, match="test part"):
+        bundle.run(_config(), inputs, out_dir)

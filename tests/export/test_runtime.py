@@ -1,0 +1,85 @@
+import shutil
+import subprocess
+
+import numpy as np
+import onnx as onnx_library
+import pytest
+
+from speechpriv.errors import DataError, ModelError
+from speechpriv.export import runtime
+
+
+@pytest.fixture(scope="module")
+def transcriber(exported):
+    return runtime.Transcriber(exported)
+
+
+@pytest.fixture
+def broken(exported, tmp_path):
+    """A copy of the exported files, to be broken."""
+    shutil.copytree(exported, tmp_path / "broken")
+    return tmp_path / "broken"
+
+
+def test_sherpa_hears_the_words_that_torch_hears(recogniser, transcriber, tones):
+    rng = np.random.default_rng(2)
+    texts = [tones.sentence(rng) for _ in range(100)]
+    waveforms = [tones.say(text, rng) for text in texts]
+    assert transcriber.transcribe(waveforms) == [recogniser.transcribe([samples])[0] for samples in waveforms] == texts
+
+
+def test_one_call_does_the_whole(exported, tones):
+    samples = tones.say("door fan", np.random.default_rng(4))
+    assert runtime.decode_with_sherpa(exported, [samples]) == ["door fan"]
+
+
+@pytest.mark.parametrize("samples", [1, 79, 80, 1199, 1200, 1281])
+def test_a_clip_too_short_for_a_word_is_decoded(transcriber, samples):
+    noise = np.random.default_rng(samples).normal(0, 0.01, samples).astype(np.float32)
+    (words,) = transcriber.transcribe([noise])
+    assert words == "" or samples >= 1200
+
+
+@pytest.mark.parametrize("samples", [0, int(runtime.MAX_S * runtime.RATE_HZ) + 1])
+def test_audio_that_is_empty_or_too_long_is_refused(transcriber, samples):
+    with pytest.raises(DataError, match="s of audio; expected"):
+        transcriber.transcribe([np.zeros(samples, np.float32)])
+
+
+def test_a_file_without_metadata_ends_the_child_only(broken):
+    model = onnx_library.load(broken / "model.onnx")
+    del model.metadata_props[:]
+    onnx_library.save(model, broken / "model.onnx")
+    with pytest.raises(ModelError, match=r"exit status \d+.*vocab_size"):
+        runtime.Transcriber(broken)
+
+
+def test_tokens_without_a_blank_end_the_child_only(broken):
+    tokens = (broken / "tokens.txt").read_text(encoding="utf-8").replace("<blk>", "<oops>")
+    (broken / "tokens.txt").write_text(tokens, encoding="utf-8")
+    with pytest.raises(ModelError, match=r"exit status \d+.*<blk>"):
+        runtime.validate(broken)
+
+
+def test_a_file_that_is_no_model_is_refused(broken):
+    (broken / "model.onnx").write_bytes(b"no model" * 1000)
+    with pytest.raises(ModelError, match="exit status"):
+        runtime.validate(broken)
+
+
+def test_a_missing_file_is_named(broken):
+    (broken / "tokens.txt").unlink()
+    with pytest.raises(ModelError, match=r"tokens\.txt missing"):
+        runtime.validate(broken)
+
+
+def test_a_child_that_hangs_is_given_up(exported):
+    with pytest.raises(ModelError, match=r"in 0\.001 s"):
+        runtime.validate(exported, timeout_s=0.001)
+
+
+def test_a_child_that_is_killed_is_an_error(exported, monkeypatch):
+    killed = subprocess.CompletedProcess(args=[], returncode=-9, stdout=b"", stderr=b"\n")
+    monkeypatch.setattr(runtime.subprocess, "run", lambda *_, **__: killed)
+    with pytest.raises(ModelError, match=r"exit status -9\): no message"):
+        runtime.validate(exported)

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from speechpriv import corpus as corpora
+from speechpriv import store
+from speechpriv.corpus import Row
+from speechpriv.data import audio
+from speechpriv.errors import DataError
+from speechpriv.models import evaluate
+
+
+class Parrot:
+    """Hears what it is told to hear: the answer is found by the recording's length."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def transcribe(self, waveforms):
+        return [self.answers[len(samples)] for samples in waveforms]
+
+
+SAID = ("Turn on the lights!", "good night", "call [NAME]", "don't stop")
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    def rows():
+        for number in range(40):  # more than one batch
+            split = "test" if number % 2 else "train"
+            samples = np.full(2000 - number, 0.1, np.float32)
+            yield Row(
+                f"r{number}", f"u{number % 6}", split, audio.flac(samples), SAID[number // 2 % 4], len(samples) / 16_000
+            )
+
+    return corpora.write(rows(), tmp_path / "corpus", lineage="made-up")
+
+
+def heard(corpus, change=lambda _number, text: text):
+    """What a parrot hears, by length."""
+    return {len(row.samples()): change(number, row.text) for number, row in enumerate(corpus.rows())}
+
+
+PLAIN = dict(zip(SAID, ("turn on the lights", "good night", "call", "don't stop"), strict=True))
+
+
+def test_everything_right(corpus):
+    found = evaluate.accuracy(Parrot(heard(corpus, lambda _, text: PLAIN[text])), corpus)
+    assert found == {
+        "wer": 0.0, "word_accuracy": 1.0, "exact": 1.0, "utterances": 20, "words": 5 * (4 + 2 + 1 + 2), "speakers": 3
+    }  # fmt: skip
+
+
+def test_one_word_wrong_in_one_utterance(corpus):
+    def change(number, text):
+        return PLAIN[text].replace("turn", "burn") if number == 1 else PLAIN[text]
+
+    found = evaluate.accuracy(Parrot(heard(corpus, change)), corpus)
+    assert found["wer"] == round(1 / 45, 4)
+    assert found["word_accuracy"] == round(44 / 45, 4)
+    assert found["exact"] == 19 / 20
+
+
+def test_only_the_test_split_counts(corpus):
+    found = evaluate.accuracy(Parrot(heard(corpus, lambda number, text: PLAIN[text] if number % 2 else "")), corpus)
+    assert found["wer"] == 0
+
+
+def test_nothing_heard_and_too_much_heard(corpus):
+    assert evaluate.accuracy(Parrot(heard(corpus, lambda *_: "")), corpus)["wer"] == 1
+    found = evaluate.accuracy(Parrot(heard(corpus, lambda *_: "la " * 20)), corpus)
+    assert found["wer"] > 1
+    assert found["word_accuracy"] == found["exact"] == 0
+
+
+def test_nobody_to_test_on(corpus, tmp_path):
+    corpora.write(corpus.rows("train"), tmp_path / "train", lineage="made-up")
+    with pytest.raises(DataError, match="test split"):
+        evaluate.accuracy(Parrot({}), corpora.read(tmp_path / "train"))
+
+
+def test_the_stage_scores_three_models(base, corpus_dir, recogniser, tmp_path):
+    for name in ("twin", "private"):
+        recogniser.save(tmp_path / name / "model")
+    told = []
+    stage = evaluate.run(
+        evaluate.EvaluateConfig(base=str(base)),
+        {"corpus": corpus_dir, "twin": tmp_path / "twin", "model": tmp_path / "private"},
+        tmp_path / "evaluate",
+        on_model=told.append,
+    )
+    assert told == ["base", "nonprivate", "private"]
+    assert stage.counts["base"] == stage.counts["private"] == stage.counts["nonprivate"]  # one and the same model
+    assert stage.counts["base"]["utterances"] == 9
+    assert stage.counts["base"]["speakers"] == 3
+    assert store.verify(stage.directory) == []

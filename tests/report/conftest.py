@@ -1,0 +1,124 @@
+"""Facts of a run as it might have been: numbers made up, shapes as the stages write them."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from speechpriv.claim import Claim, OtherRelease
+from speechpriv.report.facts import STAGES, Facts
+
+VERSIONS = {"speechpriv": "0.1.0", "torch": "2.11.0", "torchaudio": "2.11.0", "transformers": "5.3.0",
+            "datasets": "5.0.1", "opacus": "1.6.0", "dp-accounting": "0.6.0", "numpy": "2.3.1"}  # fmt: skip
+COUNTS: dict[str, dict[str, Any]] = {
+    "ingest": {"rows_read": 3194, "rows_kept": 3142, "units_train": 153, "units_test": 38, "hours": 0.87,
+               "quarantined": {"silent": 21, "too_long": 17, "unreadable": 9, "duplicate": 4, "empty transcript": 1}},
+    "scrub": {"rows": 3120, "utterances_changed": 412, "dropped_low_confidence": 22, "dropped_not_alignable": 0,
+              "findings": {"PHONE": 180, "PERSON": 121, "EMAIL": 48, "CARD": 37, "DATE": 26}},
+    "anonymize": {"rows": 3120, "method": "mcadams"},
+    "plant": {"candidates": 60, "planted": 31, "references": 1000, "rows": 3309, "units": 184},
+    "train": {"epsilon": 7.9},
+    "twin": {},
+    "evaluate": {},
+    "audit": {},
+}  # fmt: skip
+CLAIM = Claim(
+    event='{"mechanism": "made up"}', epsilon=7.9, delta=1e-5, mu_gdp=1.62, members_named_at_1_percent=0.243,
+    unit="speaker", cap_per_unit=8, sampling_rate=0.4, noise_multiplier=2.871, clip_norm=1.0, normalisation=64.0,
+    steps=300, units=160, other_releases=(OtherRelease(run_id="5f5f5f5f-0a1b2c3d", epsilon=2.0),), composed_epsilon=8.6,
+)  # fmt: skip
+FIGURES = {
+    "base": {"wer": 0.384, "word_accuracy": 0.616, "utterances": 629, "words": 629, "speakers": 38},
+    "nonprivate": {"wer": 0.112, "word_accuracy": 0.888, "utterances": 629, "words": 629, "speakers": 38},
+    "private": {"wer": 0.237, "word_accuracy": 0.763, "utterances": 629, "words": 629, "speakers": 38},
+}
+VERDICT: dict[str, Any] = {
+    "verdict": "PASS",
+    "reasons": [
+        "positive control: the twin is caught (p = 2e-9, below 0.05).",
+        "Negative control is quiet (p = 0.61).",
+        "Private model: no leakage found (p = 0.41), and the lower bound 0.31 is within the claim 7.9.",
+    ],
+    "unit": CLAIM.unit, "adjacency": CLAIM.adjacency, "alpha": 0.05,
+    "canaries": {"candidates": 60, "planted": 31, "references": 1000, "repeats": [1, 2, 4, 8, 16]},
+    "private": {"p_value": 0.41, "p_mann_whitney": 0.37, "p_simes": 0.52, "auc": 0.523,
+                "median_exposure_bits": 1.12, "epsilon_lower_bound": 0.31},
+    "twin": {"verdict": "FAIL", "p_value": 2e-9, "p_mann_whitney": 1e-9, "p_simes": 8e-4, "auc": 0.961,
+             "median_exposure_bits": 7.4, "epsilon_lower_bound": 3.4},
+    "negative_control": {"p_value": 0.61}, "claimed_epsilon": 7.9,
+}  # fmt: skip
+CONFIG: dict[str, Any] = {
+    "recipe": "assistant", "seed": 1, "data": {"source": "demo", "path": "/home/somebody/secret corpus"},
+    "privacy": {"unit_name": "speaker", "units": 160, "epsilon": 8.0, "budget_epsilon": 10.0},
+    "train": {"base": "/home/somebody/tiny-en"}, "export": {"override_reason": None}, "performance": {"threads": 2},
+}  # fmt: skip
+SAMPLES = [
+    {"title": "A number is cut", "before_flac_base64": "ZkxhQw==", "after_flac_base64": "ZkxhQw==",
+     "text_before": "call me on five five five one two", "text_after": "call me on [PHONE]"},
+    {"title": "A name is cut", "before_flac_base64": "ZkxhQw==", "after_flac_base64": "ZkxhQw==",
+     "text_before": "my name is made up", "text_after": "my name is [PERSON]"},
+]  # fmt: skip
+
+
+def exposures() -> dict[str, list[dict[str, Any]]]:
+    """Sixty canaries: noise for the private model, growing with repeats for the twin."""
+    draw = random.Random(1)
+    canaries: dict[str, list[dict[str, Any]]] = {"private": [], "twin": []}
+    for index in range(60):
+        repeats, planted = (1, 2, 4, 8, 16)[index % 5], draw.random() < 0.5
+        for model, gain in (("private", 0.0), ("twin", 0.45 * repeats + 1)):
+            bits = draw.expovariate(0.69) + (gain if planted else 0)
+            canaries[model].append({"repeats": repeats, "planted": planted, "exposure_bits": min(bits, 9.97)})
+    return canaries
+
+
+def stages() -> dict[str, dict[str, Any]]:
+    """Manifests of all stages."""
+    return {
+        name: {"counts": COUNTS[name], "versions": VERSIONS, "duration_s": 3.5 * 2**place}
+        for place, name in enumerate(STAGES)
+    }
+
+
+def facts(**changed: Any) -> Facts:
+    """A whole run; what is given replaces what is made up."""
+    sizes = {"model.onnx": 7_340_032, "tokens.txt": 2_318, "model.safetensors": 6_912_004, "README.md": 5_120}
+    return Facts(**{
+        "name": "assistant-1a2b3c4d", "config": CONFIG, "stages": stages(), "claim": CLAIM,
+        "epsilon_by_step": [[15 * i, round(7.9 * (i / 20) ** 0.55, 3)] for i in range(1, 21)],
+        "figures": FIGURES, "verdict": VERDICT, "exposures": exposures(),
+        "bundle": {"files": dict.fromkeys(sizes, "5f" * 32), "counts": {"parity": 0.995, "compared": 200}},
+        "sizes_bytes": sizes, "samples": SAMPLES, **changed,
+    })  # fmt: skip
+
+
+@pytest.fixture
+def made_up():
+    """`facts` above: a whole run, any part of it replaced."""
+    return facts
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """The files of a whole run, as the stages leave them."""
+    run = tmp_path / "runs" / "assistant-1a2b3c4d"
+    whole = facts()
+    files: dict[str, Any] = {
+        "private/config.json": whole.config,
+        "private/train/claim.json": json.loads(CLAIM.to_json()),
+        "private/train/public.json": {"epsilon_by_step": whole.epsilon_by_step},
+        "private/train/history.json": [{"step": 0, "cohort": 61, "median_norm": 424.2424}],
+        "private/evaluate/figures.json": whole.figures,
+        "private/audit/verdict.json": whole.verdict,
+        "private/audit/exposures.json": whole.exposures,
+        "private/report_samples.json": whole.samples,
+        "release/bundle/manifest.json": whole.bundle,
+        **{f"private/{stage}/manifest.json": manifest for stage, manifest in whole.stages.items()},
+    }
+    for name, content in files.items():
+        path = run / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    (run / "release" / "bundle" / "model.onnx").write_bytes(bytes(12_345))
+    return run

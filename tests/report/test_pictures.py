@@ -1,0 +1,58 @@
+import pytest
+
+from speechpriv.claim import OtherRelease
+from speechpriv.report import pictures
+from speechpriv.report.facts import Facts
+
+
+def test_the_dots_round_up_as_the_sentence_does(made_up):
+    for share, dots in ((0.0, 0), (0.243, 25), (0.25, 25), (0.2501, 26), (1.0, 100)):
+        claim = made_up().claim.model_copy(update={"members_named_at_1_percent": share})
+        assert pictures.members(made_up(claim=claim)).rows[0] == ("filled dots", str(dots))
+        assert not share or f"at most {dots} of 100" in claim.sentence()
+
+
+def test_a_tally_counts_kinds_and_forgets_the_particulars():
+    plot = pictures.tally("x", "X", {"too_long: 31 s": 2, "too_long: 99 s": 3, "silent": 4, "odd": "many"}, "base")
+    assert plot.rows == (("too long", "5"), ("silent", "4"), ("odd", "0"))
+    assert pictures.tally("x", "X", {}, "base") is None
+    assert pictures.tally("x", "X", "nonsense", "base") is None
+
+
+def test_what_scrubbing_dropped_stands_beside_what_was_quarantined(made_up):
+    rows = dict(pictures.set_aside(made_up()).rows)
+    assert rows["personal words not found in the sound"] == "22"
+    assert rows["silent"] == "21"
+    assert "text does not fit the sound" not in rows  # none was
+
+
+def test_the_ledger_shows_each_run_the_sum_and_the_budget(made_up):
+    assert pictures.ledger(made_up()).rows == (
+        ("This run", "7.9"), ("Run 0a1b2c3d", "2"), ("All runs together", "8.6"), ("Budget of the corpus", "10"),
+    )  # fmt: skip
+    many = tuple(OtherRelease(run_id=f"corpus-{i}", epsilon=1.0) for i in range(100))
+    claim = made_up().claim.model_copy(update={"other_releases": many})
+    rows = pictures.ledger(made_up(claim=claim, config={})).rows
+    assert len(rows) == 1 + 12 + 2
+    assert ("More runs", "88, not drawn") in rows
+
+
+def test_exposures_share_an_axis_and_keep_apart_what_was_not_planted(made_up):
+    (_, private), (_, twin) = pictures.exposures(made_up())
+    assert [row[0] for row in private.rows] == ["never", "1 ×", "2 ×", "4 ×", "8 ×", "16 ×"]
+    assert sum(int(row[1]) for row in twin.rows) == 60
+    assert private.svg.count('class="grid"') == twin.svg.count('class="grid"')
+    assert float(twin.rows[-1][2]) > 5 > float(private.rows[-1][2])
+
+
+def test_bounds_say_claimed_only_if_something_is(made_up):
+    assert pictures.bounds(made_up()).rows[-1] == ("claimed", "7.9")
+    assert len(pictures.bounds(made_up(verdict={**made_up().verdict, "claimed_epsilon": None})).rows) == 2
+
+
+@pytest.mark.parametrize("draw", [
+    pictures.members, pictures.accuracy, pictures.flow, pictures.people, pictures.set_aside, pictures.spent,
+    pictures.ledger, pictures.durations,
+])  # fmt: skip
+def test_nothing_is_drawn_of_nothing(draw):
+    assert draw(Facts("empty")) is None

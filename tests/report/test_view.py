@@ -1,0 +1,48 @@
+import shlex
+
+from speechpriv.report import view
+from speechpriv.report.facts import Facts
+
+
+def test_the_command_for_epsilon_holds_the_claims_parameters(made_up):
+    command = dict(view.of(made_up())["commands"])["Epsilon, from the parameters alone"]
+    python, option, code = shlex.split(command)
+    assert (python, option) == ("python", "-c")
+    compile(code, "command", "exec")
+    assert "sampling_rate=0.4, noise_multiplier=2.871, steps=300, delta=1e-05" in code
+
+
+def test_commands_quote_the_name_of_the_run():
+    for _, command in view.of(Facts("it's; rm -r *"))["commands"]:
+        assert len(shlex.split(command)) == 3
+
+
+def test_commands_are_for_what_has_run(made_up):
+    assert [what for what, _ in view.of(Facts("empty"))["commands"]] == [
+        "The whole run, with the same overrides if it had any; what is done is skipped",
+        "This page",
+    ]
+    assert len(view.of(made_up())["commands"]) == 7
+
+
+def test_settings_name_no_path(made_up):
+    settings = view.of(made_up())["settings"]
+    assert "somebody" not in settings
+    assert '"base": "tiny-en"' in settings
+    assert "threads" not in settings
+
+
+def test_a_file_that_is_listed_but_missing_is_said_to_be(made_up):
+    files = view.of(made_up(sizes_bytes={"tokens.txt": 5}))["files"]
+    assert {name: size for name, size, _ in files} == {
+        "model.onnx": "missing", "tokens.txt": "5 B", "model.safetensors": "missing", "README.md": "missing",
+    }  # fmt: skip
+
+
+def test_the_audits_table_has_both_verdicts(made_up):
+    assert view.of(made_up())["audit_rows"][-1] == ("verdict", "PASS", "FAIL")
+
+
+def test_audio_that_is_not_base64_is_left_out(made_up):
+    sample = {"title": "x", "before_flac_base64": "AAAA", "after_flac_base64": 'AAAA" onload="x'}
+    assert view.of(made_up(samples=[sample]))["samples"] == []

@@ -1,0 +1,121 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speechpriv.data import demo, madeup, text, voices
+from speechpriv.scrub import align
+
+
+def noise(samples):
+    return np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
+
+
+def covers(words, samples):
+    """Whether spans are in order, touch one another, and cover the recording."""
+    edges = [0, *(word.end for word in words)]
+    return (
+        [word.start for word in words] == edges[:-1]
+        and edges[-1] == samples
+        and all(a <= b for a, b in itertools.pairwise(edges))
+    )
+
+
+@pytest.mark.parametrize("words", ["stop", "turn on the lights", "call & now", "& now", "now -", "a - + b &"])
+@pytest.mark.parametrize("samples", [16_000, 20_001, 40_000])
+def test_words_cover_the_recording_in_order(recogniser, words, samples):
+    found = align.align(recogniser, noise(samples), words)
+    assert len(found) == len(words.split())
+    assert covers(found, samples)
+    assert all(0 <= word.confidence <= 1 for word in found)
+
+
+@pytest.mark.parametrize("words", ["", "  ", "407", "turn on the lights and open the door and stop"])
+def test_what_does_not_fit_or_cannot_be_spelled_is_none(recogniser, words):
+    assert align.align(recogniser, noise(6000), words) is None
+
+
+def test_the_padding_of_the_features_is_no_place_for_a_word(recogniser):
+    """The front end makes one frame more than is real: an alignment there would end behind the recording."""
+    found = align.align(recogniser, noise(1280 * 5), "stop")
+    assert covers(found, 1280 * 5)
+
+
+def test_a_word_that_is_spelled_in_part_has_no_peak_of_its_own(recogniser, monkeypatch):
+    seen = []
+    real = align._words
+    monkeypatch.setattr(align, "_words", lambda pieces, *rest: (seen.append(pieces), real(pieces, *rest))[1])
+    align.align(
+        recogniser, noise(100_000), "on 22nd street, s\N{LATIN SMALL LETTER O WITH STROKE}ren's caf\u00e9 don't"
+    )
+    on, second, street, soren, cafe, dont = seen[0]
+    assert second == soren == []
+    assert [on, street, cafe, dont] == [recogniser.encode(word) for word in ("on", "street", "cafe", "don't")]
+
+
+# Peaks in frames, two a word, ascending; None for a word without pieces.
+PEAKS = st.lists(st.none() | st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=8)
+
+
+@given(PEAKS, st.floats(0, 5))
+def test_boundaries_keep_every_peak_in_its_word(gaps, after):
+    at, peaks = 0.0, []
+    for gap in gaps:
+        if gap is None:
+            peaks.append(None)
+        else:
+            peaks.append((at + gap[0], at + gap[0] + gap[1]))
+            at = peaks[-1][1]
+    edges = align._boundaries(peaks, at + after)
+    assert len(edges) == len(peaks) + 1
+    assert (edges[0], edges[-1]) == (0, at + after)
+    assert edges == sorted(edges)
+    for peak, start, end in zip(peaks, edges, edges[1:], strict=False):
+        if peak is not None:
+            assert start <= peak[0] < peak[1] <= end
+
+
+def test_a_word_without_pieces_takes_the_time_between_its_neighbours():
+    assert align._boundaries([(1, 2), None, (8, 9)], 10) == [0, 2, 8, 10]
+    assert align._boundaries([(1, 2), None, None, (8, 9)], 10) == [0, 2, 5, 8, 10]
+    assert align._boundaries([None, (4, 5)], 10) == [0, 4, 10]
+    assert align._boundaries([(4, 5), None], 10) == [0, 5, 10]
+
+
+@pytest.mark.parametrize(
+    ("word", "seconds", "fits"),
+    [("555", 0.19, True), ("555", 0.17, False), ("555", 0, False), ("5,5-5", 0.19, True), ("22nd", 0.2, False),
+     ("-", 0, True), ("now", 0, True)],
+)  # fmt: skip
+def test_a_word_without_pieces_needs_time_to_be_said(recogniser, monkeypatch, word, seconds, fits):
+    """Else its cut would be too short, or empty, while the words around it look sure."""
+    spans = [align.AlignedWord(0, 100, 0.9), align.AlignedWord(100, 100 + int(seconds * 16_000), 1.0)]
+    monkeypatch.setattr(align, "_words", lambda *_: spans)
+    assert align.align(recogniser, noise(32_000), f"call {word}") == (spans if fits else None)
+
+
+def made_up(rng, said):
+    """Samples in a voice that the base model was not trained on, and where each word is spoken."""
+    speech = voices.speak(said, voices.random_voice(rng, madeup.held_out_variants()))
+    lead, tail = (int(length) for length in rng.integers(800, 4800, size=2))
+    samples = np.pad(speech.samples, (lead, tail))
+    spoken = [(word.start + lead, word.end + lead) for word in speech.words]
+    return samples + 1e-3 * rng.standard_normal(len(samples), dtype=np.float32), spoken
+
+
+def test_word_boundaries_are_where_the_synthesiser_put_them(tiny_en):
+    rng = np.random.default_rng(5)
+    errors_ms, even_ms = [], []
+    for number in range(60):
+        said = text.sentence(rng) if number % 2 else demo._utterance(demo._person(rng), rng)
+        samples, spoken = made_up(rng, said)
+        found = align.align(tiny_en, samples, said)
+        for index in range(1, len(spoken) if found else 0):
+            if spoken[index] != spoken[index - 1]:  # not two short words that the synthesiser joins
+                errors_ms.append(abs(found[index].start - spoken[index][0]) / 16)
+                # Negative control: all words equally long.
+                even_ms.append(abs(len(samples) * index / len(spoken) - spoken[index][0]) / 16)
+    assert len(errors_ms) > 200
+    assert np.median(errors_ms) <= 60 < np.median(even_ms)

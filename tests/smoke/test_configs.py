@@ -1,0 +1,122 @@
+"""Every packaged config runs, made small; nothing that is packaged is left out."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from speechpriv import cli, corpus, packaged, store
+from speechpriv.data import audio, voices
+
+SMALL_PRIVACY = ("privacy.units=20", "privacy.cohort=10", "privacy.steps=2", "privacy.delta=0.01", "train.twin_epochs=1")
+CANARIES = "canary.candidates=20"
+OVERRIDE = "export.override_reason='a smoke test proves nothing'"
+
+
+def run(runs: Path, *arguments: str) -> Path:
+    shown = CliRunner().invoke(cli.app, [*arguments, "--runs", str(runs)], catch_exceptions=False)
+    assert shown.exit_code == 0, shown.output
+    return Path(shown.stdout.strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...]]:
+    """A whole small run of the assistant recipe, and the arguments that made it."""
+    runs = tmp_path_factory.mktemp("runs")
+    small = ("data.demo.units=26", "data.demo.utterances_per_unit=2", CANARIES, *SMALL_PRIVACY, OVERRIDE)
+    arguments = ("run", "assistant", *small)
+    return run(runs, *arguments), arguments
+
+
+def test_the_glob_knows_every_config() -> None:
+    assert {path.stem for path in packaged.listed() if path.suffix == ".yaml"} == {"assistant", "commands", "tiny-en"}
+
+
+def test_assistant_leaves_a_bundle_and_a_report(demo: tuple[Path, tuple[str, ...]]) -> None:
+    release = demo[0] / "release"
+    assert {"model.onnx", "tokens.txt", "model.safetensors", "README.md", "claim.json", "audit.json"} <= {
+        path.name for path in (release / "bundle").iterdir()
+    }
+    assert "epsilon" in (release / "report.html").read_text()
+    assert not store.verify(release / "bundle")
+
+
+def test_assistant_twice_does_nothing_again(demo: tuple[Path, tuple[str, ...]]) -> None:
+    run_dir, arguments = demo
+    before = {path: path.stat().st_mtime_ns for path in (run_dir / "private").rglob(store.MANIFEST)}
+    assert run(run_dir.parent, *arguments) == run_dir
+    assert before == {path: path.stat().st_mtime_ns for path in (run_dir / "private").rglob(store.MANIFEST)}
+
+
+def test_nothing_private_is_readable_by_others(demo: tuple[Path, tuple[str, ...]]) -> None:
+    private = demo[0] / "private"
+    assert private.stat().st_mode & 0o077 == 0
+    keys = sorted(path.name for path in (private / "keys").iterdir())
+    assert keys == ["ids"]  # those that could strip the noise or the disguise are destroyed
+    assert (private / "keys" / "ids").stat().st_mode & 0o077 == 0
+
+
+def test_no_transcript_or_source_name_is_released(demo: tuple[Path, tuple[str, ...]]) -> None:
+    run_dir = demo[0]
+    texts = {row.text.lower() for row in corpus.read(run_dir / "private" / "plant" / "phrases").rows()}
+    for path in (run_dir / "release").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes().lower()
+            assert str(run_dir.parent).encode() not in content
+            assert not [text for text in texts if text.encode() in content]
+
+
+def test_the_audit_command_repeats_the_verdict(demo: tuple[Path, tuple[str, ...]]) -> None:
+    shown = CliRunner().invoke(cli.app, ["audit", str(demo[0])])
+    found = json.loads(shown.stdout)
+    assert found["verdict"] in {"PASS", "FAIL", "INCONCLUSIVE"}
+    assert shown.exit_code == {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}[found["verdict"]]
+    of_bundle = CliRunner().invoke(cli.app, ["audit", str(demo[0]), "--artefact", str(demo[0] / "release" / "bundle")])
+    assert json.loads(of_bundle.stdout)["private"] == found["private"]
+
+
+def test_the_bundle_transcribes_files(demo: tuple[Path, tuple[str, ...]], tmp_path: Path) -> None:
+    spoken = tmp_path / "yes.flac"
+    spoken.write_bytes(audio.flac(voices.speak("turn on the lights", voices.Voice()).samples))
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    bundle = str(demo[0] / "release" / "bundle")
+    shown = CliRunner().invoke(cli.app, ["transcribe", bundle, str(spoken), str(broken)])
+    assert shown.stdout.startswith(f"{spoken}\t")
+    assert len(shown.stdout.splitlines()) == 1
+    assert shown.exit_code != 0  # the broken file is reported, the other one is transcribed all the same
+
+
+def test_the_budget_command_prices_the_run(demo: tuple[Path, tuple[str, ...]]) -> None:
+    shown = CliRunner().invoke(cli.app, ["budget", str(demo[0])])
+    assert shown.exit_code == 0
+    assert "all together: epsilon" in shown.output
+
+
+def test_commands_takes_a_folder_of_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    names = voices.variants()
+    with (folder / "metadata.jsonl").open("w") as metadata:
+        for index in range(24):
+            spoken = voices.speak(["yes", "stop now"][index % 2], voices.Voice(variant=names[index // 2]))
+            (folder / f"{index}.flac").write_bytes(audio.flac(spoken.samples))
+            record = {"file_name": f"{index}.flac", "text": ["yes", "stop now"][index % 2], "user": f"u{index // 2}"}
+            metadata.write(json.dumps(record) + "\n")
+    run_dir = run(tmp_path / "runs", "prepare", "commands", f"data.path={folder}")
+    clean = corpus.read(run_dir / "private" / "anonymize")
+    assert len(clean) >= 20
+    assert not set(clean.units("train")) & set(clean.units("test"))
+
+
+def test_pretraining_runs_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+    small = ("pieces=60", "hidden=16", "layers=1", "channels=4", "batch_s=6", "checkpoint_every=1")
+    run_dir = run(tmp_path, "run", "tiny-en", "steps=1", *small)
+    again = run_dir.with_name("again")
+    shutil.copytree(run_dir, again)
+    assert (again / "release" / "tiny-en" / "model.safetensors").is_file()
+    log = [json.loads(line) for line in (again / "release" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1]

@@ -1,0 +1,68 @@
+"""The command line as a user meets it: real processes where exit codes and streams matter."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from speechpriv import cli
+
+COMMANDS = (
+    "run", "ls", "cp", "validate", "prepare", "train", "audit", "export", "serve", "transcribe", "report", "budget",
+    "canary",
+)  # fmt: skip
+
+
+def speechpriv(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    code = "from speechpriv.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_every_command(command: str) -> None:
+    shown = CliRunner().invoke(cli.app, [command, "--help"])
+    assert shown.exit_code == 0
+    assert len(shown.output.splitlines()) > 5
+
+
+def test_help_lists_exactly_what_is_built() -> None:
+    names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    assert names | {"canary"} == set(COMMANDS)
+
+
+def test_validate_prints_the_resolved_config(tmp_path: Path) -> None:
+    shown = speechpriv("validate", "assistant", "privacy.epsilon=4", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert json.loads(shown.stdout)["privacy"]["epsilon"] == 4
+
+
+def test_every_config_error_comes_at_once_with_what_was_expected(tmp_path: Path) -> None:
+    shown = speechpriv("validate", "assistant", "privacy.epsilon=-1", "privacy.step=3", "data.units=1", cwd=tmp_path)
+    assert shown.returncode == 3
+    for expected in ("privacy.epsilon", "greater than 0", "privacy.step", "data.units"):
+        assert expected in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_ls_and_cp_work_from_anywhere(tmp_path: Path) -> None:
+    assert "configs/assistant.yaml" in speechpriv("ls", cwd=tmp_path).stdout
+    assert speechpriv("cp", "commands.yaml", "mine.yaml", cwd=tmp_path).stdout.strip() == "mine.yaml"
+    assert (tmp_path / "mine.yaml").is_file()
+
+
+def test_commands_that_need_a_run_say_so(tmp_path: Path) -> None:
+    for command in ("audit", "report"):
+        shown = speechpriv(command, "nowhere", cwd=tmp_path)
+        assert shown.returncode == 3
+        assert "not a run directory" in shown.stderr
+
+
+def test_a_recipe_without_stages_cannot_stop_after_one(tmp_path: Path) -> None:
+    shown = speechpriv("prepare", "tiny-en", cwd=tmp_path)
+    assert shown.returncode == 3
+    assert "no stages" in shown.stderr

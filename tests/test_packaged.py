@@ -1,0 +1,46 @@
+"""Configs and recipes that come with the package."""
+
+from pathlib import Path
+
+import pytest
+
+from speechpriv import config, packaged
+from speechpriv.errors import ConfigError
+
+
+def test_every_listed_file_says_what_it_is_for() -> None:
+    names = [path.name for path in packaged.listed()]
+    assert {"assistant.yaml", "commands.yaml", "tiny-en.yaml", "assistant.py", "pretrain.py"} <= set(names)
+    assert all(len(packaged.headline(path)) > 20 for path in packaged.listed())
+
+
+@pytest.mark.parametrize("name", ["assistant", "assistant.yaml", "configs/assistant.yaml"])
+def test_a_packaged_config_is_found_by_any_of_its_names(name: str, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert packaged.find(name).name == "assistant.yaml"
+
+
+def test_a_users_file_comes_before_a_packaged_one(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("assistant.yaml").write_text("recipe: assistant\n")
+    assert packaged.find("assistant.yaml") == Path("assistant.yaml")
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="assistant.yaml"):
+        packaged.find("assitant")
+
+
+def test_a_copy_never_replaces_a_file(tmp_path: Path) -> None:
+    copied = packaged.copy("assistant.yaml", tmp_path)
+    assert config.load(copied) == config.load(packaged.find("assistant"))
+    with pytest.raises(ConfigError, match="exists already"):
+        packaged.copy("assistant.yaml", tmp_path)
+
+
+def test_a_users_recipe_needs_a_main(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def main(config, run_dir):\n    return run_dir\n")
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    assert packaged.recipe(str(tmp_path / "mine.py"))(None, "here") == "here"
+    with pytest.raises(ConfigError, match="main"):
+        packaged.recipe(str(tmp_path / "empty.py"))

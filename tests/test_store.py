@@ -1,0 +1,319 @@
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from speechpriv import store
+from speechpriv.errors import StageError
+
+
+class Settings(BaseModel):
+    word: str = "a"
+
+
+def make(version=1, *, resumable=False):
+    """A stage that writes its word and its input, and the list of the times its body ran."""
+    calls = []
+
+    @store.stage(version=version, resumable=resumable)
+    def run(config, inputs, out_dir, *, secret=b""):
+        calls.append(sorted(path.name for path in out_dir.iterdir()))
+        (out_dir / "sub").mkdir(exist_ok=True)
+        (out_dir / "word.txt").write_text(config.word + "".join(path.read_text() for path in inputs.values()))
+        (out_dir / "sub" / "more.txt").write_text("more")
+        return {"words": 1}
+
+    return run, calls
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "source.txt"
+    path.write_text("b")
+    return {"source": path}
+
+
+@pytest.fixture
+def done(tmp_path, source):
+    run, _ = make()
+    return run(Settings(), source, tmp_path / "out").directory
+
+
+def test_a_stage_writes_its_files_and_says_from_what_and_how(tmp_path, source):
+    run, _ = make()
+    summary = run(Settings(), source, tmp_path / "out")
+    assert summary == store.Summary(tmp_path / "out", {"words": 1}, up_to_date=False)
+    assert (tmp_path / "out" / "word.txt").read_text() == "ab"
+    found = store.require(tmp_path / "out")
+    assert found["config"] == {"word": "a"}
+    assert found["counts"] == {"words": 1}
+    assert found["inputs"] == {"source": store.sha256(source["source"])}
+    assert found["stage"] == make.__module__
+    assert set(found["files"]) == {"word.txt", "sub/more.txt"}
+    assert found["duration_s"] >= 0
+    assert "torch" in found["versions"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_what_is_done_is_skipped(tmp_path, source):
+    run, calls = make()
+    first = run(Settings(), source, tmp_path / "out")
+    again = run(Settings(), source, tmp_path / "out", secret=b"another")
+    assert again.up_to_date
+    assert again.counts == first.counts
+    assert len(calls) == 1
+
+
+def test_a_change_of_config_input_or_version_runs_it_again(tmp_path, source):
+    run, calls = make()
+    out = tmp_path / "out"
+    run(Settings(), source, out)
+    assert not run(Settings(word="c"), source, out).up_to_date
+    assert (out / "word.txt").read_text() == "cb"
+    source["source"].write_text("d")
+    assert not run(Settings(word="c"), source, out).up_to_date
+    assert not run(Settings(word="c"), source | {"more": source["source"]}, out).up_to_date
+    assert len(calls) == 4
+    newer, _ = make(version=2)
+    assert not newer(Settings(word="c"), source | {"more": source["source"]}, out).up_to_date
+    assert run(Settings(word="c"), source | {"more": source["source"]}, out).up_to_date is False
+
+
+def test_files_of_an_older_run_do_not_stay(tmp_path, source, done):
+    (done / "stray.txt").write_text("stray")
+    run, _ = make()
+    run(Settings(word="c"), source, done)
+    assert not (done / "stray.txt").exists()
+    assert store.verify(done) == []
+
+
+def test_a_stage_that_fails_leaves_what_was_there(tmp_path, source, done):
+    @store.stage(version=2)
+    def fails(config, inputs, out_dir):
+        (out_dir / "half.txt").write_text("half")
+        raise ValueError("no")
+
+    before = store.require(done)
+    with pytest.raises(ValueError, match="no"):
+        fails(Settings(), source, done)
+    assert store.require(done) == before
+    assert store.verify(done) == []
+    with pytest.raises(ValueError, match="no"):
+        fails(Settings(), source, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_working_directory_left_behind_is_not_taken_up_again(tmp_path, source):
+    left = tmp_path / ".out.partial"
+    left.mkdir()
+    (left / "half.txt").write_text("half")
+    run, calls = make()
+    run(Settings(), source, tmp_path / "out")
+    assert calls == [["identity"]]
+    assert set(store.require(tmp_path / "out")["files"]) == {"word.txt", "sub/more.txt"}
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from pydantic import BaseModel
+    from speechpriv import store
+
+    class Settings(BaseModel):
+        word: str = "a"
+
+    @store.stage(version=1, resumable=RESUMABLE)
+    def run(config, inputs, out_dir):
+        count = len(list(out_dir.glob("step-*")))
+        (out_dir / f"step-{count}").write_text(config.word)
+        if count < 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"steps": count + 1}
+
+    print(run(Settings(word=sys.argv[2]), {}, Path(sys.argv[1])).counts)
+"""
+
+
+def killed(out, word="a", *, resumable):
+    script = textwrap.dedent(KILLED).replace("RESUMABLE", str(resumable))
+    return subprocess.run([sys.executable, "-c", script, str(out), word], capture_output=True, text=True, check=False)
+
+
+def test_a_killed_stage_did_not_happen(tmp_path):
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert killed(out, resumable=False).returncode == -signal.SIGKILL
+        assert not out.exists()
+        assert store.manifest(out) is None
+        assert [path.name for path in (tmp_path / ".out.partial").glob("step-*")] == ["step-0"]
+
+
+def test_a_resumable_stage_goes_on_where_it_was_killed(tmp_path):
+    out = tmp_path / "out"
+    assert killed(out, resumable=True).returncode == -signal.SIGKILL
+    assert killed(out, resumable=True).returncode == -signal.SIGKILL
+    last = killed(out, resumable=True)
+    assert last.stdout.strip() == "{'steps': 3}"
+    assert set(store.require(out)["files"]) == {"step-0", "step-1", "step-2"}
+    assert not (tmp_path / ".out.partial").exists()
+
+
+def test_a_resumable_stage_starts_anew_when_the_config_changed(tmp_path):
+    out = tmp_path / "out"
+    assert killed(out, resumable=True).returncode == -signal.SIGKILL
+    assert killed(out, word="b", resumable=True).returncode == -signal.SIGKILL
+    steps = list((tmp_path / ".out.partial").glob("step-*"))
+    assert [(path.name, path.read_text()) for path in steps] == [("step-0", "b")]
+
+
+def test_the_manifest_is_the_last_thing_written(tmp_path, source, monkeypatch):
+    seen = []
+    real = store.write_json
+    monkeypatch.setattr(
+        store, "write_json", lambda path, value: seen.append(store.manifest(tmp_path / "out")) or real(path, value)
+    )
+    make()[0](Settings(), source, tmp_path / "out")
+    assert seen == [None]  # nothing under the final name yet
+    facts = store.require(tmp_path / "out")
+    assert {name: store.sha256(tmp_path / "out" / name) for name in facts["files"]} == facts["files"]
+
+
+def test_file_times_say_nothing(done):
+    assert {path.stat().st_mtime for path in done.rglob("*")} == {315_532_800}
+
+
+def test_verify_is_content_with_what_was_written(done):
+    assert store.verify(done) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (lambda root: (root / "word.txt").write_text("aB"), ["word.txt"]),
+        (lambda root: (root / "word.txt").unlink(), ["word.txt"]),
+        (lambda root: (root / "new.txt").write_text(""), ["new.txt"]),
+        (lambda root: (root / "sub" / "manifest.json").write_text("{}"), ["sub/manifest.json"]),
+        (lambda root: (root / "word.txt").rename(root / "sub" / "word.txt"), ["sub/word.txt", "word.txt"]),
+        (lambda root: (root / "sub" / "more.txt").write_text(""), ["sub/more.txt"]),
+    ],
+)
+def test_verify_finds_what_is_altered_missing_or_added(done, damage, found):
+    damage(done)
+    assert store.verify(done) == found
+
+
+def test_a_stage_that_did_not_happen_is_required_in_vain(tmp_path):
+    assert store.manifest(tmp_path) is None
+    for check in (store.require, store.verify):
+        with pytest.raises(StageError, match=r"no manifest.json; expected a finished stage"):
+            check(tmp_path)
+
+
+def test_fingerprint_of_a_file_is_its_content(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.write_text("x")
+    second.write_text("x")
+    assert store.fingerprint(first) == store.fingerprint(second)
+    second.write_text("y")
+    assert store.fingerprint(first) != store.fingerprint(second)
+
+
+def test_fingerprint_of_a_stage_is_its_manifest(done):
+    before = store.fingerprint(done)
+    os.utime(done / "word.txt")
+    assert store.fingerprint(done) == before
+    facts = json.loads((done / "manifest.json").read_text())
+    (done / "manifest.json").write_text(json.dumps(facts | {"identity": "other"}))
+    assert store.fingerprint(done) != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: (root / "a").write_text("longer"),
+        lambda root: os.utime(root / "a", (1, 1)),
+        lambda root: (root / "a").rename(root / "b"),
+        lambda root: (root / "c").write_text(""),
+        lambda root: (root / "sub" / "a").unlink(),
+    ],
+)
+def test_fingerprint_of_a_folder_sees_names_sizes_and_times(tmp_path, change):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "sub" / "a").write_text("x")
+    before = store.fingerprint(tmp_path)
+    assert store.fingerprint(tmp_path) == before
+    change(tmp_path)
+    assert store.fingerprint(tmp_path) != before
+
+
+def test_a_missing_input_is_a_stage_error(tmp_path):
+    with pytest.raises(StageError, match="no such file or directory"):
+        make()[0](Settings(), {"source": tmp_path / "gone"}, tmp_path / "out")
+
+
+def test_json_is_written_whole(tmp_path):
+    path = tmp_path / "a.json"
+    store.write_json(path, {"é": [1, 2]})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"é": [1, 2]}
+    before = path.read_text(encoding="utf-8")
+    with pytest.raises(TypeError):
+        store.write_json(path, {"bad": object()})
+    assert path.read_text(encoding="utf-8") == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_secret_is_made_once_and_for_its_owner_only(tmp_path):
+    path = tmp_path / "private" / "key"
+    key = store.secret(path)
+    assert len(key) == 32
+    assert store.secret(path) == key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert list(path.parent.iterdir()) == [path]
+    assert store.secret(tmp_path / "other") != key
+
+
+def test_two_secrets_with_one_stem_are_two(tmp_path):
+    (tmp_path / "key.new").write_bytes(b"left by a kill")
+    first, second = store.secret(tmp_path / "key.a"), store.secret(tmp_path / "key.b")
+    assert first != second
+    assert len(first) == len(second) == 32
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from speechpriv import store
+with store.locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_process_at_a_time_holds_a_directory(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(StageError, match="another process is running here"), store.locked(tmp_path):
+            pass
+        other.kill()  # a lock does not outlive its process
+        other.wait()
+    with store.locked(tmp_path):
+        pass
+    with store.locked(tmp_path):
+        pass
+
+
+def test_paths_in_a_manifest_are_relative(done):
+    facts = store.require(done)
+    assert not any(Path(name).is_absolute() for name in facts["files"])
+    assert str(done.parent) not in json.dumps(facts)

@@ -1,0 +1,280 @@
+"""End to end on a few made-up people; the step by itself is taken apart in test_sabotage.py."""
+
+import functools
+import json
+import shutil
+
+import pytest
+import torch
+
+from speechpriv import corpus as corpora
+from speechpriv.claim import Claim
+from speechpriv.config import PrivacyConfig, TrainConfig
+from speechpriv.errors import BudgetError, ConfigError, LedgerError, ModelError
+from speechpriv.models import asr
+from speechpriv.train import accounting, finetune, noise
+from speechpriv.train.ledger import Ledger
+
+KEY = bytes(range(32))
+STEPS = 4
+PRIVACY = {"units": 9, "epsilon": 8, "delta": 1e-2, "cohort": 6, "steps": STEPS, "cap_per_unit": 2}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_calibration():
+    """The same question is asked by every run here, and answered once."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("noise_multiplier", "second_opinion"):
+            patch.setattr(accounting, name, functools.cache(getattr(accounting, name)))
+        yield
+
+
+def config(base, **changes):
+    train = TrainConfig(base=str(base), trainable=changes.pop("trainable", "all"), learning_rate=1e-2)
+    return finetune.FinetuneConfig(privacy=PrivacyConfig(**PRIVACY | changes), train=train)
+
+
+@pytest.fixture
+def train(base, corpus_dir, tmp_path):
+    """Train in `tmp_path`; one ledger for all."""
+
+    def run(name="train", *, key=KEY, corpus=corpus_dir, on_step=lambda _: None, checkpoint_every=2, **changes):
+        return finetune.run(
+            config(base, **changes), {"corpus": corpus}, tmp_path / name,
+            key=key, ledger=tmp_path / "ledger.sqlite", checkpoint_every=checkpoint_every, on_step=on_step,
+        ).directory  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def done(base, corpus_dir, tmp_path_factory):
+    """One undisturbed run, and its ledger beside it."""
+    directory = tmp_path_factory.mktemp("done")
+    steps = []
+    finetune.run(
+        config(base), {"corpus": corpus_dir}, directory / "train",
+        key=KEY, ledger=directory / "ledger.sqlite", on_step=steps.append,
+    )  # fmt: skip
+    assert steps == list(range(1, STEPS + 1))
+    return directory / "train"
+
+
+@pytest.fixture
+def spent(done, tmp_path):
+    """The ledger of `train` holds the run `done` already."""
+    shutil.copy(done.parent / "ledger.sqlite", tmp_path)
+    return ledger_rows(done)
+
+
+def weights(directory):
+    return (directory / "model" / "model.safetensors").read_bytes()
+
+
+def ledger_rows(directory):
+    with Ledger(directory.parent / "ledger.sqlite") as book:
+        return [(row.run_id, row.kind, row.step) for row in book.rows()]
+
+
+def test_the_claim_says_what_was_done(done):
+    claim = Claim.from_json((done / "claim.json").read_text())
+    assert 0.98 * 8 < claim.epsilon <= 8
+    assert (claim.delta, claim.steps, claim.units, claim.normalisation, claim.cap_per_unit) == (1e-2, STEPS, 9, 6, 2)
+    assert claim.sampling_rate == 6 / 9
+    assert claim.unit == "speaker"
+    assert claim.other_releases == ()
+    assert finetune.compose([claim.event], claim.delta) == claim.epsilon == claim.composed_epsilon
+
+
+def test_the_ledger_has_the_plan_each_step_and_the_end(done):
+    rows = ledger_rows(done)
+    assert [(kind, step) for _, kind, step in rows] == [
+        ("open", None), *(("step", step) for step in range(STEPS)), ("close", None)
+    ]  # fmt: skip
+    assert len({run_id for run_id, _, _ in rows}) == 1
+
+
+def test_epsilon_by_step_ends_at_the_claim(done):
+    by_step = json.loads((done / "public.json").read_text())["epsilon_by_step"]
+    assert [step for step, _ in by_step] == [1, 2, 3, 4]
+    assert [epsilon for _, epsilon in by_step] == sorted(epsilon for _, epsilon in by_step)
+    assert by_step[-1][1] == pytest.approx(8, rel=0.02)
+
+
+def test_what_is_left_is_the_model_and_figures_without_a_word(done, corpus_dir):
+    files = {str(path.relative_to(done)) for path in done.rglob("*") if path.is_file()}
+    assert {name for name in files if not name.startswith("model/")} == {
+        "claim.json", "public.json", "history.json", "manifest.json"
+    }  # fmt: skip
+    history = json.loads((done / "history.json").read_text())
+    assert [row["step"] for row in history] == list(range(STEPS))
+    assert all(set(row) == {"step", "cohort", "median_norm", "clipped", "unusable"} for row in history)
+    assert all(value is None or isinstance(value, int | float) for row in history for value in row.values())
+    said = set(corpora.read(corpus_dir).table["text"])
+    names = {*corpora.read(corpus_dir).table["unit"], *corpora.read(corpus_dir).table["id"]}
+    for name in ("claim.json", "public.json", "history.json", "manifest.json"):
+        assert not any(secret in (done / name).read_text() for secret in said | names)
+
+
+def test_nothing_that_is_written_holds_the_key(done):
+    for path in [*done.rglob("*"), done.parent / "ledger.sqlite"]:
+        if path.is_file():
+            content = path.read_bytes()
+            assert KEY not in content
+            assert KEY.hex().encode() not in content
+
+
+def test_statistics_stay_and_trained_weights_move(done, recogniser):
+    before, after = recogniser.model.state_dict(), asr.load(str(done / "model")).model.state_dict()
+    buffers = {name for name, _ in recogniser.model.named_buffers()}
+    assert any("running_mean" in name for name in buffers)
+    assert {name for name in before if not torch.equal(before[name], after[name])} == before.keys() - buffers
+
+
+def test_only_what_is_asked_for_is_trained(train, recogniser):
+    after = asr.load(str(train(trainable="head") / "model")).model.state_dict()
+    before = recogniser.model.state_dict()
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {
+        "ctc_head.weight", "ctc_head.bias"
+    }  # fmt: skip
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_after(last):
+    def on_step(step):
+        if step == last:
+            raise KilledError
+
+    return on_step
+
+
+@pytest.mark.parametrize("checkpoint_every", [1, 3])
+def test_a_run_killed_after_every_step_ends_in_the_same_weights_and_ledger(train, done, checkpoint_every):
+    for last in range(1, STEPS + 1):
+        with pytest.raises(KilledError):
+            train(on_step=kill_after(last), checkpoint_every=checkpoint_every)
+    directory = train(checkpoint_every=checkpoint_every)
+    assert weights(directory) == weights(done)
+    assert (directory / "history.json").read_bytes() == (done / "history.json").read_bytes()
+    assert (directory / "claim.json").read_bytes() == (done / "claim.json").read_bytes()
+    assert ledger_rows(directory) == ledger_rows(done)
+    assert not list(directory.glob("*.pt")) + list(directory.glob(".*"))
+
+
+@pytest.mark.parametrize("moment", ["record_step", "close_run"])
+def test_a_kill_around_the_ledger_spends_nothing_twice(train, done, monkeypatch, moment):
+    original = getattr(Ledger, moment)
+
+    def killed(self, *arguments):
+        original(self, *arguments)
+        if moment == "close_run" or arguments[1] == 2:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, moment, killed)
+        with pytest.raises(KilledError):
+            train()
+    directory = train()
+    assert weights(directory) == weights(done)
+    assert ledger_rows(directory) == ledger_rows(done)
+
+
+def test_a_step_is_in_the_ledger_before_it_is_taken(train, tmp_path, monkeypatch):
+    def killed(self, step):
+        if step == 2:
+            raise KilledError
+        original(self, step)
+
+    original = finetune._Training.step
+    monkeypatch.setattr(finetune._Training, "step", killed)
+    with pytest.raises(KilledError):
+        train()
+    assert [step for _, kind, step in ledger_rows(tmp_path / "train") if kind == "step"] == [0, 1, 2]
+
+
+def test_a_finished_run_is_not_run_again(train, done):
+    directory = train()
+    rows = ledger_rows(directory)
+    train(on_step=lambda _: pytest.fail("trained again"))
+    assert ledger_rows(directory) == rows == ledger_rows(done)
+    assert weights(directory) == weights(done)  # another directory, the same release
+
+
+@pytest.mark.usefixtures("spent")
+def test_another_key_is_another_release_and_both_compose(train, done):
+    directory = train(key=bytes(32))
+    first, second = (Claim.from_json((where / "claim.json").read_text()) for where in (done, directory))
+    assert [other.epsilon for other in second.other_releases] == [first.epsilon]
+    assert second.epsilon == first.epsilon < second.composed_epsilon < 2 * first.epsilon
+    assert weights(done) != weights(directory)
+
+
+def test_a_killed_run_with_a_lost_key_starts_over_and_both_are_counted(train):
+    with pytest.raises(KilledError):
+        train(on_step=kill_after(3), checkpoint_every=1)
+    steps = []
+    directory = train(key=bytes(32), on_step=steps.append)
+    assert steps == [1, 2, 3, 4]
+    kinds = [kind for _, kind, _ in ledger_rows(directory)]
+    assert kinds.count("open") == 2
+    assert kinds.count("step") == 3 + 4
+    assert len(Claim.from_json((directory / "claim.json").read_text()).other_releases) == 1
+
+
+def test_other_settings_recordings_or_weights_get_other_noise(corpus_dir, recogniser, tmp_path):
+    shutil.copytree(corpus_dir, tmp_path / "same")
+    shutil.copytree(corpus_dir, tmp_path / "altered")
+    (table,) = (tmp_path / "altered" / "table").glob("*.arrow")
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 1  # neither name nor size nor time tells
+    table.write_bytes(content)
+    same, altered = corpora.read(tmp_path / "same"), corpora.read(tmp_path / "altered")
+    expected = finetune._release_key(KEY, b"identity", corpora.read(corpus_dir), recogniser)
+    assert finetune._release_key(KEY, b"identity", same, recogniser) == expected
+    others = [
+        finetune._release_key(bytes(32), b"identity", same, recogniser),
+        finetune._release_key(KEY, b"another", same, recogniser),
+        finetune._release_key(KEY, b"identity", altered, recogniser),
+    ]
+    with torch.no_grad():
+        recogniser.model.ctc_head.bias[0] += 1e-3
+    others.append(finetune._release_key(KEY, b"identity", same, recogniser))
+    assert len({expected, *others}) == 5
+
+
+def test_a_run_beyond_the_budget_is_refused_before_its_first_step(train, spent, tmp_path):
+    with pytest.raises(BudgetError, match="budget"):
+        train(key=bytes(32), budget_epsilon=10, on_step=lambda _: pytest.fail("a step was taken"))
+    assert ledger_rows(tmp_path / "train") == spent
+    assert not (tmp_path / "train").exists()
+
+
+def test_a_run_for_another_unit_is_refused_before_its_first_step(train, spent, tmp_path):
+    with pytest.raises(LedgerError, match="per speaker"):
+        train(unit_name="utterance", on_step=lambda _: pytest.fail("a step was taken"))
+    assert ledger_rows(tmp_path / "train") == spent
+
+
+def test_accountants_that_disagree_stop_the_run_before_it_spends(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(accounting, "second_opinion", lambda **_: 8.3)
+    with pytest.raises(ModelError, match="disagree"):
+        train()
+    assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_a_short_key_is_refused(train):
+    with pytest.raises(ConfigError, match="32"):
+        train(key=b"short")
+
+
+def test_weights_that_are_not_finite_are_never_saved(train, tmp_path, monkeypatch):
+    def overflowing(_key, _step, shapes, _std):
+        return {name: torch.full(shape, torch.inf) for name, shape in shapes.items()}
+
+    monkeypatch.setattr(noise, "gaussian", overflowing)
+    with pytest.raises(ModelError, match="not finite"):
+        train()
+    assert not (tmp_path / "train").exists()
