@@ -14,7 +14,7 @@ from speechpriv.anonymize import stage as anonymize
 from speechpriv.audit import canary
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
-from speechpriv.data import ingest
+from speechpriv.data import ingest, sources
 from speechpriv.export import bundle, gate
 from speechpriv.models import evaluate
 from speechpriv.report import page, samples
@@ -32,8 +32,8 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
 
     # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
     with progress.bar("ingest") as update:
-        source = {"source": Path(config.data.path)} if config.data.path and Path(config.data.path).exists() else {}
         settings = ingest.IngestConfig(data=config.data, seed=config.seed)
+        source = sources.inputs(config.data)
         raw = ingest.run(settings, source, private / "ingest", key=store.secret(keys / "ids"), on_row=update)
     progress.show("ingest", raw)
     rows = len(corpus.read(raw.directory))
@@ -87,24 +87,32 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     if until == "audit":
         return
 
-    # Export, behind the gate.
+    # Export, behind the gate: no word of anybody, no planted phrase and no key may be in a file that leaves.
+    secrets = {
+        "recordings": corpus.read(raw.directory),
+        "phrases": {"canary": corpus.read(planted.directory / "phrases").table["text"]},
+        "literals": {"key": [path.read_bytes() for path in keys.iterdir()]},
+    }
     exported = bundle.run(
-        config.export,
+        bundle.BundleConfig(
+            export=config.export, epsilon=config.privacy.epsilon, budget_epsilon=config.privacy.budget_epsilon
+        ),
         {
             "model": trained.directory, "audit": verdict.directory, "figures": figures.directory,
             "corpus": planted.directory / "corpus",
         },
-        release / "bundle",
+        release / "bundle", phrases=secrets["phrases"], literals=secrets["literals"],
     )  # fmt: skip
     progress.show("export", exported)
     if until == "export":
         return
 
-    # Report, and one last look for anything private in all that leaves.
+    # Report, and one last look at all that leaves.
+    made_up = ""
     if config.data.source == "demo":
-        samples.write(raw.directory, disguised.directory, private / "report_samples.json")
+        made_up = samples.write(raw.directory, disguised.directory, private / "report_samples.json")
     report = page.write(run_dir)
-    gate.check_release(release, corpus.read(planted.directory / "corpus"))
+    gate.check_release(release, public=made_up, **secrets)
     for name in ("voices", "canaries"):
         (keys / name).unlink(missing_ok=True)
     progress.console.print(f"report: {report}", highlight=False, soft_wrap=True)

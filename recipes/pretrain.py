@@ -102,10 +102,9 @@ def train(config: PretrainConfig, run_dir: Path) -> None:
     stream = Stream(recogniser, config, first)
     loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=8)
     release.mkdir(parents=True, exist_ok=True)
-    log = (run_dir / "release" / "log.jsonl").open("a")
     losses: list[float] = []
     started = time.monotonic()
-    with Progress() as progress:
+    with (run_dir / "release" / "log.jsonl").open("a") as log, Progress() as progress:
         task = progress.add_task("pre-training", total=config.steps, completed=first)
         for step, (features, mask, targets) in zip(range(first, config.steps), loader, strict=False):
             recogniser.model.train()
@@ -118,7 +117,7 @@ def train(config: PretrainConfig, run_dir: Path) -> None:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(recogniser.model.parameters(), 1.0)
             optimizer.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
             progress.advance(task)
             if (step + 1) % config.checkpoint_every and step + 1 < config.steps:
                 continue

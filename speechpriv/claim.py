@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from speechpriv.errors import ConfigError
 
+ADJACENCY = "add or remove one unit with all its utterances"
+
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -47,7 +49,7 @@ class Claim(_Frozen):
     mu_gdp: Annotated[float, Field(ge=0)]  # Gomez et al. 2025, arXiv:2503.10945
     members_named_at_1_percent: Annotated[float, Field(ge=0, le=1)]  # largest true positive rate at 1 % false alarms
     unit: Annotated[str, Field(min_length=1)]  # whose privacy: speaker, patient, household ...
-    adjacency: str = "add/remove one unit with all its utterances"
+    adjacency: str = ADJACENCY
     cap_per_unit: Count  # utterances of one unit in a step, at most
     sampling_rate: Annotated[float, Field(gt=0, le=1)]
     noise_multiplier: Positive

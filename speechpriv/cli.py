@@ -166,7 +166,7 @@ def budget(
 def canary_make(
     directory: Annotated[Path, typer.Argument(help="Gets planted/ (to train on) and registry files (keep private).")],
     candidates: Annotated[int, typer.Option(help="Phrases; a coin each decides which are planted.")] = 60,
-    references: Annotated[int, typer.Option(help="Phrases of the same kind that stay out.")] = 1000,
+    references: Annotated[int, typer.Option(help="Phrases of the same kind that stay out.")] = 2000,
 ) -> None:
     """Make canary phrases in made-up voices, throw the coins, and write those to plant as folder + metadata.jsonl."""
     from speechpriv.audit import elsewhere
@@ -222,7 +222,7 @@ def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None,
     run_dir = runs / f"{path.stem}-{configs.fingerprint(config)}"
     (run_dir / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
     with store.locked(run_dir / "private"):
-        main_of = packaged.recipe(recipe or f"{config.recipe}.py")
+        main_of = packaged.recipe(packaged.find(recipe) if recipe else packaged.named(f"{config.recipe}.py"))
         main_of(config, run_dir, **({"until": until} if until else {}))
     return run_dir
 

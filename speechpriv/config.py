@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from speechpriv.errors import ConfigError
 
@@ -24,6 +24,14 @@ class Section(BaseModel):
     """A frozen section: unknown keys are errors, numbers are never guessed from strings of another kind."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_yes_or_no(cls, value: Any) -> Any:
+        """No setting is a yes or no; YAML's `yes` and `true` would pass for the number 1."""
+        if isinstance(value, bool):
+            raise ValueError(f"{value} is a yes or no; expected a number, a text or a section")  # noqa: TRY004  pydantic
+        return value
 
 
 class DemoConfig(Section):
@@ -66,7 +74,7 @@ class ScrubConfig(Section):
     """Personal data in transcripts and, at the same words, in the audio."""
 
     profile: Literal["default"] = "default"
-    min_word_confidence: Fraction = 0.05  # below this mean probability an alignment is not trusted: the row is dropped
+    min_word_confidence: Fraction = 0.02  # below this mean probability an alignment is not trusted: the row is dropped
 
 
 class AnonymizeConfig(Section):
@@ -78,8 +86,8 @@ class AnonymizeConfig(Section):
 class CanaryConfig(Section):
     """Planted phrases, as their own made-up units; a fair coin decides which of the candidates are planted."""
 
-    candidates: Annotated[int, Field(ge=20)] = 60
-    references: Annotated[int, Field(ge=1000)] = 1000
+    candidates: Annotated[int, Field(ge=40)] = 60  # fewer plant too few for a verdict too often
+    references: Annotated[int, Field(ge=1000)] = 2000
     repeats: tuple[Count, ...] = (1, 2, 4, 8, 16)
     words: Annotated[int, Field(ge=3, le=12)] = 6
 
@@ -129,7 +137,7 @@ class TrainConfig(Section):
 class AuditConfig(Section):
     """How sure the verdict is."""
 
-    alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.02
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 
@@ -205,15 +213,19 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, got {type(raw).__name__}.")
-    for override in overrides:
-        _apply(raw, override)
+    problems = [problem for override in overrides if (problem := _apply(raw, override))]
     recipe = raw.get("recipe")
-    if recipe not in _SCHEMAS:
-        raise ConfigError(f"{path}: recipe = {recipe!r}: expected one of {', '.join(_SCHEMAS)}.")
+    if not isinstance(recipe, str) or recipe not in _SCHEMAS:
+        problems.append(f"{path}: recipe = {recipe!r}: expected one of {', '.join(_SCHEMAS)}.")
+        raise ConfigError("\n".join(problems))
     try:
-        return TypeAdapter(_SCHEMAS[recipe]).validate_python(raw)
+        config = TypeAdapter(_SCHEMAS[recipe]).validate_python(raw)
     except ValidationError as error:
-        raise ConfigError("\n".join(_problem(path, found) for found in error.errors())) from error
+        problems += [_problem(path, found) for found in error.errors()]
+        raise ConfigError("\n".join(problems)) from error
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
 
 
 def fingerprint(config: Config) -> str:
@@ -229,27 +241,30 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a name", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-def _apply(raw: dict[str, Any], override: str) -> None:
-    """Set one `a.b=value` in nested mappings."""
+def _apply(raw: dict[str, Any], override: str) -> str | None:
+    """Set one `a.b=value` in nested mappings; what is wrong with it, if anything is."""
     name, separator, value = override.partition("=")
     keys = name.split(".")
     if not separator or not all(keys):
-        raise ConfigError(f"override {override!r}: expected section.key=value, for example privacy.epsilon=4.")
+        return f"override {override!r}: expected section.key=value, for example privacy.epsilon=4."
     section = raw
     for key in keys[:-1]:
         section = section.setdefault(key, {})
         if not isinstance(section, dict):
-            raise ConfigError(f"override {override!r}: {key!r} is a value, not a section.")
+            return f"override {override!r}: {key!r} is a value, not a section."
     try:
-        section[keys[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: the value is not valid YAML.") from error
+        section[keys[-1]] = yaml.load(value, Loader=_StrictLoader)  # noqa: S506  a SafeLoader, see below
+    except yaml.YAMLError:
+        return f"override {override!r}: the value is not valid YAML."
+    return None
 
 
 def _problem(path: Path, found: Any) -> str:
@@ -259,7 +274,7 @@ def _problem(path: Path, found: Any) -> str:
     if found["type"] == "value_error":
         return f"{path}: {message}."
     if found["type"] == "extra_forbidden":
-        return f"{path}: {where}: no such setting. Check the spelling; `speechpriv validate assistant --schema` lists them all."
+        return f"{path}: {where}: no such setting. Check the spelling; `speechpriv validate CONFIG --schema` lists all."
     if found["type"] == "missing":
         return f"{path}: {where}: missing; it has no default."
     return f"{path}: {where} = {found['input']!r}: {message}."

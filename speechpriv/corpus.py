@@ -119,7 +119,7 @@ def read(directory: Path) -> Corpus:
     try:
         lineage = json.loads((directory / "corpus.json").read_text())["lineage"]
         table = datasets.load_from_disk(str(directory / "table"))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{directory}: not a corpus ({type(error).__name__}); expected corpus.json and table/."
         ) from error

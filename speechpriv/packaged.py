@@ -24,13 +24,20 @@ def headline(path: Path) -> str:
 
 
 def find(name: str) -> Path:
-    """A file of the user's, or else one that comes with the package, by name with or without its ending.
+    """A file of the user's, or else one that comes with the package, see `named`.
 
     Raises:
-      ConfigError: there is neither; all known names are listed.
+      ConfigError: there is neither.
     """
-    if Path(name).is_file():
-        return Path(name)
+    return Path(name) if Path(name).is_file() else named(name)
+
+
+def named(name: str) -> Path:
+    """A file that comes with the package, by name with or without its ending.
+
+    Raises:
+      ConfigError: there is none; all known names are listed.
+    """
     for path in listed():
         if Path(name).name in (path.name, path.stem):
             return path
@@ -44,7 +51,7 @@ def copy(name: str, destination: Path) -> Path:
     Raises:
       ConfigError: unknown name, or the destination exists.
     """
-    source = find(name)
+    source = named(name)
     target = destination / source.name if destination.is_dir() else destination
     if target.exists():
         raise ConfigError(f"{target}: exists already. Choose another name, or remove it first.")
@@ -52,13 +59,12 @@ def copy(name: str, destination: Path) -> Path:
     return target
 
 
-def recipe(name: str) -> Callable[..., Any]:
-    """The `main` of a recipe: of the package by name, or of a user's own file.
+def recipe(path: Path) -> Callable[..., Any]:
+    """The `main` of a recipe.
 
     Raises:
-      ConfigError: unknown, or without a `main`.
+      ConfigError: it has none.
     """
-    path = find(name)
     main = runpy.run_path(str(path), run_name=path.stem).get("main")
     if not callable(main):
         raise ConfigError(f"{path}: no function `main(config, run_dir)`; a recipe needs one.")

@@ -87,9 +87,12 @@ def silent(*_: object) -> None:
 
 
 def manifest(directory: Path) -> dict[str, Any] | None:
-    """The manifest of a finished stage, or None."""
-    path = directory / MANIFEST
-    return json.loads(path.read_text()) if path.is_file() else None
+    """The manifest of a finished stage, or None; somebody else's `manifest.json`, such as NeMo's, is none."""
+    try:
+        found = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "identity" in found else None
 
 
 def require(directory: Path) -> dict[str, Any]:
@@ -113,15 +116,21 @@ def verify(directory: Path) -> list[str]:
 
 
 def fingerprint(path: Path) -> str:
-    """What identifies an input: a stage's manifest, a file's content, or a folder's names, sizes and times."""
+    """What identifies an input: a stage's manifest, a file's content, or a folder's names, sizes and times.
+
+    Raises:
+      StageError: nothing is there.
+    """
     if path.is_file():
         return sha256(path)
-    if (path / MANIFEST).is_file():
-        return sha256(path / MANIFEST)
     if not path.is_dir():
         raise StageError(f"{path}: no such file or directory.")
+    if manifest(path):
+        return sha256(path / MANIFEST)
+    if manifest(path.parent):  # a part of what a stage wrote
+        return hashlib.sha256(f"{sha256(path.parent / MANIFEST)}/{path.name}".encode()).hexdigest()
     digest = hashlib.sha256()
-    for file in _files(path):
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
         stat = file.stat()
         digest.update(f"{file.relative_to(path)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -80,7 +80,7 @@ def test_numbers_are_short(value, shown):
 def test_json_round_trip():
     claim = make(other_releases=[OtherRelease(run_id="a", epsilon=1.0)], composed_epsilon=9.0, units=None)
     assert Claim.from_json(claim.to_json()) == claim
-    assert json.loads(claim.to_json())["adjacency"] == "add/remove one unit with all its utterances"
+    assert json.loads(claim.to_json())["adjacency"] == "add or remove one unit with all its utterances"
 
 
 def test_numpy_numbers_become_plain_ones():

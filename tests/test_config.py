@@ -85,7 +85,7 @@ speed: fast
         ("data.min_seconds=40", "must be below max_seconds"),
         ("privacy.epsilon=.inf", "finite"),
         ("export.override_reason=short", "at least 10"),
-        ("canary.candidates=19", "greater than or equal to 20"),
+        ("canary.candidates=39", "greater than or equal to 40"),
         ("data.demo.units=0", "greater than or equal to 1"),
         ("seed=1.5", "seed = 1.5"),
     ],

@@ -27,7 +27,7 @@ def test_a_users_file_comes_before_a_packaged_one(monkeypatch, tmp_path: Path) -
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="assistant.yaml"):
+    with pytest.raises(ConfigError, match=r"assistant\.yaml"):
         packaged.find("assitant")
 
 
@@ -41,6 +41,6 @@ def test_a_copy_never_replaces_a_file(tmp_path: Path) -> None:
 def test_a_users_recipe_needs_a_main(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def main(config, run_dir):\n    return run_dir\n")
     (tmp_path / "empty.py").write_text("x = 1\n")
-    assert packaged.recipe(str(tmp_path / "mine.py"))(None, "here") == "here"
+    assert packaged.recipe(tmp_path / "mine.py")(None, "here") == "here"
     with pytest.raises(ConfigError, match="main"):
-        packaged.recipe(str(tmp_path / "empty.py"))
+        packaged.recipe(tmp_path / "empty.py")

@@ -8,7 +8,7 @@ from speechpriv.audit.statistics import Leakage
 Word = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 MIN_PLANTED = 10
 MIN_REFERENCES = 1000  # with fewer, Simes cannot fire on a few canaries, however well they are known
-_QUIET = 0.01  # a control may be this unlikely before it counts as noise in the test itself
+_QUIET = 0.001  # a control may be this unlikely before it counts as noise in the test itself
 
 
 @dataclass(frozen=True)

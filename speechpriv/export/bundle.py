@@ -10,7 +10,7 @@ from typing import Any
 
 from speechpriv import corpus, store
 from speechpriv.claim import Claim
-from speechpriv.config import ExportConfig, PrivacyConfig, Section
+from speechpriv.config import ExportConfig, Positive, Section
 from speechpriv.errors import DataError, GateError
 from speechpriv.export import card, gate, onnx, runtime
 from speechpriv.models import asr
@@ -23,7 +23,8 @@ class BundleConfig(Section):
     """What the gate asks for, and what the model was to stay within."""
 
     export: ExportConfig
-    privacy: PrivacyConfig
+    epsilon: Positive
+    budget_epsilon: Positive | None
 
 
 @stage(version=1)
@@ -67,8 +68,8 @@ def run(
         gate.decide,
         claim=claim,
         verdict=verdict,
-        planned_epsilon=config.privacy.epsilon,
-        budget_epsilon=config.privacy.budget_epsilon,
+        planned_epsilon=config.epsilon,
+        budget_epsilon=config.budget_epsilon,
         parity=parity,
         min_parity=config.export.min_parity,
         override_reason=config.export.override_reason,

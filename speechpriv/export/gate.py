@@ -96,19 +96,27 @@ def _over_budget(claim: Claim, planned_epsilon: float, budget_epsilon: float | N
     return reasons
 
 
-def check_release(directory: Path, recordings: Corpus, *, literals: Literals | None = None, public: str = "") -> None:
+def check_release(
+    directory: Path,
+    recordings: Corpus,
+    *,
+    phrases: Phrases | None = None,
+    literals: Literals | None = None,
+    public: str = "",
+) -> None:
     """Search everything that leaves a run, bundle and report, as `leaks` does.
 
     Args:
       directory: what leaves.
       recordings: none of their transcripts may be in it.
+      phrases: other sentences that may not be in it, by kind.
       literals: keys and paths that may not be in it, by kind.
       public: text that may be in it, such as the words of made-up people that the report plays.
 
     Raises:
       GateError: with each file and the kind of secret in it; never the secret.
     """
-    found = leaks(directory, recordings, literals=literals, public=public)
+    found = leaks(directory, recordings, phrases=phrases, literals=literals, public=public)
     if found:
         lines = "\n".join(f"  - {leak}" for leak in found)
         raise GateError(f"{directory}: private data in files that would be released:\n{lines}\nDo not publish it.")

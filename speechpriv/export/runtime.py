@@ -2,6 +2,9 @@
 
 sherpa-onnx ends the whole process when a file lacks what it expects, so no file is opened here before a child has
 opened it and decoded with it. Started as `python -m speechpriv.export.runtime DIRECTORY`, this file is the child.
+
+Audio is handed over as it is. The runtime reads whole output frames (80 ms) only, but silence added to a clip's end
+moves the normalisation of all its features, and costs more words than it saves (LOG.md).
 """
 
 import subprocess

@@ -4,12 +4,13 @@ Built so far: conformer-CTC on log-mel (`ParakeetForCTC`), the family of the emb
 """
 
 import itertools
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from transformers import AutoConfig, ParakeetFeatureExtractor, ParakeetForCTC, P
 from transformers.utils import logging as transformers_logging
 
 from speechpriv.errors import ModelError
+from speechpriv.models import frontend
 
 RATE_HZ = 16_000
 TINY_EN = Path(__file__).parent.parent / "assets" / "tiny-en"
@@ -71,11 +73,8 @@ class Recogniser:
 
     def features(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-mel features (B, T, F), normalised per utterance and band, and their mask (B, T), True where real."""
-        batch = self.front_end(
-            [np.ascontiguousarray(w, dtype=np.float32) for w in waveforms], sampling_rate=RATE_HZ, return_tensors="pt"
-        )
-        device = self.model.device
-        return batch["input_features"].to(device), batch["attention_mask"].to(device)
+        features, mask = frontend.log_mel(waveforms, self.front_end.mel_filters)
+        return features.to(self.model.device), mask.to(self.model.device)
 
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities (B, T', V) of the output frames, and how many of them are real, (B,)."""
@@ -85,8 +84,7 @@ class Recogniser:
     def log_probs_of(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As `log_probs`, from features (B, T, F) and their mask (B, T)."""
         logits = self.model(input_features=features, attention_mask=mask).logits
-        lengths = self.model._get_subsampling_output_length(mask.sum(-1))  # noqa: SLF001  the family's only public-facing rule
-        return torch.log_softmax(logits.float(), dim=-1), lengths
+        return torch.log_softmax(logits.float(), dim=-1), self._frames(mask.sum(-1))
 
     def losses(self, utterances: Sequence[Utterance]) -> torch.Tensor:
         """CTC negative log-likelihood of each utterance, shape (B,), in nats.
@@ -107,15 +105,17 @@ class Recogniser:
         """Whether a CTC path exists for `text` in so many audio samples: frames >= tokens + adjacent repeats."""
         tokens = self.encode(text)
         repeats = sum(a == b for a, b in itertools.pairwise(tokens))
-        mel_frames = torch.tensor([samples // self.front_end.hop_length])
-        frames = int(self.model._get_subsampling_output_length(mel_frames))  # noqa: SLF001  as above
-        return len(tokens) + repeats <= frames
+        return len(tokens) + repeats <= self._frames(frontend.frames(samples))
 
     def save(self, directory: Path) -> None:
         """Write what `load` reads: safetensors, config, front end and tokenizer."""
         self.model.save_pretrained(directory)
         self.front_end.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
+
+    def _frames(self, mel_frames: Any) -> Any:
+        """Output frames that are read: whole ones only, as sherpa-onnx does, so that training ends words by then."""
+        return mel_frames // self.model.config.encoder_config.subsampling_factor
 
     def _collapse(self, path: torch.Tensor) -> str:
         tokens = [int(token) for token in torch.unique_consecutive(path) if token != self.blank]
@@ -128,9 +128,13 @@ def ctc_losses(
     """CTC negative log-likelihood (B,) in nats of token lists under log-probabilities (B, T, V)."""
     flat = torch.tensor([token for tokens in targets for token in tokens], dtype=torch.long, device=log_probs.device)
     counts = torch.tensor([len(tokens) for tokens in targets], dtype=torch.long)
-    return torch.nn.functional.ctc_loss(
+    losses = torch.nn.functional.ctc_loss(
         log_probs.transpose(0, 1), flat, lengths.long().cpu(), counts, blank=blank, reduction="none"
     )
+    # Without a single frame torch gives an infinite loss, but the gradient 0. It is to be as unusable as every
+    # other infinite loss, so that a unit that holds it is left out and counted.
+    unheard = torch.where(lengths == 0, math.inf, 0.0).to(log_probs)
+    return losses - unheard * log_probs.sum((1, 2))
 
 
 def load(name_or_path: str, device: str = "cpu") -> Recogniser:

@@ -10,7 +10,7 @@ _COUNT = 4
 _MAX_S = 6.0
 
 
-def write(raw: Path, prepared: Path, destination: Path) -> None:
+def write(raw: Path, prepared: Path, destination: Path) -> str:
     """Write a few recordings of a made-up corpus, as they were and as they are trained on.
 
     Rows that lost words come first, since there is most to hear.
@@ -19,6 +19,9 @@ def write(raw: Path, prepared: Path, destination: Path) -> None:
       raw: the ingested corpus.
       prepared: the scrubbed and disguised corpus, same ids.
       destination: a JSON list for the report page.
+
+    Returns:
+      The words that the report will show; nobody real said them.
     """
     before = corpora.read(raw)
     position = {name: index for index, name in enumerate(before.table["id"])}
@@ -35,3 +38,4 @@ def write(raw: Path, prepared: Path, destination: Path) -> None:
             "after_flac_base64": base64.b64encode(row.flac).decode(),
         })  # fmt: skip
     store.write_json(destination, samples)
+    return " ".join(text for sample in samples for text in (sample["text_before"], sample["text_after"]))

@@ -160,6 +160,8 @@ def _check(facts: Facts) -> View:
     # Paths of the machine stay on it.
     if isinstance(settings.get("data"), dict):
         settings["data"] = {**settings["data"], "path": None}
+    if isinstance(settings.get("privacy"), dict):
+        settings["privacy"] = {**settings["privacy"], "ledger": None}
     if isinstance(settings.get("train"), dict):
         settings["train"] = {**settings["train"], "base": PurePath(str(settings["train"].get("base"))).name}
     return {

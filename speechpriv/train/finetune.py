@@ -21,7 +21,7 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.claim import Claim, OtherRelease
+from speechpriv.claim import ADJACENCY, Claim, OtherRelease
 from speechpriv.config import PrivacyConfig, Section, TrainConfig
 from speechpriv.corpus import Corpus
 from speechpriv.errors import ConfigError, LedgerError, ModelError
@@ -30,7 +30,6 @@ from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.train import accounting, checkpoint, clipping, noise, sampling
 from speechpriv.train.ledger import Ledger, RunSummary
 
-ADJACENCY = "add or remove one unit with all its utterances"
 _CHECKPOINT = "checkpoint.pt"
 
 
@@ -241,7 +240,7 @@ def _claim(privacy: PrivacyConfig, sigma: float, event: str, others: Sequence[Ru
     return Claim(
         event=event, epsilon=accounting.epsilon_of(mechanism, privacy.delta), delta=privacy.delta,
         mu_gdp=accounting.mu_gdp(mechanism), members_named_at_1_percent=accounting.max_true_positive_rate(mechanism),
-        unit=privacy.unit_name, adjacency=ADJACENCY, cap_per_unit=privacy.cap_per_unit,
+        unit=privacy.unit_name, cap_per_unit=privacy.cap_per_unit,
         sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, clip_norm=privacy.clip_norm,
         normalisation=privacy.cohort, steps=privacy.steps, units=privacy.units,
         other_releases=tuple(

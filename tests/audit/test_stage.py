@@ -34,7 +34,7 @@ def patch():
 def inputs(tmp_path_factory, corpus_dir):
     """A corpus with canaries, an untouched model, and a twin that learned the planted phrases by heart."""
     run = tmp_path_factory.mktemp("run")
-    config = CanaryConfig(candidates=30, words=3, repeats=(1, 2))
+    config = CanaryConfig(candidates=40, references=1000, words=3, repeats=(1, 2))
     planted = canary.run(config, {"corpus": corpus_dir}, run / "plant", key=b"k" * 32)
     torch.manual_seed(0)
     pieces = new.tokenizer(text.words()[0][:3000], 256)
@@ -144,7 +144,7 @@ def test_a_registry_of_another_corpus(audited, inputs, tmp_path):
     shutil.copytree(inputs["plant"], plant, ignore=shutil.ignore_patterns(store.MANIFEST))
     path = plant / canary.REGISTRY
     path.write_text(path.read_text().replace("true", "false", 1))
-    with pytest.raises(AuditError, match="1 of 1030 canaries"):
+    with pytest.raises(AuditError, match="1 of 1040 canaries"):
         audit(inputs, tmp_path, plant=plant)
 
 
@@ -153,11 +153,11 @@ def test_a_model_of_another_corpus(audited, inputs, tmp_path, which):
     """It knows no canary because it never met one: that is no PASS."""
     other = tmp_path / "other"
     shutil.copytree(inputs[which], other)
-    (other / store.MANIFEST).write_text(json.dumps({"inputs": {"corpus": "0" * 64}}))
+    (other / store.MANIFEST).write_text(json.dumps({"identity": "", "inputs": {"corpus": "0" * 64}}))
     with pytest.raises(AuditError, match="not trained on the corpus"):
         audit(inputs, tmp_path, **{which: other})
     trained_on = store.fingerprint(inputs["plant"] / "corpus")
-    (other / store.MANIFEST).write_text(json.dumps({"inputs": {"corpus": trained_on}}))
+    (other / store.MANIFEST).write_text(json.dumps({"identity": "", "inputs": {"corpus": trained_on}}))
     audit(inputs, tmp_path, **{which: other})
 
 
@@ -175,7 +175,7 @@ def test_weights_that_are_not_numbers(audited, inputs, tmp_path):
     with torch.no_grad():
         next(broken.model.parameters()).fill_(torch.nan)
     broken.save(tmp_path / "broken" / "model")
-    with pytest.raises(AuditError, match="the private model: 1030 of 1030 canary phrases have no finite loss"):
+    with pytest.raises(AuditError, match="the private model: 1040 of 1040 canary phrases have no finite loss"):
         audit(inputs, tmp_path, model=tmp_path / "broken")
     assert not (tmp_path / "audit").exists()
 

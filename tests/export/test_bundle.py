@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from speechpriv import store
-from speechpriv.config import ExportConfig, PrivacyConfig
+from speechpriv.config import ExportConfig
 from speechpriv.errors import DataError, GateError, ModelError
 from speechpriv.export import bundle, onnx, runtime
 from speechpriv.models import asr
@@ -38,8 +38,7 @@ def out_dir(tmp_path):
 
 
 def _config(**export) -> bundle.BundleConfig:
-    privacy = PrivacyConfig(units=200, epsilon=8.0, delta=1e-5, cohort=10, steps=100)
-    return bundle.BundleConfig(export=ExportConfig(**export), privacy=privacy)
+    return bundle.BundleConfig(export=ExportConfig(**export), epsilon=8.0, budget_epsilon=None)
 
 
 def _directory(recordings) -> Path:

@@ -145,7 +145,7 @@ def test_many_phrases_and_a_big_random_file_are_searched_quickly_and_without_cha
     (tmp_path / "weights.bin").write_bytes(rng.bytes(2**21))
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     phrases = [" ".join("".join(rng.choice(letters, 3)) for _ in range(4)) for _ in range(3000)]
-    # 100,000 phrases and 11 MB take 4 s; a search for one phrase after the other would take minutes.
+    # 100,000 phrases and 11 MB take 3 s; a search for one phrase after the other would take minutes.
     assert gate.scan(tmp_path, phrases={"transcript": phrases * 10}, literals={}) == []
 
 

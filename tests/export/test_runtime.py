@@ -28,6 +28,14 @@ def test_sherpa_hears_the_words_that_torch_hears(recogniser, transcriber, tones)
     assert transcriber.transcribe(waveforms) == [recogniser.transcribe([samples])[0] for samples in waveforms] == texts
 
 
+def test_a_clip_that_ends_in_speech_gives_the_words_that_torch_hears(recogniser, transcriber, tones):
+    rng = np.random.default_rng(3)
+    clips = [tones.say(tones.sentence(rng), rng) for _ in range(60)]
+    cut = [samples[: np.nonzero(np.abs(samples) > 0.1)[0][-1]] for samples in clips]
+    same = [a == recogniser.transcribe([b])[0] for a, b in zip(transcriber.transcribe(cut), cut, strict=True)]
+    assert np.mean(same) >= 0.98
+
+
 def test_one_call_does_the_whole(exported, tones):
     samples = tones.say("door fan", np.random.default_rng(4))
     assert runtime.decode_with_sherpa(exported, [samples]) == ["door fan"]

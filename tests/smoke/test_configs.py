@@ -1,17 +1,22 @@
 """Every packaged config runs, made small; nothing that is packaged is left out."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from speechpriv import cli, corpus, packaged, store
+from speechpriv import cli, config, corpus, packaged, store
 from speechpriv.data import audio, voices
 
-SMALL_PRIVACY = ("privacy.units=20", "privacy.cohort=10", "privacy.steps=2", "privacy.delta=0.01", "train.twin_epochs=1")
-CANARIES = "canary.candidates=20"
+SMALL_PRIVACY = (
+    "privacy.units=20",
+    "privacy.cohort=10",
+    "privacy.steps=2",
+    "privacy.delta=0.01",
+    "train.twin_epochs=1",
+)
+CANARIES = "canary.candidates=40"
 OVERRIDE = "export.override_reason='a smoke test proves nothing'"
 
 
@@ -25,7 +30,14 @@ def run(runs: Path, *arguments: str) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...]]:
     """A whole small run of the assistant recipe, and the arguments that made it."""
     runs = tmp_path_factory.mktemp("runs")
-    small = ("data.demo.units=26", "data.demo.utterances_per_unit=2", CANARIES, *SMALL_PRIVACY, OVERRIDE)
+    small = (
+        "data.demo.units=26",
+        "data.demo.utterances_per_unit=2",
+        "data.test_fraction=0.4",
+        CANARIES,
+        *SMALL_PRIVACY,
+        OVERRIDE,
+    )
     arguments = ("run", "assistant", *small)
     return run(runs, *arguments), arguments
 
@@ -102,21 +114,21 @@ def test_commands_takes_a_folder_of_recordings(tmp_path: Path, monkeypatch: pyte
     names = voices.variants()
     with (folder / "metadata.jsonl").open("w") as metadata:
         for index in range(24):
-            spoken = voices.speak(["yes", "stop now"][index % 2], voices.Voice(variant=names[index // 2]))
+            spoken = voices.speak(["yes", "stop now"][index % 2], voices.Voice(variant=names[index]))
             (folder / f"{index}.flac").write_bytes(audio.flac(spoken.samples))
-            record = {"file_name": f"{index}.flac", "text": ["yes", "stop now"][index % 2], "user": f"u{index // 2}"}
+            record = {"file_name": f"{index}.flac", "text": ["yes", "stop now"][index % 2], "user": f"u{index}"}
             metadata.write(json.dumps(record) + "\n")
-    run_dir = run(tmp_path / "runs", "prepare", "commands", f"data.path={folder}")
+    run_dir = run(tmp_path / "runs", "prepare", "commands", f"data.path={folder}", "data.test_fraction=0.5")
     clean = corpus.read(run_dir / "private" / "anonymize")
     assert len(clean) >= 20
     assert not set(clean.units("train")) & set(clean.units("test"))
 
 
-def test_pretraining_runs_and_goes_on_after_a_kill(tmp_path: Path) -> None:
+def test_pretraining_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    main = packaged.recipe(packaged.named("pretrain.py"))
     small = ("pieces=60", "hidden=16", "layers=1", "channels=4", "batch_s=6", "checkpoint_every=1")
-    run_dir = run(tmp_path, "run", "tiny-en", "steps=1", *small)
-    again = run_dir.with_name("again")
-    shutil.copytree(run_dir, again)
-    assert (again / "release" / "tiny-en" / "model.safetensors").is_file()
-    log = [json.loads(line) for line in (again / "release" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == [1]
+    for steps in (1, 3):
+        main(config.load(packaged.named("tiny-en.yaml"), [*small, f"steps={steps}"]), tmp_path)
+    log = [json.loads(line) for line in (tmp_path / "release" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 2, 3]
+    assert (tmp_path / "release" / "tiny-en" / "model.safetensors").is_file()

@@ -358,7 +358,7 @@ def compose(events, delta):
     time.sleep(0.3)  # so long that the other process is sure to ask meanwhile
     return float(sum(json.loads(event)["count"] for event in events))
 
-path, run_id, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+path, run_id, steps, pause_s = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 facts = dict(unit="speaker", adjacency="x", event_json=json.dumps({"count": steps}), delta=1e-5)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -370,6 +370,7 @@ with Ledger(path) as book:
         sys.exit()
     for step in range(steps):
         book.record_step(run_id, step)
+        time.sleep(pause_s)
     book.close_run(run_id)
 print("done")
 """
@@ -379,7 +380,7 @@ def together(path, steps):
     """Run one process for each entry of `steps`, all let go at once; what each of them said."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROCESS, path, f"run-{i}", str(count)],
+            [sys.executable, "-c", PROCESS, path, f"run-{i}", str(count), "0"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
         )
         for i, count in enumerate(steps)
@@ -414,7 +415,7 @@ def test_two_processes_cannot_both_have_the_last_of_the_budget(path):
 def test_a_kill_in_the_middle_leaves_a_whole_chain(path):
     """Killed at whatever it was doing; what is there is whole, and the run can be taken up again."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROCESS, path, "run-0", "100"],
+        [sys.executable, "-c", PROCESS, path, "run-0", "100", "0.05"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     with process:
