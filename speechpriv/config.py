@@ -127,8 +127,8 @@ class TrainConfig(Section):
     """What is trained and how; the same for the private model and its non-private twin unless said."""
 
     base: str = "tiny-en"  # tiny-en, a directory or a hub id
-    trainable: Literal["all", "bias_norm_head", "head"] = "bias_norm_head"
-    learning_rate: Positive = 2e-3
+    trainable: Literal["all", "bias_norm_head", "head"] = "head"
+    learning_rate: Positive = 1e-2
     average_from: Fraction = 0.5  # weights are averaged over the steps after this share of them
     twin_epochs: Count = 8
     twin_learning_rate: Positive = 1e-3

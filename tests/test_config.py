@@ -225,7 +225,7 @@ def other(name, value):
         "data.source": "folder",
         "scrub.profile": None,  # one choice so far
         "anonymize.method": "none",
-        "train.trainable": "head",
+        "train.trainable": "all",
         "privacy.delta": 1e-6,
         "privacy.budget_epsilon": 20.0,
         "export.override_reason": "a reason that is long enough",

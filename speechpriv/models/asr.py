@@ -37,6 +37,13 @@ class Utterance(NamedTuple):
     text: str
 
 
+class Heard(NamedTuple):
+    """An utterance after the encoder: hidden states of shape (T', H) of its real frames, and the words."""
+
+    hidden: torch.Tensor
+    text: str
+
+
 def normalise(text: str) -> str:
     """The words as a recogniser learns them: lower-case a-z and apostrophes; scrubbed slots (`[NAME]`) are gone."""
     spelled = unicodedata.normalize("NFKD", _MASK_TOKEN.sub(" ", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
@@ -83,15 +90,25 @@ class Recogniser:
 
     def log_probs_of(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """As `log_probs`, from features (B, T, F) and their mask (B, T)."""
-        logits = self.model(input_features=features, attention_mask=mask).logits
-        return torch.log_softmax(logits.float(), dim=-1), self._frames(mask.sum(-1))
+        hidden, lengths = self._hidden(features, mask)
+        return self._output(hidden), lengths
 
-    def losses(self, utterances: Sequence[Utterance]) -> torch.Tensor:
-        """CTC negative log-likelihood of each utterance, shape (B,), in nats.
+    @torch.no_grad()
+    def hear(self, utterance: Utterance) -> Heard:
+        """Run the encoder only: once is enough where nothing but the output layer learns."""
+        hidden, lengths = self._hidden(*self.features([utterance.samples]))
+        return Heard(hidden[0, : int(lengths[0])].clone(), utterance.text)
+
+    def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
+        """CTC negative log-likelihood of each utterance, shape (B,), in nats; all are of one kind.
 
         Infinite where the words cannot fit the audio (Graves et al. 2006): more tokens than frames.
         """
-        log_probs, lengths = self.log_probs([samples for samples, _ in utterances])
+        if hidden := [heard.hidden for heard in utterances if isinstance(heard, Heard)]:
+            log_probs = self._output(torch.nn.utils.rnn.pad_sequence(hidden, batch_first=True))
+            lengths = torch.tensor([len(states) for states in hidden])
+        else:
+            log_probs, lengths = self.log_probs([said.samples for said in utterances if isinstance(said, Utterance)])
         return ctc_losses(log_probs, lengths, [self.encode(text) for _, text in utterances], self.blank)
 
     @torch.inference_mode()
@@ -112,6 +129,14 @@ class Recogniser:
         self.model.save_pretrained(directory)
         self.front_end.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
+
+    def _hidden(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encoder states (B, T', H) and how many of each are real, (B,)."""
+        hidden = self.model.encoder(input_features=features, attention_mask=mask).last_hidden_state
+        return hidden, self._frames(mask.sum(-1))
+
+    def _output(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.log_softmax(self.model.ctc_head(hidden).float(), dim=-1)
 
     def _frames(self, mel_frames: Any) -> Any:
         """Output frames that are read: whole ones only, as sherpa-onnx does, so that training ends words by then."""

@@ -15,6 +15,7 @@ _FFT = 512
 _PREEMPHASIS = 0.97
 _FLOOR = 2.0**-24  # added to the power, as NeMo does
 _EPSILON = 1e-5
+_LEAD = WINDOW // 2 - HOP // 2  # of the first window before the first sample
 
 
 def frames(samples: int) -> int:
@@ -32,29 +33,24 @@ def log_mel(waveforms: Sequence[np.ndarray], filters: torch.Tensor) -> tuple[tor
     Returns:
       Features (B, T, F), 0 beyond the end of an utterance, and a mask (B, T), True where real.
     """
-    rows = [_one(torch.from_numpy(np.ascontiguousarray(w, dtype=np.float32)), filters) for w in waveforms]
+    rows = [_one(np.asarray(samples, dtype=np.float32), filters) for samples in waveforms]
     lengths = torch.tensor([len(row) for row in rows])
     # One frame at least, masked, so that a model can be run on a batch of nothing.
     features = torch.nn.utils.rnn.pad_sequence([*rows, rows[0].new_zeros(1, len(filters))], batch_first=True)[:-1]
     return features, torch.arange(features.shape[1]) < lengths[:, None]
 
 
-def _one(samples: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+def _one(samples: np.ndarray, filters: torch.Tensor) -> torch.Tensor:
     """Features (T, F) of one waveform (N,)."""
     count = frames(len(samples))
     if count == 0:
-        return samples.new_zeros(0, len(filters))
-    starts = torch.arange(count) * HOP + HOP // 2 - WINDOW // 2
-    windows = samples[_mirrored(starts[:, None] + torch.arange(WINDOW), len(samples))]
+        return filters.new_zeros(0, len(filters))
+    # Mirrored at both ends, the end samples twice: -1 is 0.
+    mirrored = np.pad(samples, (_LEAD, WINDOW // 2), mode="symmetric")
+    windows = torch.from_numpy(mirrored).unfold(0, WINDOW, HOP)[:count]
     before = torch.cat([windows[:, :1], windows[:, :-1]], dim=1)
     shaped = (windows - _PREEMPHASIS * before) * torch.hann_window(WINDOW)
     power = torch.fft.rfft(shaped, n=_FFT).abs().square()
     bands = torch.log(power @ filters.T + _FLOOR)
     deviation = bands.std(dim=0, correction=0)
     return (bands - bands.mean(dim=0)) / (deviation + _EPSILON)
-
-
-def _mirrored(index: torch.Tensor, length: int) -> torch.Tensor:
-    """Indices beyond either end, folded back: -1 is 0, `length` is `length` - 1."""
-    index = index % (2 * length)
-    return torch.where(index < length, index, 2 * length - 1 - index)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 
 from speechpriv.errors import ConfigError, ModelError
-from speechpriv.models.asr import Recogniser, Utterance
+from speechpriv.models.asr import Heard, Recogniser, Utterance
 
 
 def clip_factor(norm: torch.Tensor, max_norm: float) -> torch.Tensor:
@@ -29,7 +29,7 @@ def clip_factor(norm: torch.Tensor, max_norm: float) -> torch.Tensor:
 
 def clipped_sum(
     recogniser: Recogniser,
-    units: Iterable[Sequence[Utterance]],
+    units: Iterable[Sequence[Utterance | Heard]],
     clip_norm: float,
     observe: Callable[[float], None] | None = None,
 ) -> dict[str, torch.Tensor]:
@@ -40,7 +40,8 @@ def clipped_sum(
 
     Args:
       recogniser: in evaluation mode, so that batch statistics are frozen and nothing is dropped.
-      units: a list of utterances for each unit; an empty list adds nothing. Read one by one.
+      units: a list of utterances for each unit; an empty list adds nothing. Read one by one. `Heard` ones if only
+        the output layer is trained.
       clip_norm: L2 bound on what one unit adds, over all trained parameters together; > 0 and finite.
       observe: told each unit's unclipped norm, for private diagnostics only.
 

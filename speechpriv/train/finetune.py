@@ -26,11 +26,12 @@ from speechpriv.config import PrivacyConfig, Section, TrainConfig
 from speechpriv.corpus import Corpus
 from speechpriv.errors import ConfigError, LedgerError, ModelError
 from speechpriv.models import asr
-from speechpriv.models.asr import Recogniser, Utterance
+from speechpriv.models.asr import Heard, Recogniser, Utterance
 from speechpriv.train import accounting, checkpoint, clipping, noise, sampling
 from speechpriv.train.ledger import Ledger, RunSummary
 
 _CHECKPOINT = "checkpoint.pt"
+_KEPT_BYTES = 2**31  # of encoder states; what does not fit is heard again each time
 
 
 class FinetuneConfig(Section):
@@ -87,7 +88,8 @@ def run(
             run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
             epsilon_limit=privacy.budget_epsilon, compose=compose,
         )  # fmt: skip
-        plan = _Plan(config, sigma, key, corpus, list(corpus.units("train").values()))
+        recordings = _Recordings(corpus, recogniser, frozen_encoder=config.train.trainable == "head")
+        plan = _Plan(config, sigma, key, list(corpus.units("train").values()), recordings)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
         for step in range(training.done, privacy.steps):
             book.record_step(run_id, step)
@@ -124,6 +126,29 @@ def _release_key(key: bytes, identity: bytes, corpus: Corpus, recogniser: Recogn
     return mixed.digest()
 
 
+class _Recordings:
+    """A corpus's utterances; while the encoder is frozen, each is heard once and what it made of it is kept."""
+
+    def __init__(self, corpus: Corpus, recogniser: Recogniser, *, frozen_encoder: bool) -> None:
+        self._corpus, self._recogniser, self._frozen_encoder = corpus, recogniser, frozen_encoder
+        self._kept: dict[int, Heard] = {}
+        self._left_bytes = _KEPT_BYTES
+
+    def read(self, index: int) -> Utterance | Heard:
+        """The utterance in a row; heard already if the encoder is frozen."""
+        if index in self._kept:
+            return self._kept[index]
+        row = self._corpus[index]
+        utterance = Utterance(row.samples(), row.text)
+        if not self._frozen_encoder:
+            return utterance
+        heard = self._recogniser.hear(utterance)
+        if (size := heard.hidden.nbytes) <= self._left_bytes:
+            self._left_bytes -= size
+            self._kept[index] = heard
+        return heard
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What every step reads and none changes."""
@@ -131,20 +156,20 @@ class _Plan:
     config: FinetuneConfig
     sigma: float
     key: bytes
-    corpus: Corpus
     units: list[list[int]]  # row indices of each unit
+    recordings: _Recordings
 
-    def members(self, step: int) -> Iterator[list[Utterance]]:
+    def members(self, step: int) -> Iterator[list[Utterance | Heard]]:
         """The cohort of a step: at most the cap's number of utterances of each unit, drawn anew each step."""
         for unit in sampling.cohort(self.key, step, len(self.units), self.config.privacy.sampling_rate):
             yield self._utterances(step, int(unit))
 
-    def _utterances(self, step: int, unit: int) -> list[Utterance]:
+    def _utterances(self, step: int, unit: int) -> list[Utterance | Heard]:
         rows = self.units[unit]
         seed = hmac.digest(self.key, f"utterances {step} {unit}".encode(), "sha256")
         rng = np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
         picked = rng.choice(len(rows), size=min(self.config.privacy.cap_per_unit, len(rows)), replace=False)
-        return [Utterance(row.samples(), row.text) for row in (self.corpus[rows[i]] for i in sorted(picked))]
+        return [self.recordings.read(rows[i]) for i in sorted(picked)]
 
 
 class _Training:

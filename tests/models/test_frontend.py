@@ -99,9 +99,3 @@ def test_a_batch_is_each_alone_and_zero_beyond(heard):
     for row, waveform in enumerate(waveforms):
         alone, _ = frontend.log_mel([waveform], FILTERS)
         torch.testing.assert_close(features[row][mask[row]], alone[0])
-
-
-def test_mirroring_is_what_numpy_calls_symmetric():
-    samples = np.arange(5)
-    index = torch.arange(-12, 18)
-    assert (samples[frontend._mirrored(index, 5)] == np.pad(samples, (12, 13), mode="symmetric")).all()

@@ -127,8 +127,8 @@ def test_commands_takes_a_folder_of_recordings(tmp_path: Path, monkeypatch: pyte
 def test_pretraining_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     main = packaged.recipe(packaged.named("pretrain.py"))
     small = ("pieces=60", "hidden=16", "layers=1", "channels=4", "batch_s=6", "checkpoint_every=1")
-    for steps in (1, 3):
+    for steps in (1, 2):
         main(config.load(packaged.named("tiny-en.yaml"), [*small, f"steps={steps}"]), tmp_path)
     log = [json.loads(line) for line in (tmp_path / "release" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == [1, 2, 3]
+    assert [line["step"] for line in log] == [1, 2]
     assert (tmp_path / "release" / "tiny-en" / "model.safetensors").is_file()

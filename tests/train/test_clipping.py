@@ -127,6 +127,14 @@ def test_only_what_is_trained_counts(recogniser, units, which):
     assert norm(clipping.clipped_sum(recogniser, units[:1], TIGHT)) == pytest.approx(TIGHT, rel=1e-5)
 
 
+def test_utterances_that_were_heard_once_count_the_same(recogniser, units):
+    for name, parameter in recogniser.model.named_parameters():
+        parameter.requires_grad_(name in asr.trainable_names(recogniser, "head"))
+    heard = [[recogniser.hear(utterance) for utterance in unit] for unit in units]
+    expected = clipping.clipped_sum(recogniser, units, TIGHT)
+    assert difference(clipping.clipped_sum(recogniser, heard, TIGHT), expected) <= 1e-5 * norm(expected)
+
+
 def test_statistics_and_gradients_of_the_model_stay_as_they_are(recogniser, units):
     before = {name: value.clone() for name, value in recogniser.model.state_dict().items()}
     assert any("running_mean" in name for name in before)

@@ -139,6 +139,12 @@ def test_only_what_is_asked_for_is_trained(train, recogniser):
     }  # fmt: skip
 
 
+def test_what_is_not_kept_is_heard_again(train, monkeypatch):
+    kept = train("kept", trainable="head")
+    monkeypatch.setattr(finetune, "_KEPT_BYTES", 0)
+    assert weights(train("again", trainable="head")) == weights(kept)
+
+
 class KilledError(Exception):
     pass
 

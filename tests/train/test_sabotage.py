@@ -49,9 +49,9 @@ def plan(base, corpus_dir):
         units=9, epsilon=8, delta=1e-2, cohort=COHORT, steps=STEPS, clip_norm=CLIP_NORM, cap_per_unit=2
     )
     train = TrainConfig(base=str(base), trainable="all", learning_rate=1e-2)
-    return finetune._Plan(
-        finetune.FinetuneConfig(privacy=privacy, train=train), SIGMA, KEY, corpus, list(corpus.units("train").values())
-    )
+    recordings = finetune._Recordings(corpus, None, frozen_encoder=False)
+    config = finetune.FinetuneConfig(privacy=privacy, train=train)
+    return finetune._Plan(config, SIGMA, KEY, list(corpus.units("train").values()), recordings)
 
 
 def without(plan, gone):
@@ -144,15 +144,16 @@ def test_a_mutant_of_the_noise_is_seen(plan, recogniser, monkeypatch, name):
     assert not noise_is_right(plan, recogniser)
 
 
-def test_a_unit_gives_at_most_its_cap_of_its_own_utterances(plan):
+def test_a_unit_gives_at_most_its_cap_of_its_own_utterances(plan, corpus_dir):
+    corpus = corpora.read(corpus_dir)
     seen = set()
     for step in range(20):
         for unit, rows in enumerate(plan.units):
             drawn = plan._utterances(step, unit)
-            own = {plan.corpus[row].flac: row for row in rows}
+            own = {corpus[row].flac: row for row in rows}
             found = [own[audio.flac(samples)] for samples, _ in drawn]
             assert len(set(found)) == len(found) == 2
-            assert all(text == plan.corpus[row].text for (_, text), row in zip(drawn, found, strict=True))
+            assert all(text == corpus[row].text for (_, text), row in zip(drawn, found, strict=True))
             seen.update(found)
     assert seen == {row for rows in plan.units for row in rows}  # all in turn
 
