@@ -156,8 +156,7 @@ def judge(
     decisions = {
         name: verdict.decide(
             model=found, positive=leakage["twin"], negative=negative, reverse=reverse, planted=int(planted.sum()),
-            epsilon_lower_bound=bounds[name], claimed_epsilon=claim.epsilon if claim and name == "private" else None,
-            alpha=config.alpha,
+            epsilon_lower_bound=bounds[name], claim=claim if name == "private" else None, alpha=config.alpha,
         )
         for name, found in leakage.items()
     }  # fmt: skip
@@ -168,6 +167,7 @@ def judge(
         "unit": claim.unit if claim else None,
         "adjacency": claim.adjacency if claim else None,
         "claimed_epsilon": claim.epsilon if claim else None,
+        "claimed_named": claim.members_named_at_1_percent if claim else None,
         "delta": delta,
         "alpha": config.alpha,
         "confidence": config.confidence,

@@ -8,6 +8,8 @@ import scipy.stats
 from speechpriv.audit import exposure
 from speechpriv.errors import AuditError
 
+_FALSE_ALARMS = 0.01  # at which a claim says how many members can be named
+
 
 @dataclass(frozen=True)
 class Leakage:
@@ -21,11 +23,12 @@ class Leakage:
     p_mann_whitney: float  # diffuse leakage: all a little better known
     p_simes: float  # sparse leakage: a few far better known
     auc: float  # P(planted scores lower than reference), 0.5 for no leakage
+    named: float  # share of planted phrases told from references at one false alarm in 100, 0.01 for no leakage
     median_exposure_bits: float
     max_exposure_bits: float
 
     def __post_init__(self) -> None:
-        for name in ("p_value", "p_mann_whitney", "p_simes", "auc"):
+        for name in ("p_value", "p_mann_whitney", "p_simes", "auc", "named"):
             if not 0 <= getattr(self, name) <= 1:
                 raise AuditError(f"leakage: {name} = {getattr(self, name)}; expected a number in [0, 1].")
 
@@ -49,6 +52,7 @@ def leakage(planted: np.ndarray, references: np.ndarray) -> Leakage:
         p_mann_whitney=p_mann_whitney,
         p_simes=p_simes,
         auc=1 - float(test.statistic) / (len(planted) * len(references)),  # the statistic counts planted > reference
+        named=float(np.mean(p_values <= _FALSE_ALARMS)),
         median_exposure_bits=float(np.median(bits)),
         max_exposure_bits=float(bits.max()),
     )

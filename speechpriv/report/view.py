@@ -32,7 +32,8 @@ _CLAIM = {
 _TESTS = {
     "median_exposure_bits": "median exposure, bits (no leak: 1)", "auc": "AUC, planted against not (no leak: 0.5)",
     "p_mann_whitney": "p, many phrases a little (Mann-Whitney)", "p_simes": "p, few phrases strongly (Simes)",
-    "p_value": "p, both together", "epsilon_lower_bound": "epsilon, lower bound",
+    "named": "share of them told at 1 false alarm in 100 (no leak: 0.01)",
+    "epsilon_lower_bound": "epsilon, lower bound",
 }  # fmt: skip
 _MOST_AUDIO_LETTERS = 1_500_000  # of base64, in all players together
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -114,6 +115,7 @@ def _audit(facts: Facts) -> View:
         "audit_rows": rows,
         "canaries": "{} candidates, {} of them planted; {} references.".format(*drawn) if canaries else "",
         "alpha": number(verdict.get("alpha")),
+        "allowed": number(verdict.get("claimed_named")),
         "negative": number((verdict.get("negative_control") or {}).get("p_value")),
         "exposures": pictures.exposures(facts),
         "bounds": pictures.bounds(facts) if rows and same else None,  # of different things they must not be compared

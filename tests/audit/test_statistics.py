@@ -104,7 +104,7 @@ def test_a_constant_on_all_scores_changes_nothing(planted, references, constant)
 
 def test_equal_scores_are_no_leak_and_no_oddity():
     found = leakage(np.zeros(30), np.zeros(1000))
-    assert found == Leakage(1.0, 1.0, 1.0, 0.5, 0.0, 0.0)
+    assert found == Leakage(1.0, 1.0, 1.0, 0.5, 0.0, 0.0, 0.0)
 
 
 def test_a_few_known_among_many_equals_are_seen():
@@ -124,8 +124,8 @@ def test_what_cannot_be_compared_is_an_error(planted, references):
         leakage(np.array(planted), np.array(references))
 
 
-@pytest.mark.parametrize("name", ["p_value", "p_mann_whitney", "p_simes", "auc"])
+@pytest.mark.parametrize("name", ["p_value", "p_mann_whitney", "p_simes", "auc", "named"])
 @pytest.mark.parametrize("bad", [math.nan, -0.01, 1.01])
 def test_nothing_but_probabilities_reach_a_verdict(name, bad):
     with pytest.raises(AuditError, match=name):
-        replace(Leakage(0.5, 0.5, 0.5, 0.5, 1.0, 2.0), **{name: bad})
+        replace(Leakage(0.5, 0.5, 0.5, 0.5, 0.01, 1.0, 2.0), **{name: bad})
