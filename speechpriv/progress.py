@@ -32,7 +32,7 @@ def show(name: str, summary: Summary) -> None:
     """One line for a finished stage: its name and public counts."""
     counts = ", ".join(f"{key} {_text(value)}" for key, value in summary.counts.items() if value not in ({}, None))
     state = "[dim]up to date[/dim]" if summary.up_to_date else "[green]done[/green]"
-    console.print(f"{name:<12} {state}  {counts}", highlight=False)
+    console.print(f"{name:<12} {state}  {counts}", highlight=False, soft_wrap=True)
 
 
 def _text(value: object) -> str:

@@ -48,7 +48,11 @@ def run(
         figures[name] = accuracy(asr.load(source, device), corpus)
         on_model(name)
     store.write_json(out_dir / "figures.json", figures)
-    return figures
+    return {
+        "utterances": figures["base"]["utterances"],
+        "speakers": figures["base"]["speakers"],
+        "word_accuracy": {name: found["word_accuracy"] for name, found in figures.items()},
+    }
 
 
 def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:

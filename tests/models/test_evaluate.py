@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -89,7 +91,8 @@ def test_the_stage_scores_three_models(base, corpus_dir, recogniser, tmp_path):
         on_model=told.append,
     )
     assert told == ["base", "nonprivate", "private"]
-    assert stage.counts["base"] == stage.counts["private"] == stage.counts["nonprivate"]  # one and the same model
-    assert stage.counts["base"]["utterances"] == 9
-    assert stage.counts["base"]["speakers"] == 3
+    figures = json.loads((stage.directory / "figures.json").read_text())
+    assert figures["base"] == figures["private"] == figures["nonprivate"]  # one and the same model
+    assert (stage.counts["utterances"], stage.counts["speakers"]) == (9, 3)
+    assert stage.counts["word_accuracy"] == {name: found["word_accuracy"] for name, found in figures.items()}
     assert store.verify(stage.directory) == []
