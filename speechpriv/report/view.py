@@ -14,7 +14,10 @@ from speechpriv.report.words import lines, number, percent, price, size, words
 
 View = dict[str, Any]
 _VERDICTS = {
-    "PASS": ("pass", "The audit has shown that it can catch a leak; in the private model it found none beyond the claim."),
+    "PASS": (
+        "pass",
+        "The audit can catch a leak, as the twin shows; it found none in the private model beyond its claim.",
+    ),
     "FAIL": ("fail", "The audit found that the model gives away what it should not. It must not be shipped."),
     "INCONCLUSIVE": ("unsure", "The audit could not tell: if there were a leak, it might have missed it."),
 }
