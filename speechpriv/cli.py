@@ -1,6 +1,7 @@
 """The command line: thin; each command gathers its inputs, calls one function and prints what it returns."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -203,6 +204,9 @@ def canary_score(
 
 def main() -> None:
     """Entry point: an expected error is a message and exit code 3, not a traceback."""
+    # Read when torch is first imported. By default a thread that waits for another spins, and on a busy machine takes
+    # the core that the other one needs: everything took up to 30 times as long (LOG.md).
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         app()
     except SpeechprivError as error:

@@ -17,11 +17,12 @@ SMALL_PRIVACY = (
     "train.twin_epochs=1",
 )
 CANARIES = "canary.candidates=40"
+THREADS = "performance.threads=1"  # the tests share their machine
 OVERRIDE = "export.override_reason='a smoke test proves nothing'"
 
 
 def run(runs: Path, *arguments: str) -> Path:
-    shown = CliRunner().invoke(cli.app, [*arguments, "--runs", str(runs)], catch_exceptions=False)
+    shown = CliRunner().invoke(cli.app, [*arguments, THREADS, "--runs", str(runs)], catch_exceptions=False)
     assert shown.exit_code == 0, shown.output
     return Path(shown.stdout.strip().splitlines()[-1])
 
