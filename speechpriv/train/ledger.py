@@ -85,7 +85,7 @@ class Ledger:
             raise self._unusable(error.strerror or type(error).__name__) from error
         self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
         try:
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._write_ahead()
             self._db.execute("PRAGMA synchronous=FULL")
             with self._transaction("IMMEDIATE"):
                 for statement in _SCHEMA.split(";")[:-1]:
@@ -97,6 +97,19 @@ class Ledger:
         except LedgerError:
             self._db.close()
             raise
+
+    def _write_ahead(self) -> None:
+        """Switch to WAL; SQLite does not wait for another process that is just doing the same, so it is done here."""
+        deadline_s = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def __enter__(self) -> Self:
         return self

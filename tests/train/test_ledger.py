@@ -4,6 +4,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -393,6 +394,23 @@ def together(path, steps):
     said = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes)
     return said
+
+
+def test_many_open_a_new_ledger_at_once(tmp_path):
+    for trial in range(30):
+        gate, opened = threading.Barrier(6), []
+
+        def open_it(path=tmp_path / f"{trial}.sqlite", gate=gate, opened=opened):
+            gate.wait()
+            with Ledger(path) as book:
+                opened.append(len(book.rows()))
+
+        threads = [threading.Thread(target=open_it) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert opened == [0] * 6
 
 
 def test_two_processes_write_one_chain(path):
