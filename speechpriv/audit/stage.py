@@ -32,7 +32,7 @@ class AuditStageConfig(Section):
     base: str
 
 
-@store.stage(version=2)
+@store.stage(version=3)
 def run(
     config: AuditStageConfig,
     inputs: Mapping[str, Path],
@@ -143,10 +143,12 @@ def judge(
         )
     delta = claim.delta if claim else 0.0
     kept_out, references = scores[candidate & ~planted], scores[~candidate]
+    mu = claim.mu_gdp if claim else 0.0
     leakage = {
-        "private": statistics.leakage(scores[planted], references),
+        "private": statistics.leakage(scores[planted], references, mu),
         "twin": statistics.leakage(twin[planted], twin[~candidate]),
     }
+    positive = statistics.leakage(twin[planted], twin[~candidate], mu)  # the twin, held to the private model's claim
     bounds = {
         "private": _epsilon_lower_bound(scores[candidate], planted[candidate], delta, config.confidence),
         "twin": _epsilon_lower_bound(twin[candidate], planted[candidate], delta, config.confidence),
@@ -155,7 +157,7 @@ def judge(
     reverse = statistics.leakage(references, kept_out)
     decisions = {
         name: verdict.decide(
-            model=found, positive=leakage["twin"], negative=negative, reverse=reverse, planted=int(planted.sum()),
+            model=found, positive=positive if name == "private" else found, negative=negative, reverse=reverse, planted=int(planted.sum()),
             epsilon_lower_bound=bounds[name], claim=claim if name == "private" else None, alpha=config.alpha,
         )
         for name, found in leakage.items()
@@ -167,6 +169,7 @@ def judge(
         "unit": claim.unit if claim else None,
         "adjacency": claim.adjacency if claim else None,
         "claimed_epsilon": claim.epsilon if claim else None,
+        "claimed_mu": claim.mu_gdp if claim else None,
         "claimed_named": claim.members_named_at_1_percent if claim else None,
         "delta": delta,
         "alpha": config.alpha,

@@ -1,5 +1,6 @@
-"""Tests of "nothing planted was learned", and how well an attacker tells members from others."""
+"""Tests of "no more was learned than may be", and how well an attacker tells members from others."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ class Leakage:
       AuditError: a probability is outside [0, 1] or not a number; no verdict may rest on it.
     """
 
-    p_value: float  # of the two tests together, Bonferroni
+    p_value: float  # of the two tests together, Bonferroni; like these, of more than the model may know
     p_mann_whitney: float  # diffuse leakage: all a little better known
     p_simes: float  # sparse leakage: a few far better known
     auc: float  # P(planted scores lower than reference), 0.5 for no leakage
@@ -33,19 +34,32 @@ class Leakage:
                 raise AuditError(f"leakage: {name} = {getattr(self, name)}; expected a number in [0, 1].")
 
 
-def leakage(planted: np.ndarray, references: np.ndarray) -> Leakage:
+def leakage(planted: np.ndarray, references: np.ndarray, mu: float = 0.0) -> Leakage:
     """Compare scores of planted phrases, shape (P,), with references', shape (R,); lower is better known.
 
+    A model with a claim may know what it was trained on, as far as the claim goes: under mu-GDP, what a test calls
+    with probability p where a phrase stayed out, it calls with at most Phi(Phi^-1(p) + mu) where it was planted (Dong
+    et al. 2019, arXiv:1905.02383, equation 6). That is the p-value of "known no better than mu allows", and the two
+    tests are of it. They take canaries as independent given the model, which they are not quite.
+
+    Args:
+      planted: scores of planted phrases.
+      references: scores of phrases of the same kind that stayed out.
+      mu: what the model may know of each, >= 0; 0: nothing.
+
     Raises:
-      AuditError: there is no score on a side, or one is not a number.
+      AuditError: there is no score on a side, one is not a number, or mu is out of range.
 
     Source: Mann & Whitney 1947; Simes 1986, valid under the positive dependence that shared references
     bring (Bates et al. 2021, arXiv:2104.08279); exposure: Carlini et al. 2019, arXiv:1802.08232.
     """
+    if not mu >= 0:
+        raise AuditError(f"leakage: mu = {mu}; expected a number >= 0.")
     p_values = exposure.p_values(planted, references)
-    p_simes = simes(p_values)
+    allowed = scipy.stats.norm.cdf(scipy.stats.norm.ppf(p_values) + mu) if mu else p_values
+    p_simes = simes(allowed)
     test = scipy.stats.mannwhitneyu(planted, references, alternative="less")
-    p_mann_whitney = float(test.pvalue)
+    p_mann_whitney = _p_mean(allowed, len(references)) if mu else float(test.pvalue)
     bits = exposure.bits(p_values)
     return Leakage(
         p_value=min(1.0, 2 * min(p_mann_whitney, p_simes)),
@@ -56,6 +70,12 @@ def leakage(planted: np.ndarray, references: np.ndarray) -> Leakage:
         median_exposure_bits=float(np.median(bits)),
         max_exposure_bits=float(bits.max()),
     )
+
+
+def _p_mean(p_values: np.ndarray, references: int) -> float:
+    """The Mann-Whitney test again, for p-values that were changed: their mean against the 1/2 of uniform ones."""
+    deviation = math.sqrt((1 / len(p_values) + 1 / references) / 12)
+    return float(scipy.stats.norm.cdf((p_values.mean() - 0.5) / deviation))
 
 
 def simes(p_values: np.ndarray) -> float:

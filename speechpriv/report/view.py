@@ -119,6 +119,7 @@ def _audit(facts: Facts) -> View:
         "canaries": "{} candidates, {} of them planted; {} references.".format(*drawn) if canaries else "",
         "alpha": number(verdict.get("alpha")),
         "allowed": number(verdict.get("claimed_named")),
+        "mu": number(verdict.get("claimed_mu")),
         "negative": number((verdict.get("negative_control") or {}).get("p_value")),
         "exposures": pictures.exposures(facts),
         "bounds": pictures.bounds(facts) if rows and same else None,  # of different things they must not be compared

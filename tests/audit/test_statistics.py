@@ -78,6 +78,36 @@ def test_by_hand():
     assert found.median_exposure_bits == found.max_exposure_bits == pytest.approx(math.log2(5))
 
 
+@pytest.mark.parametrize("mu", [0.5, 2.0])
+def test_what_mu_allows_is_tested_at_its_level_and_more_is_seen(mu):
+    rng = np.random.default_rng(5)
+
+    def fails(true_mu):
+        found = [leakage(rng.normal(size=30) - true_mu, rng.normal(size=1000), mu) for _ in range(400)]
+        return [np.mean([getattr(f, name) <= 0.05 for f in found]) for name in ("p_mann_whitney", "p_simes")]
+
+    most = scipy.stats.binom.ppf(0.999, 400, 0.05) / 400
+    assert max(fails(mu)) <= most
+    assert max(fails(0.8 * mu)) <= most
+    assert fails(mu + 1)[0] > 0.8
+
+
+def test_mu_changes_only_what_is_tested():
+    rng = np.random.default_rng(6)
+    planted, references = rng.normal(size=30) - 1, rng.normal(size=1000)
+    free, held = leakage(planted, references, 1.5), leakage(planted, references)
+    assert (free.auc, free.named, free.max_exposure_bits) == (held.auc, held.named, held.max_exposure_bits)
+    assert free.p_value > 0.1
+    assert held.p_value < 1e-3
+    assert leakage(planted, references, math.inf).p_value == 1
+
+
+@pytest.mark.parametrize("mu", [-0.1, math.nan])
+def test_mu_out_of_range(mu):
+    with pytest.raises(AuditError, match="mu"):
+        leakage(np.zeros(3), np.zeros(3), mu)
+
+
 @settings(deadline=None)
 @given(scores, scores)
 def test_auc_is_the_chance_that_a_planted_phrase_scores_lower(planted, references):

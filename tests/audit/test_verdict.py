@@ -82,17 +82,23 @@ def rng():
 def test_pass():
     found = decide()
     assert found.word == "PASS"
-    assert found.reasons[0] == "no planted phrase stands out (p = 0.4)"
-    assert "0% of them are told, and the claim allows 25% (AUC 0.52, p = 0.3" in found.reasons[1]
-    assert decide(claim=None).reasons[1] == "all together leave no trace that can be seen (AUC 0.52, p = 0.3)"
+    assert found.reasons == (
+        "no planted phrase is known better than the claim allows (p = 0.4)",
+        "nor are all of them together (AUC 0.52, p = 0.3; at one false alarm in 100, 0% are told, 25% allowed)",
+    )
+    assert decide(claim=None).reasons == (
+        "no planted phrase is known better than chance allows (p = 0.4)",
+        "nor are all of them together (AUC 0.52, p = 0.3)",
+    )
 
 
 @pytest.mark.parametrize(
     ("changed", "word", "reason"),
     [
-        ({"model": replace(QUIET, p_simes=0.002)}, "FAIL", "better than chance allows .p = 0.002"),
-        ({"model": replace(QUIET, named=0.8)}, "FAIL", "80% of the planted .* the claim allows 25%"),
-        ({"model": replace(QUIET, p_mann_whitney=1e-3), "claim": None}, "FAIL", "a trace .AUC 0.52, p = 0.001"),
+        ({"model": replace(QUIET, p_simes=0.002)}, "FAIL", "single .* than the claim allows .p = 0.002"),
+        ({"model": replace(QUIET, p_mann_whitney=1e-3)}, "FAIL", "together .* the claim allows .AUC 0.52, p = 0.001"),
+        ({"model": replace(QUIET, p_simes=0.002), "claim": None}, "FAIL", "single .* than chance allows .p = 0.002"),
+        ({"model": replace(QUIET, p_mann_whitney=1e-3), "claim": None}, "FAIL", "together .* than chance allows"),
         ({"epsilon_lower_bound": 8.01}, "FAIL", "proves epsilon >= 8.01, above the claim 8.00"),
         ({"epsilon_lower_bound": math.nan}, "FAIL", "above the claim"),
         ({"positive": QUIET}, "INCONCLUSIVE", "twin was not caught"),
@@ -125,22 +131,18 @@ def test_fail_dominates_and_pass_needs_everything(simes, trace, positive, negati
         negative=replace(QUIET, p_value=negative), reverse=replace(QUIET, p_value=reverse),
         planted=planted, epsilon_lower_bound=bound,
     ).word  # fmt: skip
-    assert (word == "FAIL") == (simes < ALPHA / 2 or bound > 8)
+    assert (word == "FAIL") == (min(simes, trace) < ALPHA / 2 or bound > 8)
     if word == "PASS":
         assert positive < ALPHA / 2
         assert min(negative, reverse) >= 0.001
         assert planted >= 10
 
 
-@pytest.mark.parametrize("planted", [10, 30, 100])
-def test_a_model_that_gives_away_just_what_it_may_fails_at_most_as_often_as_alpha(rng, planted):
-    told = rng.binomial(planted, CLAIM.members_named_at_1_percent, size=4000) / planted
-    fails = sum(bool(leaks(replace(QUIET, named=share), planted)) for share in told)
-    assert fails <= scipy.stats.binom.ppf(0.999, 4000, ALPHA / 2)
-
-
-def leaks(found, planted):
-    return verdict.leaks(found, planted=planted, allowed=CLAIM.members_named_at_1_percent, alpha=ALPHA)
+@pytest.mark.parametrize("share", [1.0, 0.9, 0.5])
+def test_a_model_that_gives_away_what_it_may_fails_at_most_as_often_as_alpha(rng, share):
+    found = words(rng, lambda planted: rng.normal(size=len(planted)) - share * CLAIM.mu_gdp * planted)
+    assert found["FAIL"] <= scipy.stats.binom.ppf(0.999, AUDITS, ALPHA)
+    assert found["PASS"] > 0.9 * AUDITS
 
 
 def test_a_model_that_learned_nothing_fails_at_most_as_often_as_alpha(rng):
@@ -159,10 +161,18 @@ def test_the_simulation_would_notice_a_test_that_fails_too_often(rng):
     assert fails > scipy.stats.binom.ppf(0.999, 100, ALPHA)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3, 1.0])
-def test_phrases_that_were_memorised_make_it_fail(rng, share):
-    found = words(rng, lambda planted: memorised(rng, planted, share), audits=60)
+@pytest.mark.parametrize(("share", "claim"), [(0.1, None), (0.3, None), (1.0, None), (1.0, CLAIM)])
+def test_phrases_that_were_memorised_make_it_fail(rng, share, claim):
+    found = words(rng, lambda planted: memorised(rng, planted, share), claim=claim, audits=60)
     assert found["FAIL"] >= 0.9 * 60
+
+
+def test_a_few_memorised_phrases_refute_a_small_claim_only(rng):
+    """2,000 references put a phrase known by heart at p = 1/2,001, and mu = 1.6 allows that for one in 22."""
+    small = CLAIM.model_copy(update={"mu_gdp": 0.2})
+    scores_of = lambda planted: memorised(rng, planted, share=0.2)  # noqa: E731
+    assert words(rng, scores_of, claim=small, audits=30)["FAIL"] >= 27
+    assert words(rng, scores_of, claim=CLAIM, audits=30)["PASS"] >= 20
 
 
 def test_a_little_on_all_planted_phrases_is_a_fail_without_a_claim(rng):
@@ -178,8 +188,8 @@ def test_a_little_on_all_planted_phrases_is_what_a_claim_allows(rng):
 
 
 def test_more_on_all_planted_phrases_than_the_claim_allows_is_a_fail(rng):
-    """mu = 3.5 where mu = 1.6 is claimed."""
-    found = words(rng, lambda planted: rng.normal(size=len(planted)) - 3.5 * planted, audits=60)
+    """mu = 2.5 where mu = 1.6 is claimed."""
+    found = words(rng, lambda planted: rng.normal(size=len(planted)) - 2.5 * planted, audits=60)
     assert found["FAIL"] >= 0.9 * 60
 
 
@@ -346,7 +356,7 @@ def test_the_word_follows_from_the_figures(seed, share, twin_learned):
     registry, planted = drawn(rng)
     twin = memorised(rng, planted) if twin_learned else noise(rng, len(planted))
     judged = stage.judge(registry, memorised(rng, planted, share), twin, CLAIM, AuditConfig())
-    if judged["private"]["p_simes"] < ALPHA / 2:
+    if min(judged["private"]["p_simes"], judged["private"]["p_mann_whitney"]) < ALPHA / 2:
         assert judged["verdict"] == "FAIL"
     elif judged["verdict"] == "PASS":
         assert judged["twin"]["verdict"] == "FAIL"
