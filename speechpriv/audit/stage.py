@@ -148,7 +148,10 @@ def judge(
         "private": statistics.leakage(scores[planted], references, mu),
         "twin": statistics.leakage(twin[planted], twin[~candidate]),
     }
-    positive = statistics.leakage(twin[planted], twin[~candidate], mu)  # the twin, held to the private model's claim
+    caught = {  # what must be caught before a model may pass: the twin, held to the same claim
+        "private": statistics.leakage(twin[planted], twin[~candidate], mu),
+        "twin": leakage["twin"],
+    }
     bounds = {
         "private": _epsilon_lower_bound(scores[candidate], planted[candidate], delta, config.confidence),
         "twin": _epsilon_lower_bound(twin[candidate], planted[candidate], delta, config.confidence),
@@ -157,7 +160,7 @@ def judge(
     reverse = statistics.leakage(references, kept_out)
     decisions = {
         name: verdict.decide(
-            model=found, positive=positive if name == "private" else found, negative=negative, reverse=reverse, planted=int(planted.sum()),
+            model=found, positive=caught[name], negative=negative, reverse=reverse, planted=int(planted.sum()),
             epsilon_lower_bound=bounds[name], claim=claim if name == "private" else None, alpha=config.alpha,
         )
         for name, found in leakage.items()
