@@ -46,7 +46,8 @@ def clipped_sum(
       observe: told each unit's unclipped norm, for private diagnostics only.
 
     Returns:
-      By parameter name, float32 sums of the parameter's shape; zeros if there is no unit.
+      By parameter name, sums of the parameter's shape, zeros if there is no unit; float64, because what rounding does
+      to a sum widens the bound (see train/noise.py).
 
     Raises:
       ConfigError: clip_norm is out of range.
@@ -59,7 +60,7 @@ def clipped_sum(
     if training := [name for name, module in recogniser.model.named_modules() if module.training]:
         raise ModelError(f"clipped_sum: layer {training[0]!r} is in training mode. Call recogniser.model.eval() first.")
     parameters = {name: p for name, p in recogniser.model.named_parameters() if p.requires_grad}
-    total = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in parameters.items()}
+    total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
     for utterances in units:
         if not utterances:
             continue

@@ -2,7 +2,7 @@
 
     repeat for T steps:
       cohort = every unit independently with probability q
-      total  = sum of clipped unit gradients + N(0, (sigma C)^2 I)
+      total  = sum of clipped unit gradients, rounded to a grid, + N(0, (sigma C)^2 I) on that grid
       step(total / expected cohort)
 
 Resume is replay: cohort, utterances and noise derive from a key and the step number, so a killed run taken up
@@ -25,7 +25,7 @@ from speechpriv.claim import ADJACENCY, Claim, OtherRelease
 from speechpriv.config import PrivacyConfig, Section, TrainConfig
 from speechpriv.corpus import Corpus
 from speechpriv.errors import ConfigError, LedgerError, ModelError
-from speechpriv.models import asr
+from speechpriv.models import asr, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
 from speechpriv.train import accounting, checkpoint, clipping, noise, sampling
 from speechpriv.train.ledger import Ledger, RunSummary
@@ -176,9 +176,8 @@ class _Training:
     """The weights on their way: parameters, optimizer, running average, and what was seen (for private eyes)."""
 
     def __init__(self, recogniser: Recogniser, plan: _Plan, path: Path, run_id: str) -> None:
-        chosen = asr.trainable_names(recogniser, plan.config.train.trainable)
-        recogniser.model.requires_grad_(False)
-        self.parameters = {name: recogniser.model.get_parameter(name).requires_grad_() for name in chosen}
+        chosen = trainable.choose(recogniser, plan.config.train.trainable)
+        self.parameters = {name: recogniser.model.get_parameter(name) for name in chosen}
         self.recogniser, self.plan, self.path, self.run_id = recogniser, plan, path, run_id
         rate = plan.config.train.learning_rate
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=0.0)
@@ -198,10 +197,9 @@ class _Training:
         privacy = self.plan.config.privacy
         norms: list[float] = []
         total = clipping.clipped_sum(self.recogniser, self.plan.members(step), privacy.clip_norm, norms.append)
-        shapes = {name: value.shape for name, value in total.items()}
-        drawn = noise.gaussian(self.plan.key, step, shapes, self.plan.sigma * privacy.clip_norm)
+        noised = noise.noised(total, self.plan.key, step, clip_norm=privacy.clip_norm, noise_multiplier=self.plan.sigma)
         for name, parameter in self.parameters.items():
-            parameter.grad = (total[name] + drawn[name].to(parameter.device)) / privacy.cohort
+            parameter.grad = noised[name] / privacy.cohort
         self.optimizer.step()
         # The last step always counts.
         if step >= (first := min(int(self.plan.config.train.average_from * privacy.steps), privacy.steps - 1)):

@@ -45,7 +45,7 @@ def test_equals_the_naive_sum(recogniser, units, clip_norm):
     found = clipping.clipped_sum(recogniser, units[:4], clip_norm)
     expected = naive_sum(recogniser, units[:4], clip_norm)
     assert found.keys() == dict(recogniser.model.named_parameters()).keys()
-    assert all(tensor.dtype == torch.float32 for tensor in found.values())
+    assert all(tensor.dtype == torch.float64 for tensor in found.values())
     assert difference(found, expected) <= 1e-5 * norm(expected)
 
 

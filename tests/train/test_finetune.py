@@ -277,10 +277,10 @@ def test_a_short_key_is_refused(train):
 
 
 def test_weights_that_are_not_finite_are_never_saved(train, tmp_path, monkeypatch):
-    def overflowing(_key, _step, shapes, _std):
-        return {name: torch.full(shape, torch.inf) for name, shape in shapes.items()}
+    def overflowing(total, *_, **__):
+        return {name: torch.full(value.shape, torch.inf) for name, value in total.items()}
 
-    monkeypatch.setattr(noise, "gaussian", overflowing)
+    monkeypatch.setattr(noise, "noised", overflowing)
     with pytest.raises(ModelError, match="not finite"):
         train()
     assert not (tmp_path / "train").exists()

@@ -94,7 +94,12 @@ SUM_MUTANTS = {
     "no clipping": (clipping, "clipped_sum", "gradient.float() * factor", "gradient.float()"),
     "clipped to 3/2 C": (finetune._Training, "step", "privacy.clip_norm, norms", "1.5 * privacy.clip_norm, norms"),
     "mean over the batch": (finetune._Training, "step", "/ privacy.cohort", "/ max(1, len(norms))"),
-    "noise by cohort size": (finetune._Training, "step", "* privacy.clip_norm)", "* privacy.clip_norm * len(norms))"),
+    "noise by cohort size": (
+        finetune._Training,
+        "step",
+        "clip_norm=privacy.clip_norm",
+        "clip_norm=privacy.clip_norm * len(norms)",
+    ),
     "a unit is drawn beside others": (finetune._Plan, "_utterances", "{unit}", "{sum(map(len, self.units))}"),
 }
 
@@ -111,12 +116,12 @@ def test_a_mutant_moves_neighbours_further_apart(plan, recogniser, monkeypatch, 
 
 
 NOISE_MUTANTS = {
-    "noise x 2/3": ("* privacy.clip_norm)", "* privacy.clip_norm * 2 / 3)"),
-    "noise x 3/2": ("* privacy.clip_norm)", "* privacy.clip_norm * 3 / 2)"),
-    "noise without C": ("self.plan.sigma * privacy.clip_norm", "self.plan.sigma"),
-    "no noise": ("total[name] + drawn[name].to(parameter.device)", "total[name]"),
-    "the same noise in every step": ("self.plan.key, step, shapes", "self.plan.key, 0, shapes"),
-    "an empty cohort is skipped": ("shapes = {", "if not norms: return\n    shapes = {"),
+    "noise x 2/3": ("=self.plan.sigma", "=self.plan.sigma * 2 / 3"),
+    "noise x 3/2": ("=self.plan.sigma", "=self.plan.sigma * 3 / 2"),
+    "noise without C": ("clip_norm=privacy.clip_norm", "clip_norm=1.0"),
+    "no noise": ("noised[name]", "total[name].float()"),
+    "the same noise in every step": ("self.plan.key, step, clip", "self.plan.key, 0, clip"),
+    "an empty cohort is skipped": ("noised = noise", "if not norms: return\n    noised = noise"),
 }
 
 
