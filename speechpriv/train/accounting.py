@@ -1,66 +1,49 @@
 """What a training costs in privacy: epsilon, delta, mu-GDP and the members an attacker can name.
 
-Mechanism: a Poisson-sampled Gaussian, repeated over steps. Adjacency: add or remove one unit. Every figure comes
-from the privacy loss distribution (PLD) of Google's dp_accounting, with a discretisation that only rounds towards
-more loss, so it is an upper bound. Whatever is not understood costs infinitely much, never nothing.
+Mechanism: Gaussian noise on a sum of clipped gradients, drawn by coins and repeated over steps (mechanism.py).
+Adjacency: add or remove one unit, both ways. Every figure comes from the privacy loss distribution (PLD) of
+Google's dp_accounting, with a discretisation that only rounds towards more loss, so it is an upper bound. Whatever
+is not understood costs infinitely much, never nothing.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 
 import dp_accounting
 import numpy as np
 from dp_accounting import pld
-from opacus.accountants import PRVAccountant
 
 from speechpriv.errors import ConfigError
+from speechpriv.train.crosscheck import second_opinion
+from speechpriv.train.mechanism import SampledGaussian, event, event_from_json, event_to_json, step_event, understood
 
-_RELATION = dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE
-_MECHANISM = "poisson_sampled_gaussian"
-_LEAST_NOISE = 1e-3  # a smaller noise multiplier is no noise: its losses leave the range of floats
+__all__ = [
+    "Event", "epsilon", "epsilon_of", "event", "event_from_json", "event_to_json", "max_true_positive_rate", "mu_gdp",
+    "noise_multiplier", "privacy_profile", "second_opinion",
+]  # fmt: skip
+
+Event = SampledGaussian | None  # None: not understood
+
+_RELATION = dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE  # the larger of both directions
 _LEAST_DELTA = 1e-10  # profiles are compared down to here, a margin above the rounding of the convolutions
 _PROFILE_POINTS = 2000
 _LARGEST_EPSILON = 700.0  # exp() of more overflows
-_MOST_STEPS = 10**6
 
 
-def event(sampling_rate: float, noise_multiplier: float, steps: int) -> dp_accounting.DpEvent:
-    """The mechanism of a whole run: `steps` Poisson-sampled Gaussians.
-
-    Args:
-      sampling_rate: probability of a unit to be in a step's cohort, in (0, 1].
-      noise_multiplier: standard deviation of the noise over the clip norm, >= 0; below 0.001, epsilon is infinite.
-      steps: number of steps, 1 to a million.
-
-    Raises:
-      ConfigError: an argument is out of its range.
-    """
-    if not 0 < sampling_rate <= 1:
-        raise ConfigError(f"accounting: sampling rate = {sampling_rate}, expected 0 < rate <= 1.")
-    if not 0 <= noise_multiplier < math.inf:
-        raise ConfigError(f"accounting: noise multiplier = {noise_multiplier}, expected >= 0 and finite.")
-    if not (1 <= steps <= _MOST_STEPS and steps == int(steps)):
-        raise ConfigError(f"accounting: steps = {steps}, expected a whole number from 1 to {_MOST_STEPS:,}.")
-    gaussian = dp_accounting.GaussianDpEvent(float(noise_multiplier))
-    return dp_accounting.SelfComposedDpEvent(
-        dp_accounting.PoissonSampledDpEvent(float(sampling_rate), gaussian), int(steps)
-    )
+def epsilon(*, sampling_rate: float, noise_multiplier: float, steps: int, delta: float, records: int = 1) -> float:
+    """Epsilon of a run at `delta`, per unit; see `event` and `epsilon_of`."""
+    return epsilon_of([event(sampling_rate, noise_multiplier, steps, records)], delta)
 
 
-def epsilon(*, sampling_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
-    """Epsilon of a run at `delta`; see `event` and `epsilon_of`."""
-    return epsilon_of([event(sampling_rate, noise_multiplier, steps)], delta)
-
-
-def noise_multiplier(*, sampling_rate: float, steps: int, epsilon: float, delta: float) -> float:
+def noise_multiplier(*, sampling_rate: float, steps: int, epsilon: float, delta: float, records: int = 1) -> float:
     """The smallest noise multiplier whose epsilon is at most `epsilon`, rounded up by at most 0.05 %.
 
     Args:
-      sampling_rate: probability of a unit to be in a step's cohort, in (0, 1].
+      sampling_rate: probability of a unit (of an utterance, if `records` is above 1) to be drawn in a step, in (0, 1].
       steps: number of steps, 1 to a million.
       epsilon: the target, > 0 and finite.
       delta: in (0, 1).
+      records: see `event`.
 
     Returns:
       A value that meets the target by this module's own `epsilon`; at least 0.001.
@@ -70,7 +53,9 @@ def noise_multiplier(*, sampling_rate: float, steps: int, epsilon: float, delta:
     """
     if not 0 < epsilon < math.inf:
         raise ConfigError(f"accounting: epsilon = {epsilon}, expected > 0 and finite.")
-    least = _least(lambda sigma: epsilon_of([event(sampling_rate, sigma, steps)], delta) <= epsilon, tolerance=5e-4)
+    least = _least(
+        lambda sigma: epsilon_of([event(sampling_rate, sigma, steps, records)], delta) <= epsilon, tolerance=5e-4
+    )
     if least == math.inf:
         raise ConfigError(
             f"accounting: no noise gives epsilon {epsilon:g} at delta {delta:g} in {steps} steps. Raise epsilon."
@@ -78,11 +63,11 @@ def noise_multiplier(*, sampling_rate: float, steps: int, epsilon: float, delta:
     return least
 
 
-def epsilon_of(events: Sequence[dp_accounting.DpEvent], delta: float) -> float:
+def epsilon_of(events: Sequence[Event], delta: float) -> float:
     """Epsilon at `delta` of everything released: all `events`, composed adaptively.
 
     Returns:
-      An upper bound, within 0.05 % of the exact value where epsilon is above 1 (0.3 % above 0.1); 0 for no events;
+      An upper bound, within 0.1 % of the exact value where epsilon is above 1 (0.3 % above 0.1); 0 for no events;
       infinity if any event is not understood, or if delta is below what the convolutions resolve (about 1e-14).
 
     Raises:
@@ -93,20 +78,7 @@ def epsilon_of(events: Sequence[dp_accounting.DpEvent], delta: float) -> float:
     return _compose(events, delta)[0]
 
 
-def second_opinion(*, sampling_rate: float, noise_multiplier: float, steps: int, delta: float) -> float:
-    """Epsilon of a run by code that shares nothing with ours: Opacus's PRV accountant.
-
-    Its numerical error is about 1 %, upwards. Arguments as of `event`.
-
-    Source: Gopi et al. 2021, arXiv:2106.02848.
-    """
-    accountant = PRVAccountant()
-    accountant.history = [(noise_multiplier, sampling_rate, steps)]
-    with np.errstate(divide="ignore"):  # log(1 - rate) where everyone is in every cohort
-        return float(accountant.get_epsilon(delta))
-
-
-def privacy_profile(events: Sequence[dp_accounting.DpEvent], epsilons: Sequence[float] | np.ndarray) -> np.ndarray:
+def privacy_profile(events: Sequence[Event], epsilons: Sequence[float] | np.ndarray) -> np.ndarray:
     """Delta at each epsilon: the whole guarantee, of which (epsilon, delta) is one point.
 
     Args:
@@ -125,7 +97,7 @@ def privacy_profile(events: Sequence[dp_accounting.DpEvent], epsilons: Sequence[
     return _deltas(_compose(events, _LEAST_DELTA)[1], grid)
 
 
-def mu_gdp(events: Sequence[dp_accounting.DpEvent]) -> float:
+def mu_gdp(events: Sequence[Event]) -> float:
     """Gaussian differential privacy: one number for the whole profile.
 
     Rule: the smallest mu whose Gaussian profile is nowhere below ours, where ours is at least 1e-10. Between grid
@@ -147,7 +119,7 @@ def mu_gdp(events: Sequence[dp_accounting.DpEvent]) -> float:
     return _least(lambda mu: bool((_gaussian_profile(mu, right) >= left).all()), tolerance=1e-4)
 
 
-def max_true_positive_rate(events: Sequence[dp_accounting.DpEvent], false_positive_rate: float = 0.01) -> float:
+def max_true_positive_rate(events: Sequence[Event], false_positive_rate: float = 0.01) -> float:
     """The largest share of members that any attacker can name at a given rate of false alarms.
 
     Every point (epsilon, delta) of the profile bounds it by min(delta + e^epsilon a, 1 - e^-epsilon (1 - delta - a)),
@@ -173,61 +145,23 @@ def max_true_positive_rate(events: Sequence[dp_accounting.DpEvent], false_positi
     return float(np.clip(bounds.min(), alpha, 1.0))
 
 
-def event_to_json(event: dp_accounting.DpEvent) -> str:
-    """`event` as JSON, so that the ledger can hold it and anyone can recompute epsilon from it."""
-    parts = _parts(event)
-    if parts is None:
-        return json.dumps({"mechanism": "unsupported"})
-    rate, sigma, count = parts
-    plain = {"mechanism": _MECHANISM, "sampling_rate": rate, "noise_multiplier": sigma, "count": count}
-    return json.dumps(plain, sort_keys=True)
-
-
-def event_from_json(text: str) -> dp_accounting.DpEvent:
-    """The event that `event_to_json` wrote; an `UnsupportedDpEvent` (epsilon infinite) where it isn't understood."""
-    try:
-        plain = json.loads(text)
-        found = event(plain["sampling_rate"], plain["noise_multiplier"], plain["count"])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, ConfigError):
-        return dp_accounting.UnsupportedDpEvent()
-    # Back and compared: an unknown key, another mechanism or a number of another type is not understood.
-    same = event_to_json(found) == json.dumps(plain, sort_keys=True)
-    return found if same else dp_accounting.UnsupportedDpEvent()
-
-
-def _parts(event: dp_accounting.DpEvent) -> tuple[float, float, int] | None:
-    """Sampling rate, noise multiplier and count of an event that is understood, else None.
-
-    dp_accounting takes a rate or a count of 0 for "nothing was released"; here such an event isn't understood.
-    """
-    match event:
-        case dp_accounting.SelfComposedDpEvent(
-            event=dp_accounting.PoissonSampledDpEvent(
-                sampling_probability=float(rate), event=dp_accounting.GaussianDpEvent(noise_multiplier=float(sigma))
-            ),
-            count=int(count),
-        ) if 0 < rate <= 1 and _LEAST_NOISE <= sigma < math.inf and 1 <= count <= _MOST_STEPS:
-            return rate, sigma, count
-    return None
-
-
-def _compose(events: Sequence[dp_accounting.DpEvent], delta: float) -> tuple[float, pld.PLDAccountant | None]:
+def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccountant | None]:
     """Epsilon at `delta`, and an accountant as fine as that needs; infinity and None for what isn't understood."""
-    parts = [part for part in map(_parts, events) if part is not None]
-    if len(parts) < len(events):
+    known = [event for event in events if event is not None and understood(event)]
+    if len(known) < len(events):
         return math.inf, None
 
     def composed(interval: float) -> tuple[float, pld.PLDAccountant]:
         accountant = pld.PLDAccountant(_RELATION, interval)
-        for event in events:
-            accountant.compose(event)
+        for one in known:
+            accountant.compose(step_event(one), one.count)
         return float(accountant.get_epsilon(delta)), accountant
 
     # Rounding the losses to a grid adds about 0.3 steps interval^2 to epsilon (measured). Hold that to 0.01 % of
     # epsilon, found on a coarse grid first; the second bound keeps an absurd event from filling the memory.
-    steps = sum(count for _, _, count in parts)
-    least_noise = min((sigma for _, sigma, _ in parts), default=1.0)
-    largest_loss = 0.5 / least_noise**2 + 10 / least_noise  # of one step, up to probability e^-50
+    steps = sum(one.count for one in known)
+    reach = max((one.records / one.noise_multiplier for one in known), default=1.0)
+    largest_loss = 0.5 * reach**2 + 10 * reach  # of one step, up to probability e^-50
     try:
         estimate, _ = composed(1e-3 * largest_loss)
         if estimate == math.inf:
@@ -246,7 +180,7 @@ def _deltas(accountant: pld.PLDAccountant | None, epsilons: np.ndarray) -> np.nd
     return np.clip(np.maximum.accumulate(deltas[::-1])[::-1], 0.0, 1.0)
 
 
-def _profile(events: Sequence[dp_accounting.DpEvent]) -> tuple[np.ndarray, np.ndarray]:
+def _profile(events: Sequence[Event]) -> tuple[np.ndarray, np.ndarray]:
     """Epsilons from 0 to where delta is 1e-10, and the deltas; delta 1 throughout if that is out of reach."""
     largest, accountant = _compose(events, _LEAST_DELTA)
     if not largest <= _LARGEST_EPSILON:

@@ -1,0 +1,36 @@
+import pytest
+
+from speechpriv.train import accounting, crosscheck
+
+
+@pytest.mark.parametrize(
+    ("rate", "sigma", "steps", "records"),
+    [
+        (0.1, 0.7, 40, 1),
+        (0.02, 1.0, 500, 1),
+        (0.5, 3.0, 20, 1),
+        (0.1, 0.9, 40, 2),
+        (0.02, 1.0, 1000, 16),
+        (0.5, 30.0, 40, 8),
+        (1.0, 8.0, 10, 4),
+    ],
+)
+def test_two_accountants_agree(rate, sigma, steps, records):
+    run = {"sampling_rate": rate, "noise_multiplier": sigma, "steps": steps, "delta": 1e-5, "records": records}
+    theirs = crosscheck.second_opinion(**run)
+    allowed = 0.02 if records == 1 else 0.001
+    assert accounting.epsilon(**run) == pytest.approx(theirs, rel=allowed)
+    wrong = accounting.epsilon(**run | {"noise_multiplier": 0.95 * sigma})
+    assert wrong != pytest.approx(theirs, rel=allowed)
+
+
+def test_they_agree_where_everyone_is_in_every_cohort():
+    run = {"sampling_rate": 1.0, "noise_multiplier": 3.46, "steps": 60, "delta": 191**-1.1}
+    assert accounting.epsilon(**run) == pytest.approx(crosscheck.second_opinion(**run), rel=0.02)
+
+
+def test_epsilons_in_the_thousands_and_near_zero():
+    run = {"sampling_rate": 512 / 28_539, "noise_multiplier": 1.0, "steps": 1000, "delta": 1e-5, "records": 113}
+    assert crosscheck.second_opinion(**run) == pytest.approx(accounting.epsilon(**run), rel=2e-3)
+    quiet = run | {"noise_multiplier": 1e4, "steps": 10, "records": 4}
+    assert crosscheck.second_opinion(**quiet) == pytest.approx(accounting.epsilon(**quiet), abs=1e-3)
