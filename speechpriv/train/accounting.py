@@ -12,10 +12,19 @@ from collections.abc import Callable, Sequence
 import dp_accounting
 import numpy as np
 from dp_accounting import pld
+from scipy import optimize
 
 from speechpriv.errors import ConfigError
 from speechpriv.train.crosscheck import second_opinion
-from speechpriv.train.mechanism import SampledGaussian, event, event_from_json, event_to_json, step_event, understood
+from speechpriv.train.mechanism import (
+    LEAST_NOISE,
+    SampledGaussian,
+    event,
+    event_from_json,
+    event_to_json,
+    step_event,
+    understood,
+)
 
 __all__ = [
     "Event", "epsilon", "epsilon_of", "event", "event_from_json", "event_to_json", "max_true_positive_rate", "mu_gdp",
@@ -28,6 +37,9 @@ _RELATION = dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE  # the larger of
 _LEAST_DELTA = 1e-10  # profiles are compared down to here, a margin above the rounding of the convolutions
 _PROFILE_POINTS = 2000
 _LARGEST_EPSILON = 700.0  # exp() of more overflows
+_MOST_NOISE = 1e6  # that calibration tries
+_PRECISION = 1e-4  # of the logarithm of the noise multiplier that it finds
+_FAR = 50.0  # where a logarithm stands for any larger one
 
 
 def epsilon(*, sampling_rate: float, noise_multiplier: float, steps: int, delta: float, records: int = 1) -> float:
@@ -53,14 +65,28 @@ def noise_multiplier(*, sampling_rate: float, steps: int, epsilon: float, delta:
     """
     if not 0 < epsilon < math.inf:
         raise ConfigError(f"accounting: epsilon = {epsilon}, expected > 0 and finite.")
-    least = _least(
-        lambda sigma: epsilon_of([event(sampling_rate, sigma, steps, records)], delta) <= epsilon, tolerance=5e-4
-    )
-    if least == math.inf:
+
+    def excess(log_sigma: float) -> float:
+        spent = epsilon_of([event(sampling_rate, math.exp(log_sigma), steps, records)], delta)
+        return min(math.log(max(spent, 1e-300) / epsilon), _FAR)  # nearly linear, so that few trials are enough
+
+    most, least = math.log(_MOST_NOISE), math.log(LEAST_NOISE)
+    above = 0.0
+    while excess(above) > 0 and above < most:
+        above += 1.0
+    if above >= most:
         raise ConfigError(
             f"accounting: no noise gives epsilon {epsilon:g} at delta {delta:g} in {steps} steps. Raise epsilon."
         )
-    return least
+    below = above - 1.0
+    while excess(below) <= 0:
+        if below <= least:
+            return LEAST_NOISE
+        above, below = below, max(below - 1.0, least)
+    root = optimize.brentq(excess, below, above, xtol=_PRECISION)
+    while excess(root) > 0:
+        root += _PRECISION
+    return math.exp(root)
 
 
 def epsilon_of(events: Sequence[Event], delta: float) -> float:

@@ -102,7 +102,7 @@ def test_more_utterances_cost_more_and_more_than_their_number():
     assert spent[2] > 4 * spent[0]  # group privacy is no multiplication
 
 
-@pytest.mark.parametrize(("rate", "records", "target"), [(0.02, 4, 2.0), (0.3, 8, 8.0), (1.0, 3, 0.5)])
+@pytest.mark.parametrize(("rate", "records", "target"), [(0.02, 4, 2.0), (0.3, 8, 8.0)])
 def test_calibration_is_the_inverse(rate, records, target):
     settings = {"sampling_rate": rate, "steps": 60, "delta": 1e-6, "records": records}
     sigma = accounting.noise_multiplier(**settings, epsilon=target)
