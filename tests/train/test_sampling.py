@@ -134,7 +134,7 @@ def test_the_ends_of_the_range_are_exact(monkeypatch):
     assert len(sampling.cohort(KEY, 0, 5000, 0.0)) == 0
     assert len(sampling.cohort(KEY, 0, 5000, 1.0)) == 5000
     words = np.array([0, 2**63 - 1, 2**63, 2**64 - 1], dtype="<u8")
-    monkeypatch.setattr(sampling, "_keystream", lambda *_: words.tobytes())
+    monkeypatch.setattr(sampling, "_words", lambda *_: words)
 
     def chosen(rate):
         return sampling.cohort(KEY, 0, 4, rate).tolist()
@@ -152,7 +152,7 @@ def test_the_ends_of_the_range_are_exact(monkeypatch):
         {"key": b"short"},
         {"step": -1},
         {"step": 2**64},
-        {"units": -1},
+        {"records": -1},
         {"rate": -0.1},
         {"rate": 1.0001},
         {"rate": math.nan},
@@ -161,7 +161,7 @@ def test_the_ends_of_the_range_are_exact(monkeypatch):
 )
 def test_bad_arguments_are_refused(change):
     with pytest.raises(ConfigError, match="expected"):
-        sampling.cohort(**({"key": KEY, "step": 0, "units": 10, "rate": 0.5} | change))
+        sampling.cohort(**({"key": KEY, "step": 0, "records": 10, "rate": 0.5} | change))
 
 
 def test_the_key_is_not_in_the_message():
