@@ -38,7 +38,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     progress.show("ingest", raw)
     rows = len(corpus.read(raw.directory))
     with progress.bar("scrub", rows) as update:
-        cleaning = clean.CleanConfig(scrub=config.scrub, base=base)
+        cleaning = clean.CleanConfig(scrub=config.scrub)
         scrubbed = clean.run(cleaning, {"corpus": raw.directory}, private / "scrub", device=speed.device, on_row=update)
     progress.show("scrub", scrubbed)
     with progress.bar("anonymize", rows) as update:

@@ -25,7 +25,7 @@ from speechpriv.models import asr, new
 class Stream(torch.utils.data.IterableDataset):
     """Feature batches, made in a worker process while the model learns from the last one."""
 
-    def __init__(self, recogniser: asr.Recogniser, config: PretrainConfig, done: int) -> None:
+    def __init__(self, recogniser: asr.CtcRecogniser, config: PretrainConfig, done: int) -> None:
         self.recogniser, self.config, self.done = recogniser, config, done
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[list[int]]]]:
@@ -63,7 +63,7 @@ def learning_rate(step: int, config: PretrainConfig) -> float:
     return config.peak_learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def word_error_rate(recogniser: asr.Recogniser, seed: int, utterances: int = 200) -> float:
+def word_error_rate(recogniser: asr.CtcRecogniser, seed: int, utterances: int = 200) -> float:
     """WER on sentences never trained on, in voices never trained on, in rooms and noise."""
     rng = np.random.default_rng([seed, 999])
     pairs = [madeup.utterance(rng, madeup.held_out_variants()) for _ in range(utterances)]

@@ -74,6 +74,7 @@ class ScrubConfig(Section):
     """Personal data in transcripts and, at the same words, in the audio."""
 
     profile: Literal["default"] = "default"
+    aligner: str = "tiny-en"  # the CTC recogniser that tells when a word is said: tiny-en, a directory or a hub id
     min_word_confidence: Fraction = 0.02  # below this mean probability an alignment is not trusted: the row is dropped
 
 

@@ -1,6 +1,8 @@
 """What many tests share: a random recogniser small enough to train in a second, and a few made-up people."""
 
 import copy
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ def _loaded(base):
 @pytest.fixture
 def recogniser(_loaded):
     """The recogniser in `base`, to do with as one likes."""
-    return asr.Recogniser(copy.deepcopy(_loaded.model), _loaded.front_end, _loaded.tokenizer)
+    return asr.CtcRecogniser(copy.deepcopy(_loaded.model), _loaded.front_end, _loaded.tokenizer)
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +78,13 @@ def units(corpus_dir):
     return [
         [asr.Utterance(found[row].samples(), found[row].text) for row in rows] for rows in found.units("train").values()
     ]
+
+
+_small = runpy.run_path(str(Path(__file__).with_name("small_recognisers.py")))
+
+
+@pytest.fixture(scope="session", params=_small["MADE"])
+def family_dir(request, tmp_path_factory):
+    """Directory of a small random recogniser, of each family in turn."""
+    torch.manual_seed(0)
+    return _small["save"](request.param, tmp_path_factory.mktemp(request.param))

@@ -56,7 +56,7 @@ def run(
     figures = _read(inputs["figures"] / "figures.json") or {}
     recordings = corpus.read(inputs["corpus"])
 
-    recogniser = asr.load(str(inputs["model"] / "model"))
+    recogniser = asr.load_ctc(str(inputs["model"] / "model"))
     recogniser.save(out_dir)
     onnx.export(recogniser, out_dir)
     parity, compared = _parity(recogniser, runtime.Transcriber(out_dir), recordings)
@@ -108,7 +108,9 @@ def run(
     }
 
 
-def _parity(recogniser: asr.Recogniser, exported: runtime.Transcriber, recordings: corpus.Corpus) -> tuple[float, int]:
+def _parity(
+    recogniser: asr.CtcRecogniser, exported: runtime.Transcriber, recordings: corpus.Corpus
+) -> tuple[float, int]:
     """Share of test utterances with the same words from both, and how many were compared."""
     waveforms = [row.samples() for row in itertools.islice(recordings.rows("test"), _COMPARED)]
     if not waveforms:

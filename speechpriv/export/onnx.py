@@ -9,7 +9,7 @@ import onnxruntime
 import torch
 
 from speechpriv.errors import ModelError
-from speechpriv.models.asr import RATE_HZ, Recogniser
+from speechpriv.models.asr import RATE_HZ, CtcRecogniser
 
 MODEL = "model.onnx"
 TOKENS = "tokens.txt"
@@ -30,7 +30,7 @@ _FRONT_END = {
 }
 
 
-def export(recogniser: Recogniser, directory: Path) -> None:
+def export(recogniser: CtcRecogniser, directory: Path) -> None:
     """Write model.onnx (fp32) and tokens.txt, and check the file against torch.
 
     The graph takes log-mel features (B, F, T), float32, normalised per utterance and band, and their lengths (B,) in
@@ -62,7 +62,7 @@ def export(recogniser: Recogniser, directory: Path) -> None:
         )
 
 
-def max_difference(recogniser: Recogniser, path: Path) -> float:
+def max_difference(recogniser: CtcRecogniser, path: Path) -> float:
     """Largest difference of a log-probability between `path` in onnxruntime and torch, on random features."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     order = _LogProbs(recogniser).order.tolist()
@@ -87,11 +87,11 @@ def max_difference(recogniser: Recogniser, path: Path) -> float:
 
 
 class _LogProbs(torch.nn.Module):
-    """From what the runtime gives to what it expects: `Recogniser.log_probs_of` with the blank moved last."""
+    """From what the runtime gives to what it expects: `CtcRecogniser.log_probs_of` with the blank moved last."""
 
     order: torch.Tensor
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    def __init__(self, recogniser: CtcRecogniser) -> None:
         super().__init__()
         self.model = recogniser.model  # so that its weights are found
         self._recogniser = recogniser
@@ -107,7 +107,9 @@ class _LogProbs(torch.nn.Module):
         return log_probs[..., self.order]
 
 
-def _require_front_end(recogniser: Recogniser) -> None:
+def _require_front_end(recogniser: CtcRecogniser) -> None:
+    if (family := recogniser.model.config.model_type) != "parakeet_ctc":
+        raise ModelError(f"A model of family {family!r} cannot be exported yet; expected 'parakeet_ctc'.")
     differing = [
         f"{name} = {getattr(recogniser.front_end, name)} (expected {expected})"
         for name, expected in _FRONT_END.items()
@@ -117,7 +119,7 @@ def _require_front_end(recogniser: Recogniser) -> None:
         raise ModelError(f"The runtime's front end is not this model's: {', '.join(differing)}.")
 
 
-def _tokens(recogniser: Recogniser, order: list[int]) -> str:
+def _tokens(recogniser: CtcRecogniser, order: list[int]) -> str:
     """One `symbol index` a line, in the order of the file's output; the blank is called `<blk>`."""
     symbols = [*recogniser.tokenizer.convert_ids_to_tokens(order[:-1]), BLANK]
     for index, symbol in enumerate(symbols):
@@ -156,7 +158,7 @@ def _trace(wrapper: _LogProbs, path: Path) -> None:
         )
 
 
-def _finish(recogniser: Recogniser, path: Path) -> None:
+def _finish(recogniser: CtcRecogniser, path: Path) -> None:
     """Add what the runtime reads, remove what tells where the file was made, and check the whole."""
     model = onnx.load(path)
     model.doc_string = model.graph.doc_string = ""

@@ -6,7 +6,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import ParakeetCTCConfig, ParakeetFeatureExtractor, ParakeetForCTC, ParakeetTokenizer
 
-from speechpriv.models.asr import Recogniser
+from speechpriv.models.ctc import CtcRecogniser
 
 _UNKNOWN, _BLANK = "<unk>", "<blk>"
 _ALPHABET = list("abcdefghijklmnopqrstuvwxyz'▁")
@@ -32,7 +32,7 @@ def tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:
     return ParakeetTokenizer(tokenizer_object=backend, unk_token=_UNKNOWN, pad_token=_BLANK)
 
 
-def recogniser(pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels: int) -> Recogniser:
+def recogniser(pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels: int) -> CtcRecogniser:
     """An untrained conformer-CTC (Gulati et al. 2020), 8-fold subsampled, on NeMo-style log-mel features."""
     config = ParakeetCTCConfig(
         vocab_size=len(pieces),
@@ -54,4 +54,4 @@ def recogniser(pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels:
     for module in model.modules():
         if isinstance(module, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Linear):
             module.reset_parameters()
-    return Recogniser(model.eval(), ParakeetFeatureExtractor(), pieces)
+    return CtcRecogniser(model.eval(), ParakeetFeatureExtractor(), pieces)

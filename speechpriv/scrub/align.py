@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torchaudio.functional
 
-from speechpriv.models.asr import RATE_HZ, Recogniser, normalise
+from speechpriv.models.asr import RATE_HZ, CtcRecogniser, normalise
 
 _LEAN = 0.9  # where between two peaks a word boundary lies; of 0, 0.1 ... 1, nearest to a synthesiser's true times
 _LEAST_S = 0.06  # per letter or digit: nobody says a written number faster ("one million" is 0.5 s, in seven digits)
@@ -26,7 +26,7 @@ class AlignedWord:
 
 
 @torch.inference_mode()
-def align(recogniser: Recogniser, samples: np.ndarray, text: str) -> list[AlignedWord] | None:
+def align(recogniser: CtcRecogniser, samples: np.ndarray, text: str) -> list[AlignedWord] | None:
     """Align the white-space separated words of `text` with audio that says them.
 
     A CTC recogniser marks each piece with a short peak; between the last peak of one word and the first of the

@@ -12,7 +12,7 @@ from speechpriv.config import ScrubConfig, Section
 from speechpriv.corpus import Row
 from speechpriv.data import audio
 from speechpriv.models import asr
-from speechpriv.models.asr import Recogniser
+from speechpriv.models.asr import CtcRecogniser
 from speechpriv.scrub import align, detect, redact
 
 
@@ -20,7 +20,6 @@ class CleanConfig(Section):
     """What is looked for, and the recogniser that aligns words with audio."""
 
     scrub: ScrubConfig
-    base: str
 
 
 @store.stage(version=1)
@@ -38,7 +37,7 @@ def run(
     rows were dropped. Never the words themselves.
     """
     corpus = corpora.read(inputs["corpus"])
-    recogniser = asr.load(config.base, device)
+    recogniser = asr.load_ctc(config.scrub.aligner, device)
     counts: collections.Counter[str] = collections.Counter()
     kinds: collections.Counter[str] = collections.Counter()
     with (out_dir / "scrub.jsonl").open("w") as evidence:
@@ -71,7 +70,7 @@ def run(
     }
 
 
-def _clean(row: Row, findings: list[detect.Finding], recogniser: Recogniser, config: ScrubConfig) -> Row | str:
+def _clean(row: Row, findings: list[detect.Finding], recogniser: CtcRecogniser, config: ScrubConfig) -> Row | str:
     """The row without its findings, or the reason why it must be dropped."""
     samples = row.samples()
     if not recogniser.fits(len(samples), row.text):

@@ -1,80 +1,223 @@
 """Gradients of whole units, clipped and summed: the sensitivity bound that everything else rests on."""
 
+import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
 
+import numpy as np
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from speechpriv.errors import ConfigError, ModelError
-from speechpriv.models.asr import Heard, Recogniser, Utterance
+from speechpriv.models.asr import RATE_HZ, Heard, Recogniser, Utterance
+
+Method = Literal["flat", "per_layer", "per_layer_by_size", "automatic"]
+Precision = Literal["fp32", "bf16"]
+
+_STABILITY = 0.01  # gamma of automatic clipping, as its authors have it
 
 
-def clip_factor(norm: torch.Tensor, max_norm: float) -> torch.Tensor:
-    """Scale that brings a unit's gradient to at most `max_norm` in L2.
+def clip_factor(norm: torch.Tensor, max_norm: float, *, automatic: bool = False) -> torch.Tensor:
+    """Scale that brings a gradient to at most `max_norm` in L2.
 
     Args:
       norm: scalar tensor, >= 0; non-finite marks a unit whose gradient is unusable.
       max_norm: > 0.
+      automatic: scale every gradient to almost `max_norm`, small ones too.
 
     Returns:
-      Scalar tensor in [0, 1]; 0 where `norm` is not finite, so that such a unit adds nothing and the
-      sensitivity bound still holds.
+      Scalar tensor >= 0, at most 1 unless automatic; 0 where `norm` is not finite, so that such a unit adds nothing
+      and the sensitivity bound still holds.
 
-    Source: Abadi et al. 2016, arXiv:1607.00133, Algorithm 1.
+    Source: Abadi et al. 2016, arXiv:1607.00133, Algorithm 1; automatic: Bu et al. 2022, arXiv:2206.07136, equation 4.
     """
-    # The tiny excess keeps float32 rounding of the product below the bound.
-    factor = (max_norm / (norm * (1 + 1e-6)).clamp(min=torch.finfo(norm.dtype).tiny)).clamp(max=1.0)
+    more = norm * (1 + 1e-6)  # the tiny excess keeps float32 rounding of the product below the bound
+    if automatic:
+        factor = max_norm / (more + _STABILITY)
+    else:
+        factor = (max_norm / more.clamp(min=torch.finfo(norm.dtype).tiny)).clamp(max=1.0)
     return torch.where(torch.isfinite(norm), factor, torch.zeros_like(factor))
+
+
+def layer_bounds(sizes: Mapping[str, int], clip_norm: float, method: Method) -> list[tuple[list[str], float]]:
+    """Which parameters are clipped together, and to what.
+
+    Args:
+      sizes: number of entries of each parameter, by name.
+      clip_norm: C, the bound on all of them together.
+      method: `flat` and `automatic` clip everything together. `per_layer` clips each of H layers (the parameters of
+        one module) to C / sqrt(H), `per_layer_by_size` a layer with d_h of d entries to C sqrt(d_h / d).
+
+    Returns:
+      Names and bound of each group; the squares of the bounds add up to C^2.
+
+    Source: Pelikan et al. 2025, arXiv:2310.00098, section 3; McMahan et al. 2018, arXiv:1812.06210.
+    """
+    if method in ("flat", "automatic"):
+        return [(list(sizes), clip_norm)]
+    layers: dict[str, list[str]] = {}
+    for name in sizes:
+        layers.setdefault(name.rpartition(".")[0], []).append(name)
+    everything = sum(sizes.values())
+    if method == "per_layer":
+        return [(names, clip_norm / math.sqrt(len(layers))) for names in layers.values()]
+    return [
+        (names, clip_norm * math.sqrt(sum(sizes[name] for name in names) / everything)) for names in layers.values()
+    ]
 
 
 def clipped_sum(
     recogniser: Recogniser,
     units: Iterable[Sequence[Utterance | Heard]],
     clip_norm: float,
+    *,
+    method: Method = "flat",
+    precision: Precision = "fp32",
+    seed: bytes = b"",
+    batch_s: float = 60.0,
     observe: Callable[[float], None] | None = None,
 ) -> dict[str, torch.Tensor]:
     """Sum over units of the clipped gradient of the unit's mean loss.
 
-    One backward pass a unit: a unit's utterances are padded with one another only, and no layer of any
-    architecture can mix two people. Parameters with `requires_grad` are trained; the others are left alone.
+    A unit is looked at alone: its utterances share a batch with one another only, and no layer of any architecture
+    can mix two people. What it adds depends on its own utterances, in whatever order, and on `seed`, on nothing else.
+    Parameters with `requires_grad` are trained; the others are left alone. Statistics of batches stay frozen; other
+    layers in training mode (dropout, LayerDrop, SpecAugment) draw from `seed` and the unit's own content.
 
     Args:
-      recogniser: in evaluation mode, so that batch statistics are frozen and nothing is dropped.
+      recogniser: what learns.
       units: a list of utterances for each unit; an empty list adds nothing. Read one by one. `Heard` ones if only
         the output layer is trained.
       clip_norm: L2 bound on what one unit adds, over all trained parameters together; > 0 and finite.
+      method: see `layer_bounds`.
+      precision: of the passes; gradients are float32 and sums float64 in either.
+      seed: of what layers in training mode draw.
+      batch_s: seconds of a unit's audio in one pass, at most; less memory, the same result.
       observe: told each unit's unclipped norm, for private diagnostics only.
 
     Returns:
-      By parameter name, sums of the parameter's shape, zeros if there is no unit; float64, because what rounding does
-      to a sum widens the bound (see train/noise.py).
+      By parameter name, float64 sums of the parameter's shape, which `noise.noised` takes; zeros if there is no unit.
 
     Raises:
       ConfigError: clip_norm is out of range.
-      ModelError: a layer is in training mode, where batch statistics would take in what nothing clips.
+      ModelError: a layer keeps state from one unit to the next, which nothing clips.
 
     Source: user-level DP-SGD, McMahan et al. 2018, arXiv:1710.06963.
     """
     if not 0 < clip_norm < math.inf:
         raise ConfigError(f"clipped_sum: clip_norm = {clip_norm}, expected > 0 and finite.")
-    if training := [name for name, module in recogniser.model.named_modules() if module.training]:
-        raise ModelError(f"clipped_sum: layer {training[0]!r} is in training mode. Call recogniser.model.eval() first.")
-    parameters = {name: p for name, p in recogniser.model.named_parameters() if p.requires_grad}
+    model = recogniser.model
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    groups = layer_bounds({name: p.numel() for name, p in parameters.items()}, clip_norm, method)
     total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
-    for utterances in units:
-        if not utterances:
-            continue
-        loss = recogniser.losses(utterances).mean()
-        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True, materialize_grads=True)
-        # In float32 the norm of a million entries comes out too small by up to 1e-4, and the bound would not hold.
-        norm = torch.linalg.vector_norm(
-            torch.stack([torch.linalg.vector_norm(g, dtype=torch.float64) for g in gradients])
+    before = _state(model)
+    with _frozen_statistics(model):
+        random = any(module.training for module in model.modules())
+        for unit in units:
+            if not unit:
+                continue
+            utterances, digest = _in_order(unit)
+            with _randomness(seed + digest if random else None, model):
+                gradients = _gradients(recogniser, parameters, utterances, batch_s, precision)
+            norms = {name: torch.linalg.vector_norm(g, dtype=torch.float64) for name, g in gradients.items()}
+            whole = _length(norms.values())
+            if observe is not None:
+                observe(float(whole))
+            if not torch.isfinite(whole):  # 0 x inf would be NaN
+                continue
+            for names, bound in groups:
+                factor = clip_factor(_length(norms[name] for name in names), bound, automatic=method == "automatic")
+                for name in names:
+                    total[name].add_(gradients[name] * factor)
+    if changed := [name for name, known in _state(model).items() if before.get(name) != known]:
+        raise ModelError(
+            f"clipped_sum: layer {changed[0].rpartition('.')[0]!r} keeps state from one unit to the next "
+            f"({changed[0]!r} changed), which clipping does not bound. Replace it by one without state."
         )
-        factor = clip_factor(norm, clip_norm)
-        if observe is not None:
-            observe(float(norm))
-        if factor == 0:  # 0 x inf would be NaN
-            continue
-        for name, gradient in zip(parameters, gradients, strict=True):
-            total[name].add_(gradient.float() * factor)
     return total
+
+
+def _gradients(
+    recogniser: Recogniser,
+    parameters: Mapping[str, torch.Tensor],
+    utterances: Sequence[Utterance | Heard],
+    batch_s: float,
+    precision: Precision,
+) -> dict[str, torch.Tensor]:
+    """Gradient of a unit's mean loss, by parameter."""
+    weights = list(parameters.values())
+    total: list[torch.Tensor] = []
+    for part in _parts(utterances, batch_s):
+        with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=precision == "bf16"):
+            loss = recogniser.losses(part).sum() / len(utterances)
+        found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+        total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
+    return dict(zip(parameters, total, strict=True))
+
+
+def _parts(utterances: Sequence[Utterance | Heard], batch_s: float) -> Iterator[list[Utterance | Heard]]:
+    """Utterances in passes of at most so many seconds, one utterance at least; what was heard is small."""
+    part: list[Utterance | Heard] = []
+    for utterance in utterances:
+        longest = max((len(one[0]) for one in (*part, utterance) if isinstance(one, Utterance)), default=0)
+        if part and (len(part) + 1) * longest > batch_s * RATE_HZ:
+            yield part
+            part = []
+        part.append(utterance)
+    yield part
+
+
+def _in_order(unit: Sequence[Utterance | Heard]) -> tuple[list[Utterance | Heard], bytes]:
+    """A unit's utterances by their own content, shortest first, and a digest of all."""
+    keyed = []
+    for utterance in unit:
+        signal, text = utterance
+        values = signal.cpu().numpy() if isinstance(signal, torch.Tensor) else signal
+        digest = hashlib.blake2b(values.tobytes() + text.encode(), digest_size=16).digest()
+        keyed.append((len(signal), digest, utterance))
+    keyed.sort(key=lambda entry: entry[:2])
+    digests = b"".join(digest for _, digest, _ in keyed)
+    return [utterance for _, _, utterance in keyed], hashlib.blake2b(digests, digest_size=16).digest()
+
+
+def _length(norms: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Norm of what has these norms. In float64: in float32, that of a million entries comes out too small by 1e-4."""
+    return torch.linalg.vector_norm(torch.stack(list(norms)))
+
+
+def _state(model: torch.nn.Module) -> dict[str, tuple[int, int]]:
+    """Which buffers there are, and how often each was written to."""
+    return {name: (id(buffer), buffer._version) for name, buffer in model.named_buffers()}  # noqa: SLF001
+
+
+@contextmanager
+def _frozen_statistics(model: torch.nn.Module) -> Iterator[None]:
+    """Batch norms use the statistics they have, instead of the unit's, and do not learn from it."""
+    training = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+    for module in training:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.train()
+
+
+@contextmanager
+def _randomness(seed: bytes | None, model: torch.nn.Module) -> Iterator[None]:
+    """Torch's and numpy's global generators, which layers draw from, seeded for a while and then put back."""
+    if seed is None:
+        yield
+        return
+    drawn = hashlib.blake2b(seed, digest_size=8).digest()
+    devices = [parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"][:1]
+    known = np.random.get_state()  # noqa: NPY002  transformers masks spectra with it
+    try:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(int.from_bytes(drawn, "little"))
+            np.random.seed(np.frombuffer(drawn, dtype="<u4"))  # noqa: NPY002
+            yield
+    finally:
+        np.random.set_state(known)  # noqa: NPY002

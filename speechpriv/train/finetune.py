@@ -196,7 +196,7 @@ class _Training:
         """One step of private training, see the head of this file."""
         privacy = self.plan.config.privacy
         norms: list[float] = []
-        total = clipping.clipped_sum(self.recogniser, self.plan.members(step), privacy.clip_norm, norms.append)
+        total = clipping.clipped_sum(self.recogniser, self.plan.members(step), privacy.clip_norm, observe=norms.append)
         noised = noise.noised(total, self.plan.key, step, clip_norm=privacy.clip_norm, noise_multiplier=self.plan.sigma)
         for name, parameter in self.parameters.items():
             parameter.grad = noised[name] / privacy.cohort

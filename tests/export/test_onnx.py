@@ -10,10 +10,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import ParakeetFeatureExtractor, ParakeetForCTC
 
 from speechpriv.errors import ModelError
 from speechpriv.export import onnx
-from speechpriv.models import asr
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_nothing_in_the_file_tells_where_it_was_made(exported):
 def test_a_blank_that_is_not_last_is_moved(recogniser, tmp_path):
     size = recogniser.model.config.vocab_size
     turned = torch.roll(torch.arange(size), 1)  # the blank comes first
-    model = asr.ParakeetForCTC(copy.deepcopy(recogniser.model.config))
+    model = ParakeetForCTC(copy.deepcopy(recogniser.model.config))
     model.load_state_dict(recogniser.model.state_dict())
     with torch.no_grad():
         for parameter in (model.ctc_head.weight, model.ctc_head.bias):
@@ -107,6 +107,6 @@ def test_a_file_that_differs_from_torch_is_refused(recogniser, tmp_path, monkeyp
 
 
 def test_another_front_end_is_refused(recogniser, tmp_path):
-    other = dataclasses.replace(recogniser, front_end=asr.ParakeetFeatureExtractor(feature_size=128))
+    other = dataclasses.replace(recogniser, front_end=ParakeetFeatureExtractor(feature_size=128))
     with pytest.raises(ModelError, match=r"feature_size = 128 \(expected 80\)"):
         onnx.export(other, tmp_path)

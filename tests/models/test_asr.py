@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from speechpriv.errors import ModelError
-from speechpriv.models import asr
+from speechpriv.models import asr, trainable
 from speechpriv.models.asr import Utterance
 
 
@@ -102,9 +102,9 @@ def test_what_is_saved_is_loaded(recogniser, tmp_path, units):
 
 def test_trainable_names(recogniser):
     every = [name for name, _ in recogniser.model.named_parameters()]
-    head = asr.trainable_names(recogniser, "head")
-    some = asr.trainable_names(recogniser, "bias_norm_head")
-    assert asr.trainable_names(recogniser, "all") == every
+    head = trainable.choose(recogniser, "head")
+    some = trainable.choose(recogniser, "bias_norm_head")
+    assert trainable.choose(recogniser, "all") == every
     assert head == [name for name in every if name.startswith("ctc_head.")] != []
     assert set(head) < set(some) < set(every)
     weights = [name for name in set(every) - set(some) if recogniser.model.get_parameter(name).dim() < 2]

@@ -52,7 +52,7 @@ def test_a_signal_gets_through_the_untrained_model(pieces):
     torch.manual_seed(0)
     ours = new.recogniser(pieces, hidden=32, layers=1, channels=8)
     torch.manual_seed(0)
-    theirs = asr.Recogniser(type(ours.model)(ours.model.config).eval(), ours.front_end, ours.tokenizer)
+    theirs = asr.CtcRecogniser(type(ours.model)(ours.model.config).eval(), ours.front_end, ours.tokenizer)
 
     def spread(recogniser):
         noise = torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0)) * torch.tensor([[0.01], [0.1]])

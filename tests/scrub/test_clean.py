@@ -54,7 +54,7 @@ def scrub(base, source, tmp_path):
     """Run the stage; the random recogniser is sure of nothing, so every alignment is trusted unless asked."""
 
     def run(min_word_confidence=0.0, corpus=source):
-        config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=min_word_confidence), base=str(base))
+        config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=min_word_confidence, aligner=str(base)))
         stage = clean.run(config, {"corpus": corpus}, tmp_path / "scrub")
         return stage, {row.id.removeprefix("id-"): row for row in corpora.read(stage.directory).rows()}
 
@@ -184,7 +184,7 @@ def test_the_words_that_are_cut_are_the_words_that_were_found(tmp_path):
 
     corpora.write(rows(), tmp_path / "raw", lineage="made-up")
     raw = {row.id: row for row in corpora.read(tmp_path / "raw").rows()}
-    config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=0.0), base="tiny-en")
+    config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=0.0))
     clean.run(config, {"corpus": tmp_path / "raw"}, tmp_path / "out")
     left = [
         each

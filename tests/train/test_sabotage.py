@@ -175,11 +175,11 @@ def test_the_average_is_over_noised_weights_of_the_last_steps(plan, recogniser):
 
 
 CLIPPING_MUTANTS = {
-    "no clipping": ("gradient.float() * factor", "gradient.float()"),
-    "each layer by itself": ("gradient.float() * factor", "gradient.float() * clip_factor(gradient.norm(), clip_norm)"),
-    "sum of losses, not clipped together": ("in units:", "in [[u] for unit in units for u in unit]:"),
-    "not finite let through": ("if factor == 0:", "if False:"),
-    "an unusable unit ends the loop": ("            continue\n        for name", "            break\n        for name"),
+    "no clipping": ("gradients[name] * factor", "gradients[name]"),
+    "each layer by itself": ("in groups:", "in [([name], clip_norm) for name in parameters]:"),
+    "each utterance by itself": ("in units:", "in [[u] for unit in units for u in unit]:"),
+    "not finite let through": ("if not torch.isfinite(whole):", "if False:"),
+    "an unusable unit ends the loop": ("continue\n            for names", "break\n            for names"),
 }
 
 
@@ -212,7 +212,7 @@ class Echo:
         self.model = torch.nn.Linear(4, 4, bias=False).eval()
 
     def losses(self, utterances):
-        return torch.stack([(self.model.weight * utterance).sum() for utterance in utterances])
+        return torch.stack([(self.model.weight * torch.from_numpy(signal)).sum() for signal, _ in utterances])
 
 
 def test_clipping_after_the_sum_breaks_the_bound():
@@ -221,7 +221,7 @@ def test_clipping_after_the_sum_breaks_the_bound():
         return {name: value * min(1.0, clip_norm / norm(total)) for name, value in total.items()}
 
     # One turns the sum of all around: both sums have norm 1, and their difference has norm 2.
-    one, other = [torch.ones(4, 4)], [-3 * torch.ones(4, 4)]
+    one, other = [Utterance(np.ones((4, 4), np.float32), "")], [Utterance(np.full((4, 4), -3, np.float32), "")]
     for clipped_sum, least, most in ((clipping.clipped_sum, 0, 1 + 1e-5), (clipped_once, 1 + 1e-3, math.inf)):
         together, alone = (clipped_sum(Echo(), units, 1.0) for units in ([one, other], [one]))
         assert least <= difference(together, alone) <= most

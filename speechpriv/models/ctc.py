@@ -1,0 +1,165 @@
+"""Recognisers that spell frame by frame: connectionist temporal classification (Graves et al. 2006)."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechpriv.models import families
+from speechpriv.models.batching import batches, unusable
+from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
+
+
+@dataclass(frozen=True)
+class CtcRecogniser:
+    """A model of a CTC family, its front end and its tokenizer; see `asr.Recogniser`."""
+
+    model: Any
+    front_end: Any
+    tokenizer: Any
+
+    @property
+    def family(self) -> families.Ctc:
+        """What sets this family apart."""
+        found = families.FAMILIES[self.model.config.model_type]
+        if not isinstance(found, families.Ctc):
+            raise TypeError(f"{self.model.config.model_type} is not a CTC family")
+        return found
+
+    @property
+    def head(self) -> torch.nn.Module:
+        """The output layer."""
+        head: torch.nn.Module = self.model.get_submodule(self.family.head)
+        return head
+
+    @property
+    def blank(self) -> int:
+        """Index of the CTC blank."""
+        return int(self.model.config.pad_token_id)
+
+    @property
+    def samples_per_frame(self) -> int:
+        """Audio samples per output frame."""
+        return 60 * RATE_HZ // (self._frames_of(120 * RATE_HZ) - self._frames_of(60 * RATE_HZ))
+
+    def encode(self, text: str) -> list[int]:
+        """Token indices of `normalise(text)`; empty for a text with no words left. What has no token is left out."""
+        words = normalise(text)
+        if not words:
+            return []
+        tokens = self.tokenizer(self._cased(words), add_special_tokens=False)["input_ids"]
+        return [token for token in tokens if token != self.tokenizer.unk_token_id]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Normalised words of token indices without blanks or repeats."""
+        return normalise(self.tokenizer.decode(list(tokens), group_tokens=False, skip_special_tokens=True))
+
+    def features(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The model's input (B, T, ...), and its mask (B, T), True where real."""
+        features, mask = self.family.features(self.front_end, waveforms)
+        return features.to(self.model.device), mask.to(self.model.device)
+
+    def log_probs(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities (B, T', V) of the output frames, and how many of them are real, (B,)."""
+        nothing = torch.empty(0, self.model.config.vocab_size, device=self.model.device)
+        found = [nothing] * len(waveforms)
+        heard = [i for i, samples in enumerate(waveforms) if self._frames_of(len(samples)) > 0]
+        for batch in batches([len(waveforms[i]) for i in heard], pads=self._pads):
+            log_probs, lengths = self.log_probs_of(*self.features([waveforms[heard[i]] for i in batch]))
+            for i, row, length in zip(batch, log_probs, lengths.tolist(), strict=True):
+                found[heard[i]] = row[:length]
+        return torch.nn.utils.rnn.pad_sequence(found, batch_first=True), torch.tensor([len(row) for row in found])
+
+    def log_probs_of(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `log_probs`, from features (B, T, ...) and their mask (B, T)."""
+        hidden, lengths = self._hidden(features, mask)
+        return self._output(hidden), lengths
+
+    @torch.no_grad()
+    def hear(self, utterance: Utterance) -> Heard:
+        """Run the encoder only: once is enough where nothing but the output layer learns."""
+        hidden, lengths = self._hidden(*self.features([utterance.samples]))
+        return Heard(hidden[0, : int(lengths[0])].clone(), utterance.text)
+
+    def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
+        """CTC negative log-likelihood of each utterance, shape (B,), in nats; all are of one kind.
+
+        Infinite where the words cannot fit the audio (Graves et al. 2006): more tokens than frames.
+        """
+        if hidden := [heard.hidden for heard in utterances if isinstance(heard, Heard)]:
+            log_probs = self._output(torch.nn.utils.rnn.pad_sequence(hidden, batch_first=True))
+            lengths = torch.tensor([len(states) for states in hidden])
+            return ctc_losses(log_probs, lengths, [self.encode(text) for _, text in utterances], self.blank)
+        spoken = [said for said in utterances if isinstance(said, Utterance)]
+        found = [unusable(self.model)] * len(spoken)
+        if fitting := [i for i, said in enumerate(spoken) if self.fits(len(said.samples), said.text)]:
+            log_probs, lengths = self.log_probs([spoken[i].samples for i in fitting])
+            targets = [self.encode(spoken[i].text) for i in fitting]
+            for i, loss in zip(fitting, ctc_losses(log_probs, lengths, targets, self.blank), strict=True):
+                found[i] = loss
+        return torch.stack(found)
+
+    @torch.inference_mode()
+    def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
+        """Greedy words of each waveform, normalised."""
+        log_probs, lengths = self.log_probs(waveforms)
+        best = log_probs.argmax(-1).cpu()
+        return [self._collapse(row[:length]) for row, length in zip(best, lengths.tolist(), strict=True)]
+
+    def fits(self, samples: int, text: str) -> bool:
+        """Whether a CTC path exists for `text` in so many audio samples: frames >= tokens + adjacent repeats."""
+        tokens = self.encode(text)
+        repeats = sum(a == b for a, b in itertools.pairwise(tokens))
+        return len(tokens) + repeats <= self._frames_of(samples)
+
+    def save(self, directory: Path) -> None:
+        """Write what `asr.load` reads: safetensors, config, front end and tokenizer."""
+        for part in (self.model, self.front_end, self.tokenizer):
+            part.save_pretrained(directory)
+
+    @property
+    def _pads(self) -> bool:
+        return self.family.pads(self.model.config)
+
+    def _hidden(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encoder states (B, T', H) and how many of each are real, (B,)."""
+        encoder = self.model.get_submodule(self.family.encoder)
+        # Where nothing is padded, no mask is needed, and wav2vec 2.0 with group norm was trained without.
+        hidden = encoder(features, attention_mask=mask if self._pads else None).last_hidden_state
+        return hidden, self.family.frames(self.model, mask.sum(-1))
+
+    def _output(self, hidden: torch.Tensor) -> torch.Tensor:
+        dropout = getattr(self.model, "dropout", torch.nn.Identity())
+        return torch.log_softmax(self.head(dropout(hidden)).float(), dim=-1)
+
+    def _frames_of(self, samples: int) -> int:
+        return max(0, int(self.family.frames(self.model, torch.tensor(self.family.length(samples)))))
+
+    def _cased(self, words: str) -> str:
+        """In capitals, if those are what the tokenizer spells with."""
+        vocabulary = self.tokenizer.get_vocab()
+        return words.upper() if "E" in vocabulary and "e" not in vocabulary else words
+
+    def _collapse(self, path: torch.Tensor) -> str:
+        tokens = [int(token) for token in torch.unique_consecutive(path) if token != self.blank]
+        return self.decode(tokens)
+
+
+def ctc_losses(
+    log_probs: torch.Tensor, lengths: torch.Tensor, targets: Sequence[Sequence[int]], blank: int
+) -> torch.Tensor:
+    """CTC negative log-likelihood (B,) in nats of token lists under log-probabilities (B, T, V)."""
+    flat = torch.tensor([token for tokens in targets for token in tokens], dtype=torch.long, device=log_probs.device)
+    counts = torch.tensor([len(tokens) for tokens in targets], dtype=torch.long)
+    losses = torch.nn.functional.ctc_loss(
+        log_probs.transpose(0, 1), flat, lengths.long().cpu(), counts, blank=blank, reduction="none"
+    )
+    # Without a single frame torch gives an infinite loss, but the gradient 0. It is to be as unusable as every
+    # other infinite loss, so that a unit that holds it is left out and counted.
+    unheard = torch.where(lengths == 0, math.inf, 0.0).to(log_probs)
+    return losses - unheard * log_probs.sum((1, 2))

@@ -1,0 +1,145 @@
+"""Recognisers that write token by token: an encoder, and a decoder that attends to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechpriv.models import families
+from speechpriv.models.batching import batches, unusable
+from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
+
+_IGNORED = -100
+_LEAST_SAMPLES = RATE_HZ // 20  # a few frames, which every front end needs
+_TOKENS_PER_S = 12  # more than anyone speaks; bounds what a decoder that does not end may write
+
+
+@dataclass(frozen=True)
+class Seq2SeqRecogniser:
+    """A model of an encoder-decoder family, its front end and its tokenizer; see `asr.Recogniser`."""
+
+    model: Any
+    front_end: Any
+    tokenizer: Any
+
+    @property
+    def family(self) -> families.Seq2Seq:
+        """What sets this family apart."""
+        found = families.FAMILIES[self.model.config.model_type]
+        if not isinstance(found, families.Seq2Seq):
+            raise TypeError(f"{self.model.config.model_type} is not an encoder-decoder family")
+        return found
+
+    @property
+    def head(self) -> torch.nn.Module:
+        """The output layer; in some families its weights are the decoder's embeddings too."""
+        head: torch.nn.Module = self.model.get_output_embeddings()
+        return head
+
+    def encode(self, text: str) -> list[int]:
+        """Token indices of `normalise(text)` as the decoder is to write them, with the end of sequence."""
+        words = normalise(text)
+        if not words:
+            return []
+        tokens = list(self.tokenizer(words)["input_ids"])
+        start, end = self.model.config.decoder_start_token_id, self.model.config.eos_token_id
+        if tokens[0] == start:
+            tokens = tokens[1:]
+        return tokens if tokens[-1] == end else [*tokens, end]
+
+    def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
+        """Teacher-forced negative log-likelihood of each utterance's tokens, shape (B,), in nats; all are of one kind.
+
+        Infinite where there are no words, or more than the decoder or the front end can take.
+        """
+        if hidden := [heard.hidden for heard in utterances if isinstance(heard, Heard)]:
+            states = torch.nn.utils.rnn.pad_sequence(hidden, batch_first=True)
+            return self._losses(states, [self.encode(text) for _, text in utterances])
+        spoken = [said for said in utterances if isinstance(said, Utterance)]
+        found = [unusable(self.model)] * len(spoken)
+        fitting = [i for i, said in enumerate(spoken) if self.fits(len(said.samples), said.text)]
+        for batch in batches([len(spoken[i].samples) for i in fitting], pads=self._pads):
+            part = [spoken[fitting[i]] for i in batch]
+            targets = [self.encode(said.text) for said in part]
+            losses = self._losses(self._hidden([said.samples for said in part], targets), targets)
+            for i, loss in zip(batch, losses, strict=True):
+                found[fitting[i]] = loss
+        return torch.stack(found)
+
+    @torch.no_grad()
+    def hear(self, utterance: Utterance) -> Heard:
+        """Run all but the output layer: once is enough where nothing else learns and nothing is tied to it."""
+        return Heard(self._hidden([utterance.samples], [self.encode(utterance.text)])[0], utterance.text)
+
+    @torch.inference_mode()
+    def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
+        """Greedy words of each waveform, normalised."""
+        found = [""] * len(waveforms)
+        heard = [i for i, samples in enumerate(waveforms) if len(samples) >= _LEAST_SAMPLES]
+        for batch in batches([len(waveforms[i]) for i in heard], pads=self._pads):
+            features, mask = self._features([waveforms[heard[i]] for i in batch])
+            most = [self._most_written(len(waveforms[heard[i]])) for i in batch]
+            tokens = self.model.generate(
+                features, attention_mask=mask, do_sample=False, num_beams=1, max_length=None,
+                max_new_tokens=max(most),
+            )  # fmt: skip
+            start = self.model.config.decoder_start_token_id
+            for i, row, own in zip(batch, tokens.tolist(), most, strict=True):
+                written = row[1:] if row[0] == start else row  # Whisper leaves it out
+                found[heard[i]] = normalise(self.tokenizer.decode(written[:own], skip_special_tokens=True))
+        return found
+
+    def fits(self, samples: int, text: str) -> bool:
+        """Whether there are words, and the front end and the decoder can take them whole."""
+        longest = getattr(self.front_end, "n_samples", None)
+        tokens = len(self.encode(text))
+        return 0 < tokens <= self._most_tokens() and _LEAST_SAMPLES <= samples <= (longest or samples)
+
+    def save(self, directory: Path) -> None:
+        """Write what `asr.load` reads: safetensors, config, front end and tokenizer."""
+        for part in (self.model, self.front_end, self.tokenizer):
+            part.save_pretrained(directory)
+
+    def _features(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        features, mask = self.family.features(self.front_end, waveforms)
+        return features.to(self.model.device), mask.to(self.model.device)
+
+    @property
+    def _pads(self) -> bool:
+        return self.family.pads(self.model.config)
+
+    def _hidden(self, waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int]]) -> torch.Tensor:
+        """The decoder's last states (B, L, H), each token known when the next is to be written."""
+        features, mask = self._features(waveforms)
+        start, padding = self.model.config.decoder_start_token_id, self.model.config.pad_token_id
+        written = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor([start, *target[:-1]], device=features.device) for target in targets],
+            batch_first=True,
+            padding_value=padding,
+        )
+        outputs = self.model.model(features, attention_mask=mask, decoder_input_ids=written, use_cache=False)
+        hidden: torch.Tensor = outputs.last_hidden_state
+        return hidden
+
+    def _losses(self, hidden: torch.Tensor, targets: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Sum over tokens of the cross entropy, (B,), of states (B, L, H)."""
+        logits = self.head(hidden).float()
+        labels = torch.full(logits.shape[:2], _IGNORED, device=logits.device)
+        for row, target in zip(labels, targets, strict=True):
+            row[: len(target)] = torch.tensor(target, device=logits.device)
+        losses = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), labels, ignore_index=_IGNORED, reduction="none"
+        )
+        return losses.sum(-1)
+
+    def _most_written(self, samples: int) -> int:
+        """Tokens that so many samples may become."""
+        room = self._most_tokens() - len(self.encode("a"))
+        return max(1, min(room, 8 + _TOKENS_PER_S * samples // RATE_HZ))
+
+    def _most_tokens(self) -> int:
+        config = self.model.config
+        return int(getattr(config, "max_target_positions", None) or config.max_position_embeddings)

@@ -1,0 +1,82 @@
+"""Which weights learn: all, low-rank adapters, biases with norms and output layer, or the output layer alone."""
+
+import re
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+
+from speechpriv.models import families
+from speechpriv.models.asr import Recogniser
+
+Trainable = Literal["all", "lora", "bias_norm_head", "head"]
+
+
+def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed: int = 0) -> list[str]:
+    """Freeze all weights but those that `which` trains.
+
+    Args:
+      recogniser: changed in place; with `lora`, adapters are put into its linear layers (see `merge`).
+      which: `all`; `lora`: adapters (Hu et al. 2021, arXiv:2106.09685) and the output layer, unless that is tied to
+        the embeddings; `bias_norm_head`: biases, norms and the output layer (bias terms: Ben Zaken et al. 2021,
+        arXiv:2106.10199); `head`: the output layer.
+      lora_rank: of each adapter; alpha is twice that.
+      seed: of the adapters' first matrices.
+
+    Returns:
+      Names of the parameters that learn, in the model's order.
+    """
+    model = recogniser.model
+    model.requires_grad_(requires_grad=False)
+    if which == "lora":
+        _inject(recogniser, lora_rank, seed)
+    head = {id(parameter) for parameter in recogniser.head.parameters()}
+    norms = {id(p) for module in model.modules() if "Norm" in type(module).__name__ for p in module.parameters(False)}
+
+    def learns(name: str, parameter: torch.Tensor) -> bool:
+        if which == "all":
+            return True
+        if which == "lora":
+            return "lora_" in name or (id(parameter) in head and not head_is_tied(recogniser))
+        own = which == "bias_norm_head" and (id(parameter) in norms or name.endswith("bias"))
+        return own or id(parameter) in head
+
+    chosen = [name for name, parameter in model.named_parameters() if learns(name, parameter)]
+    for name in chosen:
+        model.get_parameter(name).requires_grad_()
+    return chosen
+
+
+def merge(recogniser: Recogniser) -> None:
+    """Add what adapters learned to the weights they adapt, and take them out; the model is an ordinary one again."""
+    for name, layer in list(recogniser.model.named_modules()):
+        if isinstance(layer, BaseTunerLayer):
+            layer.merge()
+            parent, _, attribute = name.rpartition(".")
+            setattr(recogniser.model.get_submodule(parent), attribute, layer.get_base_layer())
+
+
+def head_is_tied(recogniser: Recogniser) -> bool:
+    """Whether a weight of the output layer is used elsewhere too, as Whisper's is by the decoder's embeddings."""
+    head = {id(parameter) for parameter in recogniser.head.parameters()}
+    users = sum(
+        any(id(parameter) in head for parameter in module.parameters(recurse=False))
+        for module in recogniser.model.modules()
+    )
+    return users > 1
+
+
+def _inject(recogniser: Recogniser, rank: int, seed: int) -> None:
+    """Put adapters into every linear layer below the output layer."""
+    model: Any = recogniser.model
+    skips = families.FAMILIES[model.config.model_type].lora_skips
+    inside = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not recogniser.head and not name.endswith(skips or "\0")
+    ]
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="|".join(map(re.escape, inside)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, model)
