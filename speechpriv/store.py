@@ -2,9 +2,11 @@
 
 A stage is a function `run(config, inputs, out_dir) -> Summary`. The decorator `stage` gives its body a working
 directory beside `out_dir`, writes `manifest.json` there last, fsyncs and renames. No manifest: the stage did not
-happen. Same inputs, config and code version: the stage is up to date and is skipped.
+happen. Same inputs, config and code version: the stage is up to date and is skipped. Names that begin with a dot are
+scratch: kept until all else is on the disk, for a run that is killed or finds the disk full, and gone afterwards.
 """
 
+import errno
 import fcntl
 import functools
 import hashlib
@@ -20,11 +22,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel
+from safetensors import SafetensorError
 
 from speechpriv.errors import StageError
 
 MANIFEST = "manifest.json"
 _PACKAGES = ("speechpriv", "torch", "torchaudio", "transformers", "datasets", "opacus", "dp-accounting", "numpy")
+_IDENTITY = ".identity"
+_REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
 _FIXED_TIME_S = 315_532_800  # 1980-01-01: file times say nothing about when anybody spoke
 
 
@@ -59,27 +64,45 @@ def stage(*, version: int, resumable: bool = False) -> Callable[[Callable[..., d
             if done and done["identity"] == identity:
                 return Summary(out_dir, done["counts"], up_to_date=True)
             work_dir = out_dir.with_name(f".{out_dir.name}.partial")
-            _prepare(work_dir, identity, resumable=resumable)
-            started = time.monotonic()
-            counts = body(config, inputs, work_dir, **secrets)
-            (work_dir / "identity").unlink()
-            _seal(work_dir, {
-                "stage": body.__module__,
-                "identity": identity,
-                "config": config.model_dump(mode="json"),
-                "inputs": {name: fingerprint(path) for name, path in inputs.items()},
-                "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
-                "counts": counts,
-                "duration_s": round(time.monotonic() - started, 3),
-            })  # fmt: skip
-            shutil.rmtree(out_dir, ignore_errors=True)
-            work_dir.rename(out_dir)
-            _fsync(out_dir.parent)
+            with writing(out_dir):
+                _prepare(work_dir, identity, resumable=resumable)
+                started = time.monotonic()
+                counts = body(config, inputs, work_dir, **secrets)
+                _seal(work_dir, {
+                    "stage": body.__module__,
+                    "identity": identity,
+                    "config": config.model_dump(mode="json"),
+                    "inputs": {name: fingerprint(path) for name, path in inputs.items()},
+                    "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+                    "counts": counts,
+                    "duration_s": round(time.monotonic() - started, 3),
+                })  # fmt: skip
+                shutil.rmtree(out_dir, ignore_errors=True)
+                work_dir.rename(out_dir)
+                _fsync(out_dir.parent)
             return Summary(out_dir, counts)
 
         return run
 
     return decorate
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what to do where the disk refuses what is written for `path`.
+
+    Raises:
+      StageError: the disk is full, failing or read-only, or the folder is somebody else's.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if isinstance(error, OSError) and error.errno not in _REFUSALS:
+            raise
+        raise StageError(
+            f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}). What is finished is whole. Free "
+            "disk space, or make the folder writable, and run again: a training goes on from its last checkpoint."
+        ) from error
 
 
 def silent(*_: object) -> None:
@@ -150,15 +173,20 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def secret(path: Path) -> bytes:
-    """The 32-byte key in `path`, made by the operating system's generator if there is none yet; mode 0600."""
+    """The 32-byte key in `path`, made by the operating system's generator if there is none yet; mode 0600.
+
+    Raises:
+      StageError: it cannot be written.
+    """
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path.with_suffix(".new"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(32))
-            file.flush()
-            os.fsync(file.fileno())
-        path.with_suffix(".new").replace(path)
+        with writing(path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path.with_suffix(".new"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(os.urandom(32))
+                file.flush()
+                os.fsync(file.fileno())
+            path.with_suffix(".new").replace(path)
     return path.read_bytes()
 
 
@@ -190,7 +218,7 @@ def _identity(name: str, version: int, config: BaseModel, inputs: Mapping[str, P
 
 def _prepare(work_dir: Path, identity: str, *, resumable: bool) -> None:
     """An empty working directory, or a killed run's if it may be taken up again."""
-    label = work_dir / "identity"
+    label = work_dir / _IDENTITY
     if not (resumable and label.is_file() and label.read_text() == identity):
         shutil.rmtree(work_dir, ignore_errors=True)
         work_dir.mkdir(parents=True)
@@ -198,12 +226,16 @@ def _prepare(work_dir: Path, identity: str, *, resumable: bool) -> None:
 
 
 def _seal(work_dir: Path, facts: dict[str, Any]) -> None:
-    """Write the manifest, fix the file times and put everything on the disk."""
-    facts["files"] = {str(path.relative_to(work_dir)): sha256(path) for path in _files(work_dir)}
+    """Write the manifest, fix the file times, put everything on the disk, and only then drop the scratch."""
+    scratch = [path for path in work_dir.glob(".*") if path.is_file()]
+    kept = [path for path in _files(work_dir) if path not in scratch]
+    facts["files"] = {str(path.relative_to(work_dir)): sha256(path) for path in kept}
     write_json(work_dir / MANIFEST, facts)
     for path in sorted(work_dir.rglob("*")):
         os.utime(path, (_FIXED_TIME_S, _FIXED_TIME_S))
         _fsync(path)
+    for path in scratch:
+        path.unlink()
     _fsync(work_dir)
 
 

@@ -116,7 +116,7 @@ def test_a_working_directory_left_behind_is_not_taken_up_again(tmp_path, source)
     (left / "half.txt").write_text("half")
     run, calls = make()
     run(Settings(), source, tmp_path / "out")
-    assert calls == [["identity"]]
+    assert calls == [[".identity"]]
     assert set(store.require(tmp_path / "out")["files"]) == {"word.txt", "sub/more.txt"}
 
 

@@ -10,13 +10,24 @@ from speechpriv.errors import StageError
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers and plain containers) so that a kill leaves the old file or the new one."""
-    temporary = _temporary(path)
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Write `state` (tensors, numbers and plain containers) so that a kill leaves the old file or the new one.
+
+    Raises:
+      StageError: the disk does not take it; the old file is whole.
+    """
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch hides the disk's own error from us
+        temporary.unlink(missing_ok=True)
+        raise StageError(
+            f"{path.name}: the checkpoint cannot be written ({getattr(error, 'strerror', 'the disk may be full')}). "
+            "The one before is whole: free disk space, or make the folder writable, and run again to go on from there."
+        ) from error
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -33,13 +44,3 @@ def load(path: Path) -> dict[str, Any] | None:
         raise StageError(
             f"{path.name}: damaged checkpoint ({type(error).__name__}). Delete it to start over."
         ) from error
-
-
-def remove(path: Path) -> None:
-    """Delete the checkpoint, and what a kill in the middle of `save` left."""
-    _temporary(path).unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.new")

@@ -9,8 +9,10 @@ Resume is replay: cohort, utterances and noise derive from a key and the step nu
 again ends in the same weights and spends nothing twice.
 """
 
+import functools
 import hashlib
 import hmac
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +30,11 @@ from speechpriv.errors import ConfigError, LedgerError, ModelError
 from speechpriv.models import asr, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
 from speechpriv.train import accounting, checkpoint, clipping, noise, sampling
+from speechpriv.train.lamb import Lamb
 from speechpriv.train.ledger import Ledger, RunSummary
+from speechpriv.train.recordings import Recordings
 
-_CHECKPOINT = "checkpoint.pt"
+_CHECKPOINT = ".checkpoint.pt"  # scratch: gone once all else is on the disk
 _KEPT_BYTES = 2**31  # of encoder states; what does not fit is heard again each time
 
 
@@ -51,6 +55,7 @@ def run(
     ledger: Path,
     device: str = "cpu",
     checkpoint_every: int = 10,
+    batch_s: float = 60.0,
     on_step: Callable[[int], None] = store.silent,
 ) -> dict[str, Any]:
     """Fine-tune with user-level differential privacy.
@@ -65,6 +70,7 @@ def run(
       ledger: the ledger file of the corpus's lineage.
       device: where the model lives.
       checkpoint_every: steps between checkpoints; changes nothing but the time a killed run loses.
+      batch_s: seconds of audio in one pass, at most; changes nothing but time and memory.
       on_step: told each finished step.
 
     Raises:
@@ -74,12 +80,13 @@ def run(
     """
     privacy, corpus = config.privacy, corpora.read(inputs["corpus"])
     sigma = accounting.noise_multiplier(
-        sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta
-    )
-    event = accounting.event_to_json(accounting.event(privacy.sampling_rate, sigma, privacy.steps))
+        sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta,
+        records=privacy.records_per_unit,
+    )  # fmt: skip
+    event = accounting.event_to_json(_event(privacy, sigma, privacy.steps))
     _check_accountants(privacy, sigma, event)
     recogniser = asr.load(config.train.base, device)
-    key = _release_key(key, (out_dir / "identity").read_bytes(), corpus, recogniser)
+    key = _release_key(key, (out_dir / ".identity").read_bytes(), corpus, recogniser)
     # Another key is another release, even of the same data: it must not pass for a replay.
     run_id = hmac.digest(key, b"run id", "sha256").hex()[:16]
     with Ledger(ledger) as book:
@@ -88,12 +95,14 @@ def run(
             run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
             epsilon_limit=privacy.budget_epsilon, compose=compose,
         )  # fmt: skip
-        recordings = _Recordings(corpus, recogniser, frozen_encoder=config.train.trainable == "head")
-        plan = _Plan(config, sigma, key, list(corpus.units("train").values()), recordings)
+        recordings = Recordings(
+            corpus, recogniser, hear=_hears_once(config.train, recogniser), copies=config.train.copies
+        )
+        plan = _Plan(config, sigma, key, recordings.units(), recordings)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
         for step in range(training.done, privacy.steps):
             book.record_step(run_id, step)
-            training.step(step)
+            training.step(step, batch_s)
             if (step + 1) % checkpoint_every == 0 or step + 1 == privacy.steps:
                 training.save()
             on_step(step + 1)
@@ -104,7 +113,6 @@ def run(
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
     store.write_json(out_dir / "public.json", {"epsilon_by_step": _epsilon_by_step(privacy, sigma)})
     store.write_json(out_dir / "history.json", training.history)
-    checkpoint.remove(out_dir / _CHECKPOINT)
     return {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
 
 
@@ -126,29 +134,6 @@ def _release_key(key: bytes, identity: bytes, corpus: Corpus, recogniser: Recogn
     return mixed.digest()
 
 
-class _Recordings:
-    """A corpus's utterances; while the encoder is frozen, each is heard once and what it made of it is kept."""
-
-    def __init__(self, corpus: Corpus, recogniser: Recogniser, *, frozen_encoder: bool) -> None:
-        self._corpus, self._recogniser, self._frozen_encoder = corpus, recogniser, frozen_encoder
-        self._kept: dict[int, Heard] = {}
-        self._left_bytes = _KEPT_BYTES
-
-    def read(self, index: int) -> Utterance | Heard:
-        """The utterance in a row; heard already if the encoder is frozen."""
-        if index in self._kept:
-            return self._kept[index]
-        row = self._corpus[index]
-        utterance = Utterance(row.samples(), row.text)
-        if not self._frozen_encoder:
-            return utterance
-        heard = self._recogniser.hear(utterance)
-        if (size := heard.hidden.nbytes) <= self._left_bytes:
-            self._left_bytes -= size
-            self._kept[index] = heard
-        return heard
-
-
 @dataclass(frozen=True)
 class _Plan:
     """What every step reads and none changes."""
@@ -156,31 +141,49 @@ class _Plan:
     config: FinetuneConfig
     sigma: float
     key: bytes
-    units: list[list[int]]  # row indices of each unit
-    recordings: _Recordings
+    units: dict[str, list[int]]  # rows of each unit
+    recordings: Recordings
 
     def members(self, step: int) -> Iterator[list[Utterance | Heard]]:
-        """The cohort of a step: at most the cap's number of utterances of each unit, drawn anew each step."""
-        for unit in sampling.cohort(self.key, step, len(self.units), self.config.privacy.sampling_rate):
-            yield self._utterances(step, int(unit))
+        """The cohort of a step: units with some of their utterances, or single utterances."""
+        privacy = self.config.privacy
+        if privacy.sampling == "utterances":
+            records = self._chosen_once
+            for record in sampling.cohort(self.key, step, len(records), privacy.sampling_rate):
+                yield self._utterances(step, [records[record]])
+            return
+        units = list(self.units)
+        for unit in sampling.cohort(self.key, step, len(units), privacy.sampling_rate):
+            yield self._utterances(step, self._chosen(units[unit], step))
 
-    def _utterances(self, step: int, unit: int) -> list[Utterance | Heard]:
-        rows = self.units[unit]
-        seed = hmac.digest(self.key, f"utterances {step} {unit}".encode(), "sha256")
-        rng = np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
-        picked = rng.choice(len(rows), size=min(self.config.privacy.cap_per_unit, len(rows)), replace=False)
-        return [self.recordings.read(rows[i]) for i in sorted(picked)]
+    @functools.cached_property
+    def _chosen_once(self) -> list[int]:
+        return [row for unit in self.units for row in self._chosen(unit, None)]
+
+    def _chosen(self, unit: str, step: int | None) -> list[int]:
+        """Rows of a unit under its caps."""
+        rows, privacy = self.units[unit], self.config.privacy
+        most_s = privacy.cap_seconds_per_unit or math.inf
+        lengths_s = self.recordings.seconds(rows)
+        return [rows[i] for i in sampling.chosen(self.key, unit, lengths_s, privacy.cap_per_unit, most_s, step)]
+
+    def _utterances(self, step: int, rows: Sequence[int]) -> list[Utterance | Heard]:
+        seeds = {row: hmac.digest(self.key, f"copies {step} {row}".encode(), "sha256") for row in rows}
+        return [utterance for row in rows for utterance in self.recordings.read(row, seeds[row])]
 
 
 class _Training:
     """The weights on their way: parameters, optimizer, running average, and what was seen (for private eyes)."""
 
     def __init__(self, recogniser: Recogniser, plan: _Plan, path: Path, run_id: str) -> None:
-        chosen = trainable.choose(recogniser, plan.config.train.trainable)
+        train = plan.config.train
+        # Where adapters start is as public as any choice of architecture; the seed is fixed so that resuming is replay.
+        chosen = trainable.choose(recogniser, train.trainable, lora_rank=train.lora_rank)
+        if train.dropout == "family":
+            recogniser.model.train()
         self.parameters = {name: recogniser.model.get_parameter(name) for name in chosen}
         self.recogniser, self.plan, self.path, self.run_id = recogniser, plan, path, run_id
-        rate = plan.config.train.learning_rate
-        self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=rate, weight_decay=0.0)
+        self.optimizer = _OPTIMIZERS[train.optimizer](self.parameters.values(), lr=train.learning_rate)
         self.average = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
         self.history: list[dict[str, Any]] = []
         self.done = 0
@@ -192,19 +195,24 @@ class _Training:
             self.optimizer.load_state_dict(state["optimizer"])
             self.average, self.history, self.done = state["average"], state["history"], state["done"]
 
-    def step(self, step: int) -> None:
+    def step(self, step: int, batch_s: float = 60.0) -> None:
         """One step of private training, see the head of this file."""
-        privacy = self.plan.config.privacy
+        privacy, train = self.plan.config.privacy, self.plan.config.train
         norms: list[float] = []
-        total = clipping.clipped_sum(self.recogniser, self.plan.members(step), privacy.clip_norm, observe=norms.append)
+        total = clipping.clipped_sum(
+            self.recogniser, self.plan.members(step), privacy.clip_norm, method=privacy.clipping,
+            precision=train.precision, seed=hmac.digest(self.plan.key, f"dropout {step}".encode(), "sha256"),
+            batch_s=batch_s, observe=norms.append,
+        )  # fmt: skip
         noised = noise.noised(total, self.plan.key, step, clip_norm=privacy.clip_norm, noise_multiplier=self.plan.sigma)
         for name, parameter in self.parameters.items():
             parameter.grad = noised[name] / privacy.cohort
         self.optimizer.step()
         # The last step always counts.
-        if step >= (first := min(int(self.plan.config.train.average_from * privacy.steps), privacy.steps - 1)):
+        if step >= (first := min(int(train.average_from * privacy.steps), privacy.steps - 1)):
+            weight = max(1 / (step - first + 1), 1 - train.average_decay)
             for name, parameter in self.parameters.items():
-                self.average[name].add_(parameter.detach(), alpha=1 / (privacy.steps - first))
+                self.average[name].lerp_(parameter.detach(), weight)
         usable = [norm for norm in norms if np.isfinite(norm)]
         self.history.append({
             "step": step, "cohort": len(norms), "median_norm": float(np.median(usable)) if usable else None,
@@ -226,12 +234,23 @@ class _Training:
             parameter.copy_(self.average[name])
         if not all(torch.isfinite(p).all() for p in self.parameters.values()):
             raise ModelError("private training ended in weights that are not finite. Lower train.learning_rate.")
+        trainable.merge(self.recogniser)
+        self.recogniser.model.eval()
+
+
+def _hears_once(train: TrainConfig, recogniser: Recogniser) -> bool:
+    """Whether what the output layer gets of an utterance never changes."""
+    return train.trainable == "head" and train.dropout == "none" and not trainable.head_is_tied(recogniser)
+
+
+def _event(privacy: PrivacyConfig, sigma: float, steps: int) -> accounting.Event:
+    return accounting.event(privacy.sampling_rate, sigma, steps, privacy.records_per_unit)
 
 
 def _epsilon_by_step(privacy: PrivacyConfig, sigma: float) -> list[tuple[int, float]]:
     """Epsilon after each of about ten steps, for the report."""
     steps = sorted({max(1, round(privacy.steps * tenth / 10)) for tenth in range(1, 11)})
-    events = [accounting.event(privacy.sampling_rate, sigma, step) for step in steps]
+    events = [_event(privacy, sigma, step) for step in steps]
     return [(step, accounting.epsilon_of([event], privacy.delta)) for step, event in zip(steps, events, strict=True)]
 
 
@@ -239,8 +258,9 @@ def _check_accountants(privacy: PrivacyConfig, sigma: float, event: str) -> None
     """Two accountants that share no code must agree before anything is spent."""
     ours = compose([event], privacy.delta)
     theirs = accounting.second_opinion(
-        sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, steps=privacy.steps, delta=privacy.delta
-    )
+        sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, steps=privacy.steps, delta=privacy.delta,
+        records=privacy.records_per_unit,
+    )  # fmt: skip
     # PRV's upper bound lies 0.01 above its estimate, whatever epsilon is.
     if not abs(theirs - ours) <= 0.02 + 0.01 * ours:
         raise ModelError(f"two accountants disagree: epsilon {ours:.4g} (PLD) and {theirs:.4g} (PRV). Report this.")

@@ -44,14 +44,6 @@ def test_a_kill_while_saving_leaves_the_old_one(tmp_path, monkeypatch, moment):
     assert checkpoint.load(path)["done"] == 3
 
 
-def test_remove_leaves_nothing(tmp_path):
-    checkpoint.save(tmp_path / "c.pt", STATE)
-    (tmp_path / ".c.pt.new").write_bytes(b"half")
-    checkpoint.remove(tmp_path / "c.pt")
-    checkpoint.remove(tmp_path / "c.pt")
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("content", [b"", b"half", pickle.dumps({"done": 1})])
 def test_a_damaged_file_is_an_error(tmp_path, content):
     (tmp_path / "c.pt").write_bytes(content)
