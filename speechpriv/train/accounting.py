@@ -193,7 +193,7 @@ def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccou
         if estimate == math.inf:
             return math.inf, None
         return composed(max(math.sqrt(3e-4 * estimate / max(steps, 1)), 1e-5 * (estimate + largest_loss)))
-    except OverflowError:  # losses beyond the range of floats
+    except (OverflowError, ValueError, TypeError):  # losses beyond the range of floats, or of dp_accounting's grids
         return math.inf, None
 
 

@@ -18,6 +18,8 @@ from speechpriv.errors import ConfigError
 LEAST_NOISE = 1e-3  # a smaller noise multiplier is no noise: its losses leave the range of floats
 _MOST_STEPS = 10**6
 _MOST_RECORDS = 1000
+_CERTAIN = 1 - 1e-9
+_NEVER = 1e-60  # a rarer number of records drawn changes no delta that floats can tell; its logarithms overflow
 _NAMES = {False: "poisson_sampled_gaussian", True: "poisson_sampled_gaussian_per_utterance"}  # of one record, of many
 
 
@@ -79,8 +81,11 @@ def step_event(mechanism: SampledGaussian) -> dp_accounting.DpEvent:
     rate, sigma, records = mechanism.sampling_rate, mechanism.noise_multiplier, mechanism.records
     if records == 1:
         return dp_accounting.PoissonSampledDpEvent(rate, dp_accounting.GaussianDpEvent(sigma))
+    if rate > _CERTAIN:  # all of them; priced as such, since dp_accounting 0.6 fails there for want of digits
+        return dp_accounting.GaussianDpEvent(sigma / records)
     chances = np.asarray(stats.binom.pmf(range(records + 1), records, rate))
-    return MixtureOfGaussiansDpEvent(sigma, [float(i) for i in range(records + 1)], chances.tolist())
+    drawn = np.flatnonzero(chances > _NEVER)
+    return MixtureOfGaussiansDpEvent(sigma, drawn.astype(float).tolist(), chances[drawn].tolist())
 
 
 def event_to_json(found: SampledGaussian | None) -> str:

@@ -96,6 +96,17 @@ def test_all_utterances_in_every_step_are_one_gaussian_of_that_sensitivity(recor
     assert named <= accounting.max_true_positive_rate(run) <= 1.01 * named
 
 
+@pytest.mark.parametrize("rate", [1 - 1e-12, 1 - 1e-9, 1 - 1e-7])
+def test_rates_near_one_are_priced_as_one(rate):
+    whole = epsilon(1.0, 25.0, 20, 1e-5, 8)
+    assert epsilon(rate, 25.0, 20, 1e-5, 8) == pytest.approx(whole, rel=1e-3)
+
+
+def test_a_rare_draw_of_many_is_priced_and_what_the_library_cannot_price_is_infinite():
+    assert 0 < epsilon(1e-6, 5.0, 100, 1e-5, 500) < 1
+    assert epsilon(0.9, 30.0, 20, 1e-5, 1000) == math.inf
+
+
 def test_more_utterances_cost_more_and_more_than_their_number():
     spent = [epsilon(0.02, 1.0, 500, 1e-5, records) for records in (1, 2, 4, 8)]
     assert spent == sorted(spent)
