@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import dp_accounting
 import numpy as np
 from dp_accounting import pld
-from scipy import optimize
+from scipy import optimize, stats
 
 from speechpriv.errors import ConfigError
 from speechpriv.train.crosscheck import second_opinion
@@ -186,8 +186,8 @@ def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccou
     # Rounding the losses to a grid adds about 0.3 steps interval^2 to epsilon (measured). Hold that to 0.01 % of
     # epsilon, found on a coarse grid first; the second bound keeps an absurd event from filling the memory.
     steps = sum(one.count for one in known)
-    reach = max((one.records / one.noise_multiplier for one in known), default=1.0)
-    largest_loss = 0.5 * reach**2 + 10 * reach  # of one step, up to probability e^-50
+    reach = max((_most_drawn(one) / one.noise_multiplier for one in known), default=1.0)
+    largest_loss = 0.5 * reach**2 + 10 * reach  # of one step
     try:
         estimate, _ = composed(1e-3 * largest_loss)
         if estimate == math.inf:
@@ -195,6 +195,12 @@ def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccou
         return composed(max(math.sqrt(3e-4 * estimate / max(steps, 1)), 1e-5 * (estimate + largest_loss)))
     except (OverflowError, ValueError, TypeError):  # losses beyond the range of floats, or of dp_accounting's grids
         return math.inf, None
+
+
+def _most_drawn(one: SampledGaussian) -> int:
+    """So many records of a unit are drawn at once that more have a probability below e^-50, dp_accounting's limit."""
+    beyond = stats.binom.sf(np.arange(one.records), one.records, one.sampling_rate)
+    return max(1, int((beyond > math.exp(-50)).sum()))
 
 
 def _deltas(accountant: pld.PLDAccountant | None, epsilons: np.ndarray) -> np.ndarray:

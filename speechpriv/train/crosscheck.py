@@ -9,6 +9,7 @@ from scipy import fft, optimize, special, stats
 _BINS = 2**20
 _POINTS = 50_000
 _TAIL_Z = 12.0  # standard deviations beyond which a normal has less than 1e-32
+_NEVER = 1e-100
 _EXPONENTS = np.geomspace(1e-4, 1e3, 70)  # of the Chernoff bound
 
 
@@ -42,6 +43,7 @@ def second_opinion(
 
 def _summed(losses: np.ndarray, mass: np.ndarray, steps: int, delta: float) -> float:
     """Epsilon at `delta` of the sum of `steps` independent losses, each with its probability."""
+    losses, mass = losses[mass > _NEVER], mass[mass > _NEVER]
     low, high = (sign * _reach(sign * losses, mass, steps, delta / 1000) for sign in (-1, 1))
     width = (high - low) / _BINS
     # Bin b stands for the losses near b width; what the transform wraps around lies outside `low` to `high`.

@@ -13,12 +13,13 @@ from speechpriv.train import accounting, crosscheck
         (0.02, 1.0, 1000, 16),
         (0.5, 30.0, 40, 8),
         (1.0, 8.0, 10, 4),
+        (1e-4, 5.0, 100, 500),
     ],
 )
 def test_two_accountants_agree(rate, sigma, steps, records):
     run = {"sampling_rate": rate, "noise_multiplier": sigma, "steps": steps, "delta": 1e-5, "records": records}
     theirs = crosscheck.second_opinion(**run)
-    allowed = 0.02 if records == 1 else 0.001
+    allowed = 0.02 if records == 1 else 0.002
     assert accounting.epsilon(**run) == pytest.approx(theirs, rel=allowed)
     wrong = accounting.epsilon(**run | {"noise_multiplier": 0.95 * sigma})
     assert wrong != pytest.approx(theirs, rel=allowed)
