@@ -61,7 +61,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         trained = finetune.run(
             finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training, private / "train",
             key=store.secret(keys / "noise"), ledger=ledger,
-            device=speed.device, checkpoint_every=speed.checkpoint_every, on_step=update,
+            device=speed.device, checkpoint_every=speed.checkpoint_every, batch_s=speed.batch_s, on_step=update,
         )  # fmt: skip
     (keys / "noise").unlink()  # nobody, not even its owner, can strip the noise from now on
     progress.show("train", trained)

@@ -100,10 +100,14 @@ class PrivacyConfig(Section):
     units: Annotated[int, Field(ge=2)]  # public, need not be exact: fixes the sampling rate as cohort / units
     epsilon: Positive
     delta: Annotated[float, Field(gt=0, lt=1)]
-    cohort: Count  # expected units per step: the public constant that sums are divided by
+    sampling: Literal["units", "utterances"] = "units"  # what is drawn, and clipped as one
+    utterances: Count | None = None  # public, for sampling=utterances: how many there are under the cap, roughly
+    cohort: Count  # expected units (or utterances) per step: the public constant that sums are divided by
     steps: Count
+    clipping: Literal["flat", "per_layer", "per_layer_by_size", "automatic"] = "flat"
     clip_norm: Positive = 1.0
-    cap_per_unit: Count = 8  # utterances of one unit in a step, at most
+    cap_per_unit: Count = 8  # utterances of one unit, at most: in a step (units), or in the whole run (utterances)
+    cap_seconds_per_unit: Positive | None = None  # the same for seconds; one utterance is always left
     budget_epsilon: Positive | None = None  # on the corpus, over all runs; None: recorded, not limited
     ledger: str | None = None  # the file that records them; None: ledgers/, by corpus
 
@@ -114,23 +118,45 @@ class PrivacyConfig(Section):
                 f"privacy.delta = {self.delta}: must be below 1/units = {1 / self.units:.3g} ({self.units:,} units). "
                 "Lower it"
             )
-        if not self.cohort <= self.units:
-            raise ValueError(f"privacy.cohort = {self.cohort} must be at most privacy.units = {self.units}")
+        if (self.sampling == "utterances") != (self.utterances is not None):
+            raise ValueError(
+                f"privacy.utterances = {self.utterances}: expected a number if privacy.sampling is utterances, and "
+                "nothing if it is units"
+            )
+        if not self.cohort <= self.records:
+            name = "units" if self.utterances is None else "utterances"
+            raise ValueError(f"privacy.cohort = {self.cohort} must be at most privacy.{name} = {self.records}")
         return self
 
     @property
+    def records(self) -> int:
+        """How many records there are to draw from, units or utterances; public."""
+        return self.utterances or self.units
+
+    @property
+    def records_per_unit(self) -> int:
+        """Records of one unit that may be drawn in a step, at most."""
+        return self.cap_per_unit if self.sampling == "utterances" else 1
+
+    @property
     def sampling_rate(self) -> float:
-        """Probability that a unit is in a step's cohort."""
-        return self.cohort / self.units
+        """Probability that a record is in a step's cohort."""
+        return self.cohort / self.records
 
 
 class TrainConfig(Section):
     """What is trained and how; the same for the private model and its non-private twin unless said."""
 
     base: str = "tiny-en"  # tiny-en, a directory or a hub id
-    trainable: Literal["all", "bias_norm_head", "head"] = "head"
+    trainable: Literal["all", "lora", "bias_norm_head", "head"] = "head"
+    lora_rank: Count = 8
+    optimizer: Literal["adamw", "lamb", "sgd"] = "adamw"
     learning_rate: Positive = 1e-2
-    average_from: Fraction = 0.5  # weights are averaged over the steps after this share of them
+    average_from: Fraction = 0.5  # weights are averaged over the steps after this share of them,
+    average_decay: Fraction = 1.0  # evenly if 1, else exponentially: what is left of the average after a step
+    copies: Annotated[int, Field(ge=0)] = 0  # distorted ones of each utterance, beside it in its unit's gradient
+    dropout: Literal["none", "family"] = "none"  # family: dropout, LayerDrop and SpecAugment as the model's config says
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the passes; gradients, sums and weights are fp32 at least
     twin_epochs: Count = 8
     twin_learning_rate: Positive = 1e-3
 
@@ -155,6 +181,7 @@ class PerformanceConfig(Section):
     threads: Count = 2
     device: str = "cpu"
     checkpoint_every: Count = 10
+    batch_s: Positive = 60.0  # seconds of audio in one pass of private training, at most: bounds the memory
 
 
 class PipelineConfig(Section):

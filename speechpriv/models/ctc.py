@@ -61,7 +61,8 @@ class CtcRecogniser:
 
     def features(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """The model's input (B, T, ...), and its mask (B, T), True where real."""
-        features, mask = self.family.features(self.front_end, waveforms)
+        with torch.autocast("cpu", enabled=False):  # features are made there, and in full
+            features, mask = self.family.features(self.front_end, waveforms)
         return features.to(self.model.device), mask.to(self.model.device)
 
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -104,7 +104,8 @@ class Seq2SeqRecogniser:
             part.save_pretrained(directory)
 
     def _features(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-        features, mask = self.family.features(self.front_end, waveforms)
+        with torch.autocast("cpu", enabled=False):  # features are made there, and in full
+            features, mask = self.family.features(self.front_end, waveforms)
         return features.to(self.model.device), mask.to(self.model.device)
 
     @property

@@ -112,7 +112,7 @@ def clipped_sum(
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     groups = layer_bounds({name: p.numel() for name, p in parameters.items()}, clip_norm, method)
     total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
-    before = _state(model)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with _frozen_statistics(model):
         random = any(module.training for module in model.modules())
         for unit in units:
@@ -131,7 +131,7 @@ def clipped_sum(
                 factor = clip_factor(_length(norms[name] for name in names), bound, automatic=method == "automatic")
                 for name in names:
                     total[name].add_(gradients[name] * factor)
-    if changed := [name for name, known in _state(model).items() if before.get(name) != known]:
+    if changed := [name for name, buffer in model.named_buffers() if not _same(before.get(name), buffer)]:
         raise ModelError(
             f"clipped_sum: layer {changed[0].rpartition('.')[0]!r} keeps state from one unit to the next "
             f"({changed[0]!r} changed), which clipping does not bound. Replace it by one without state."
@@ -187,9 +187,9 @@ def _length(norms: Iterable[torch.Tensor]) -> torch.Tensor:
     return torch.linalg.vector_norm(torch.stack(list(norms)))
 
 
-def _state(model: torch.nn.Module) -> dict[str, tuple[int, int]]:
-    """Which buffers there are, and how often each was written to."""
-    return {name: (id(buffer), buffer._version) for name, buffer in model.named_buffers()}  # noqa: SLF001
+def _same(before: torch.Tensor | None, after: torch.Tensor) -> bool:
+    """Whether a buffer holds what it held; a table of positions may have been cast to another precision."""
+    return before is not None and torch.equal(before.to(after.dtype), after)
 
 
 @contextmanager

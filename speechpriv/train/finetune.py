@@ -35,7 +35,9 @@ from speechpriv.train.ledger import Ledger, RunSummary
 from speechpriv.train.recordings import Recordings
 
 _CHECKPOINT = ".checkpoint.pt"  # scratch: gone once all else is on the disk
-_KEPT_BYTES = 2**31  # of encoder states; what does not fit is heard again each time
+_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": functools.partial(torch.optim.AdamW, weight_decay=0.0), "lamb": Lamb, "sgd": torch.optim.SGD,
+}  # fmt: skip
 
 
 class FinetuneConfig(Section):
@@ -45,7 +47,7 @@ class FinetuneConfig(Section):
     train: TrainConfig
 
 
-@store.stage(version=1, resumable=True)
+@store.stage(version=2, resumable=True)
 def run(
     config: FinetuneConfig,
     inputs: Mapping[str, Path],
@@ -98,11 +100,11 @@ def run(
         recordings = Recordings(
             corpus, recogniser, hear=_hears_once(config.train, recogniser), copies=config.train.copies
         )
-        plan = _Plan(config, sigma, key, recordings.units(), recordings)
+        plan = _Plan(config, sigma, key, recordings.units(), recordings, batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
         for step in range(training.done, privacy.steps):
             book.record_step(run_id, step)
-            training.step(step, batch_s)
+            training.step(step)
             if (step + 1) % checkpoint_every == 0 or step + 1 == privacy.steps:
                 training.save()
             on_step(step + 1)
@@ -143,6 +145,7 @@ class _Plan:
     key: bytes
     units: dict[str, list[int]]  # rows of each unit
     recordings: Recordings
+    batch_s: float = 60.0
 
     def members(self, step: int) -> Iterator[list[Utterance | Heard]]:
         """The cohort of a step: units with some of their utterances, or single utterances."""
@@ -195,14 +198,14 @@ class _Training:
             self.optimizer.load_state_dict(state["optimizer"])
             self.average, self.history, self.done = state["average"], state["history"], state["done"]
 
-    def step(self, step: int, batch_s: float = 60.0) -> None:
+    def step(self, step: int) -> None:
         """One step of private training, see the head of this file."""
         privacy, train = self.plan.config.privacy, self.plan.config.train
         norms: list[float] = []
         total = clipping.clipped_sum(
             self.recogniser, self.plan.members(step), privacy.clip_norm, method=privacy.clipping,
             precision=train.precision, seed=hmac.digest(self.plan.key, f"dropout {step}".encode(), "sha256"),
-            batch_s=batch_s, observe=norms.append,
+            batch_s=self.plan.batch_s, observe=norms.append,
         )  # fmt: skip
         noised = noise.noised(total, self.plan.key, step, clip_norm=privacy.clip_norm, noise_multiplier=self.plan.sigma)
         for name, parameter in self.parameters.items():

@@ -1,6 +1,8 @@
 """End to end on a few made-up people; the step by itself is taken apart in test_sabotage.py."""
 
+import dataclasses
 import functools
+import inspect
 import json
 import shutil
 
@@ -12,7 +14,7 @@ from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import BudgetError, ConfigError, LedgerError, ModelError
 from speechpriv.models import asr
-from speechpriv.train import accounting, finetune, noise
+from speechpriv.train import accounting, finetune, noise, recordings
 from speechpriv.train.ledger import Ledger
 
 KEY = bytes(range(32))
@@ -30,8 +32,9 @@ def quick_calibration():
 
 
 def config(base, **changes):
-    train = TrainConfig(base=str(base), trainable=changes.pop("trainable", "all"), learning_rate=1e-2)
-    return finetune.FinetuneConfig(privacy=PrivacyConfig(**PRIVACY | changes), train=train)
+    train = {"base": str(base), "trainable": "all", "learning_rate": 1e-2}
+    train |= {name: changes.pop(name) for name in list(changes) if name in TrainConfig.model_fields}
+    return finetune.FinetuneConfig(privacy=PrivacyConfig(**PRIVACY | changes), train=TrainConfig(**train))
 
 
 @pytest.fixture
@@ -141,7 +144,7 @@ def test_only_what_is_asked_for_is_trained(train, recogniser):
 
 def test_what_is_not_kept_is_heard_again(train, monkeypatch):
     kept = train("kept", trainable="head")
-    monkeypatch.setattr(finetune, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(recordings, "_KEPT_BYTES", 0)
     assert weights(train("again", trainable="head")) == weights(kept)
 
 
@@ -284,3 +287,104 @@ def test_weights_that_are_not_finite_are_never_saved(train, tmp_path, monkeypatc
     with pytest.raises(ModelError, match="not finite"):
         train()
     assert not (tmp_path / "train").exists()
+
+
+VARIANTS = {
+    "adapters": {"trainable": "lora", "lora_rank": 2},
+    "bias, norm and head, by layer": {"trainable": "bias_norm_head", "clipping": "per_layer"},
+    "by size of layer, LAMB": {"clipping": "per_layer_by_size", "optimizer": "lamb"},
+    "automatic, SGD, exponential average": {"clipping": "automatic", "optimizer": "sgd", "average_decay": 0.5},
+    "copies, heard": {"trainable": "head", "copies": 2},
+    "copies": {"copies": 1},
+    "bf16": {"precision": "bf16"},
+    "a cap of seconds": {"cap_seconds_per_unit": 1.0},
+    "utterances": {"sampling": "utterances", "utterances": 18, "cohort": 9},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_trains_and_resumes_as_replay(train, recogniser, name):
+    steps = []
+    undisturbed = train("whole", on_step=steps.append, **VARIANTS[name])
+    assert steps == [1, 2, 3, 4]
+    with pytest.raises(KilledError):
+        train("killed", on_step=kill_after(3), **VARIANTS[name])
+    assert weights(train("killed", **VARIANTS[name])) == weights(undisturbed)
+    after = asr.load(str(undisturbed / "model")).model.state_dict()
+    before = recogniser.model.state_dict()
+    assert after.keys() == before.keys()
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    claim = Claim.from_json((undisturbed / "claim.json").read_text())
+    assert 0.95 * 8 < claim.epsilon <= 8
+
+
+def test_dropout_as_the_family_has_it_is_replayed(base, corpus_dir, tmp_path):
+    """The base has none; with some, a killed run still ends in the same weights, and in others than without."""
+    lively = asr.load(str(base))
+    for name in ("dropout", "activation_dropout", "attention_dropout", "layerdrop"):
+        setattr(lively.model.config.encoder_config, name, 0.2)
+    lively.save(tmp_path / "lively")
+
+    def run(name, dropout="family", on_step=lambda _: None):
+        return finetune.run(
+            config(tmp_path / "lively", dropout=dropout), {"corpus": corpus_dir}, tmp_path / name,
+            key=KEY, ledger=tmp_path / f"{name}.sqlite", on_step=on_step, checkpoint_every=1,
+        ).directory  # fmt: skip
+
+    undisturbed = run("whole")
+    with pytest.raises(KilledError):
+        run("killed", on_step=kill_after(2))
+    assert weights(run("killed")) == weights(undisturbed) != weights(run("without", dropout="none"))
+
+
+def test_utterances_are_accounted_per_unit(train):
+    """More noise than for units of one utterance, drawn as often: two of somebody may come together."""
+    claim = Claim.from_json((train(**VARIANTS["utterances"]) / "claim.json").read_text())
+    alone = accounting.noise_multiplier(sampling_rate=0.5, steps=STEPS, epsilon=8, delta=1e-2)
+    assert claim.sampling_rate == 0.5
+    assert claim.noise_multiplier > 1.2 * alone
+    assert finetune.compose([claim.event], claim.delta) == claim.epsilon
+
+
+def test_utterances_beyond_the_cap_are_never_used(base, corpus_dir):
+    """Which the accounting counts on where utterances are drawn; drawing units, all take their turn."""
+    corpus = corpora.read(corpus_dir)
+    used = {}
+    for sampling in ("units", "utterances"):
+        changes = VARIANTS["utterances"] if sampling == "utterances" else {}
+        found = recordings.Recordings(corpus, asr.load(str(base)), hear=False, copies=0)
+        plan = finetune._Plan(config(base, **changes), 1.0, KEY, found.units(), found)
+        found.read = lambda row, _: [row]
+        used[sampling] = {row for step in range(30) for member in plan.members(step) for row in member}
+    by_unit = [len(set(rows) & used["utterances"]) for rows in corpus.units("train").values()]
+    assert by_unit == [2] * 9
+    assert used["units"] == {row for rows in corpus.units("train").values() for row in rows}
+
+
+def test_steps_history_and_ledger_agree(done, base, corpus_dir, tmp_path):
+    """And a step that nobody recorded would be seen."""
+    assert unlogged_steps(done) == 0
+    source = inspect.getsource(finetune.run)
+    names = dict(vars(finetune))
+    exec(source.replace("training.finish()", "training.step(privacy.steps); training.finish()"), names)
+    mutant = names["run"](
+        config(base), {"corpus": corpus_dir}, tmp_path / "train", key=KEY, ledger=tmp_path / "ledger.sqlite"
+    )
+    assert unlogged_steps(mutant.directory) == 1
+
+
+def unlogged_steps(directory):
+    history = json.loads((directory / "history.json").read_text())
+    return len(history) - sum(kind == "step" for _, kind, _ in ledger_rows(directory))
+
+
+def test_what_cannot_be_learned_from_is_left_out(recogniser, corpus_dir, tmp_path):
+    """A unit whose words fit nowhere has no rows, and adds nothing."""
+    unit, told = "unit-5", "a very long story " * 40
+    changed = (
+        dataclasses.replace(row, text=told) if row.unit == unit else row for row in corpora.read(corpus_dir).rows()
+    )
+    corpora.write(changed, tmp_path / "corpus", lineage="made-up", order_key=bytes(32))
+    found = recordings.Recordings(corpora.read(tmp_path / "corpus"), recogniser, hear=False, copies=0).units()
+    assert found[unit] == []
+    assert all(rows for name, rows in found.items() if name != unit)

@@ -18,8 +18,10 @@ import torch
 from speechpriv import corpus as corpora
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.data import audio
+from speechpriv.models import asr
 from speechpriv.models.asr import Utterance
 from speechpriv.train import clipping, finetune, sampling
+from speechpriv.train.recordings import Recordings
 
 KEY = bytes(range(32))
 SIGMA, CLIP_NORM, COHORT, STEPS = 0.5, 0.5, 6, 4
@@ -49,14 +51,15 @@ def plan(base, corpus_dir):
         units=9, epsilon=8, delta=1e-2, cohort=COHORT, steps=STEPS, clip_norm=CLIP_NORM, cap_per_unit=2
     )
     train = TrainConfig(base=str(base), trainable="all", learning_rate=1e-2)
-    recordings = finetune._Recordings(corpus, None, frozen_encoder=False)
+    recordings = Recordings(corpus, asr.load(str(base)), hear=False, copies=0)
     config = finetune.FinetuneConfig(privacy=privacy, train=train)
-    return finetune._Plan(config, SIGMA, KEY, list(corpus.units("train").values()), recordings)
+    return finetune._Plan(config, SIGMA, KEY, recordings.units(), recordings)
 
 
 def without(plan, gone):
     """The neighbouring corpus: everyone else's draws stay as they are."""
-    return dataclasses.replace(plan, units=[[] if unit in gone else rows for unit, rows in enumerate(plan.units)])
+    kept = {name: [] if unit in gone else rows for unit, (name, rows) in enumerate(plan.units.items())}
+    return dataclasses.replace(plan, units=kept)
 
 
 def start(plan, recogniser):
@@ -91,8 +94,8 @@ def test_a_unit_moves_the_noised_sum_by_the_clip_norm_or_not_at_all(plan, recogn
 
 
 SUM_MUTANTS = {
-    "no clipping": (clipping, "clipped_sum", "gradient.float() * factor", "gradient.float()"),
-    "clipped to 3/2 C": (finetune._Training, "step", "privacy.clip_norm, norms", "1.5 * privacy.clip_norm, norms"),
+    "no clipping": (clipping, "clipped_sum", "gradients[name] * factor", "gradients[name]"),
+    "clipped to 3/2 C": (finetune._Training, "step", "privacy.clip_norm, method", "1.5 * privacy.clip_norm, method"),
     "mean over the batch": (finetune._Training, "step", "/ privacy.cohort", "/ max(1, len(norms))"),
     "noise by cohort size": (
         finetune._Training,
@@ -100,7 +103,12 @@ SUM_MUTANTS = {
         "clip_norm=privacy.clip_norm",
         "clip_norm=privacy.clip_norm * len(norms)",
     ),
-    "a unit is drawn beside others": (finetune._Plan, "_utterances", "{unit}", "{sum(map(len, self.units))}"),
+    "a unit is drawn beside others": (
+        finetune._Plan,
+        "_chosen",
+        "self.key, unit,",
+        "self.key, str(sum(map(len, self.units.values()))),",
+    ),
 }
 
 
@@ -121,13 +129,17 @@ NOISE_MUTANTS = {
     "noise without C": ("clip_norm=privacy.clip_norm", "clip_norm=1.0"),
     "no noise": ("noised[name]", "total[name].float()"),
     "the same noise in every step": ("self.plan.key, step, clip", "self.plan.key, 0, clip"),
+    "divided by int(N q)": (
+        "/ privacy.cohort",
+        "/ max(1, int(len(self.plan.units) * privacy.sampling_rate))",
+    ),
     "an empty cohort is skipped": ("noised = noise", "if not norms: return\n    noised = noise"),
 }
 
 
 def noise_is_right(plan, recogniser):
     """Whether steps without anybody add fresh noise of the right size to every parameter."""
-    training = start(without(plan, range(len(plan.units))), recogniser)
+    training = start(dataclasses.replace(plan, units={}), recogniser)
     steps = []
     for step in range(2):
         training.step(step)
@@ -149,18 +161,60 @@ def test_a_mutant_of_the_noise_is_seen(plan, recogniser, monkeypatch, name):
     assert not noise_is_right(plan, recogniser)
 
 
+def cohorts_are_poisson(plan):
+    """Whether each unit comes and goes by itself, and as often as the accounting takes for granted."""
+    rate, steps = plan.config.privacy.sampling_rate, 400
+    names = list(plan.units)
+    seen = np.zeros((steps, len(names)))
+    for step in range(steps):
+        for member in plan.members(step):
+            seen[step, names.index(member[0])] = 1
+    sizes, deviation = seen.sum(axis=1), math.sqrt(len(names) * rate * (1 - rate))
+    # Four standard errors of a mean, and of a standard deviation.
+    right_mean = abs(sizes.mean() - len(names) * rate) < 4 * deviation / math.sqrt(steps)
+    return right_mean and abs(sizes.std() / deviation - 1) < 4 / math.sqrt(2 * steps)
+
+
+COHORT_MUTANTS = {
+    "shuffled instead of drawn": (
+        "sampling.cohort(self.key, step, len(units), privacy.sampling_rate)",
+        "np.random.default_rng(step).permutation(len(units))[: privacy.cohort]",
+    ),
+    "everybody": ("privacy.sampling_rate)", "1.0)"),
+    "half of the rate": ("privacy.sampling_rate)", "privacy.sampling_rate / 2)"),
+}
+
+
+@pytest.fixture
+def named(plan, monkeypatch):
+    """A plan whose members are their names only, which takes no time."""
+    monkeypatch.setattr(finetune._Plan, "_chosen", lambda _, unit, __: [unit])
+    monkeypatch.setattr(finetune._Plan, "_utterances", lambda _, __, rows: rows)
+    return plan
+
+
+def test_cohorts_are_poisson(named):
+    assert cohorts_are_poisson(named)
+
+
+@pytest.mark.parametrize("name", COHORT_MUTANTS)
+def test_a_mutant_of_the_sampling_is_seen(named, monkeypatch, name):
+    monkeypatch.setattr(finetune._Plan, "members", mutated(finetune._Plan.members, *COHORT_MUTANTS[name]))
+    assert not cohorts_are_poisson(named)
+
+
 def test_a_unit_gives_at_most_its_cap_of_its_own_utterances(plan, corpus_dir):
     corpus = corpora.read(corpus_dir)
     seen = set()
     for step in range(20):
-        for unit, rows in enumerate(plan.units):
-            drawn = plan._utterances(step, unit)
+        for unit, rows in plan.units.items():
+            drawn = plan._utterances(step, plan._chosen(unit, step))
             own = {corpus[row].flac: row for row in rows}
             found = [own[audio.flac(samples)] for samples, _ in drawn]
             assert len(set(found)) == len(found) == 2
             assert all(text == corpus[row].text for (_, text), row in zip(drawn, found, strict=True))
             seen.update(found)
-    assert seen == {row for rows in plan.units for row in rows}  # all in turn
+    assert seen == {row for rows in plan.units.values() for row in rows}  # all in turn
 
 
 def test_the_average_is_over_noised_weights_of_the_last_steps(plan, recogniser):

@@ -1,0 +1,58 @@
+"""A corpus's utterances as training takes them: those that fit, heard once where that is enough, with copies."""
+
+import numpy as np
+
+from speechpriv.corpus import Corpus
+from speechpriv.data import audio, augment
+from speechpriv.models.asr import Heard, Recogniser, Utterance
+
+_KEPT_BYTES = 2**31  # of encoder states; what does not fit is heard again each time
+
+
+class Recordings:
+    """Reads the train split of a corpus.
+
+    Args:
+      corpus: its recordings.
+      recogniser: what learns.
+      hear: whether nothing but the output layer learns, so that what it gets is computed once and kept.
+      copies: distorted ones of each utterance, beside it (De et al. 2022, arXiv:2204.13650, augmentation multiplicity).
+    """
+
+    def __init__(self, corpus: Corpus, recogniser: Recogniser, *, hear: bool, copies: int) -> None:
+        self._corpus, self._recogniser, self._hear, self._copies = corpus, recogniser, hear, copies
+        self._seconds, self._texts = corpus.table["seconds"][:], corpus.table["text"][:]
+        self._kept: dict[int, Heard] = {}
+        self._left_bytes = _KEPT_BYTES
+
+    def units(self) -> dict[str, list[int]]:
+        """Rows of each unit that can be learned from; none for a unit all of whose words do not fit their audio."""
+        return {
+            unit: [i for i in rows if self._recogniser.fits(round(self._seconds[i] * audio.RATE_HZ), self._texts[i])]
+            for unit, rows in self._corpus.units("train").items()
+        }
+
+    def seconds(self, rows: list[int]) -> list[float]:
+        """Lengths of rows."""
+        return [self._seconds[i] for i in rows]
+
+    def read(self, index: int, seed: bytes) -> list[Utterance | Heard]:
+        """The utterance in a row, and its copies, distorted as `seed` has it."""
+        if index in self._kept and not self._copies:
+            return [self._kept[index]]
+        row = self._corpus[index]
+        said = Utterance(row.samples(), row.text)
+        rng = np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
+        copies = [Utterance(augment.distort(said.samples, rng), said.text) for _ in range(self._copies)]
+        if not self._hear:
+            return [said, *copies]
+        return [self._heard(index, said), *map(self._recogniser.hear, copies)]
+
+    def _heard(self, index: int, said: Utterance) -> Heard:
+        if index in self._kept:
+            return self._kept[index]
+        heard = self._recogniser.hear(said)
+        if (size := heard.hidden.nbytes) <= self._left_bytes:
+            self._left_bytes -= size
+            self._kept[index] = heard
+        return heard
