@@ -103,13 +103,16 @@ NUMBERS = (
     "privacy.epsilon",
     "privacy.delta",
     "privacy.clip_norm",
+    "privacy.cap_seconds_per_unit",
     "privacy.budget_epsilon",
     "train.learning_rate",
     "train.average_from",
+    "train.average_decay",
     "train.twin_learning_rate",
     "audit.alpha",
     "audit.confidence",
     "export.min_parity",
+    "performance.batch_s",
 )
 
 
@@ -228,6 +231,13 @@ def other(name, value):
         "train.trainable": "all",
         "privacy.delta": 1e-6,
         "privacy.budget_epsilon": 20.0,
+        "privacy.sampling": None,  # these two change together only
+        "privacy.utterances": None,
+        "privacy.clipping": "per_layer",
+        "privacy.cap_seconds_per_unit": 9.5,
+        "train.optimizer": "sgd",
+        "train.dropout": "family",
+        "train.precision": "bf16",
         "export.override_reason": "a reason that is long enough",
         "canary.repeats": [1, 2],
     }
@@ -249,6 +259,19 @@ def test_every_other_setting_changes_the_fingerprint(good):
             changed += 1
     assert len(seen) == changed + 1
     assert changed > 40
+
+
+UTTERANCES = ["privacy.sampling=utterances", "privacy.utterances=1600"]
+
+
+def test_drawing_utterances_needs_their_number_and_nothing_else_does(good):
+    found = load(good, UTTERANCES)
+    assert (found.privacy.sampling_rate, found.privacy.records_per_unit) == (40 / 1600, found.privacy.cap_per_unit)
+    assert (load(good).privacy.sampling_rate, load(good).privacy.records_per_unit) == (40 / 400, 1)
+    assert fingerprint(found) != fingerprint(load(good))
+    assert "privacy.utterances = None: expected a number" in refuse(good, UTTERANCES[0])
+    assert "nothing if it is units" in refuse(good, UTTERANCES[1])
+    assert "at most privacy.utterances = 30" in refuse(good, UTTERANCES[0], "privacy.utterances=30")
 
 
 def test_defaults_written_out_are_the_same_config(good, tmp_path):
