@@ -15,7 +15,7 @@ from speechpriv.audit import canary
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
 from speechpriv.data import ingest, sources
-from speechpriv.export import bundle, gate
+from speechpriv.export import bundle, gate, onnx
 from speechpriv.models import evaluate
 from speechpriv.report import page, samples
 from speechpriv.scrub import clean
@@ -29,6 +29,8 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     private, release = run_dir / "private", run_dir / "release"
     keys, speed, base = private / "keys", config.performance, config.train.base
     store.write_json(private / "config.json", config.model_dump(mode="json"))
+    if until in ("export", "report"):
+        onnx.require_exportable(base)
 
     # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
     with progress.bar("ingest") as update:

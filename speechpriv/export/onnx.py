@@ -9,10 +9,12 @@ import onnxruntime
 import torch
 
 from speechpriv.errors import ModelError
+from speechpriv.models import asr
 from speechpriv.models.asr import RATE_HZ, CtcRecogniser
 
 MODEL = "model.onnx"
 TOKENS = "tokens.txt"
+_FAMILY = "parakeet_ctc"
 BLANK = "<blk>"  # the name that sherpa-onnx looks for
 
 _OPSET = 17
@@ -107,13 +109,24 @@ class _LogProbs(torch.nn.Module):
         return log_probs[..., self.order]
 
 
+def require_exportable(name_or_path: str) -> None:
+    """See that a model of this family can be exported, before anything is spent on training it.
+
+    Raises:
+      ModelError: it cannot, or nothing is there.
+    """
+    if (family := asr.family_name(name_or_path)) != _FAMILY:
+        raise ModelError(
+            f"{name_or_path}: a model of family {family!r} can be trained and audited, but not exported yet; expected "
+            f"{_FAMILY!r}. Stop before the export with `speechpriv train CONFIG`, or choose another train.base."
+        )
+
+
 def _require_front_end(recogniser: CtcRecogniser) -> None:
-    if (family := recogniser.model.config.model_type) != "parakeet_ctc":
-        raise ModelError(f"A model of family {family!r} cannot be exported yet; expected 'parakeet_ctc'.")
     differing = [
-        f"{name} = {getattr(recogniser.front_end, name)} (expected {expected})"
+        f"{name} = {getattr(recogniser.front_end, name, None)} (expected {expected})"
         for name, expected in _FRONT_END.items()
-        if getattr(recogniser.front_end, name) != expected
+        if getattr(recogniser.front_end, name, None) != expected
     ]
     if differing:
         raise ModelError(f"The runtime's front end is not this model's: {', '.join(differing)}.")

@@ -1,6 +1,7 @@
 """Recognisers: a Hugging Face model with its front end and its tokenizer, behind one small set of verbs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
 
 __all__ = [
     "RATE_HZ", "TINY_EN", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance", "ctc_losses",
-    "load", "load_ctc", "normalise",
+    "family_name", "load", "load_ctc", "normalise",
 ]  # fmt: skip
 
 TINY_EN = Path(__file__).parent.parent / "assets" / "tiny-en"
@@ -67,16 +68,8 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
     Raises:
       ModelError: nothing is there, or the family is not one that is built.
     """
-    source = str(TINY_EN) if name_or_path == "tiny-en" else name_or_path
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        name = AutoConfig.from_pretrained(source).model_type
-        if name not in families.FAMILIES:
-            known = ", ".join(families.FAMILIES)
-            raise ModelError(f"{name_or_path}: family {name!r} is not supported; expected one of {known}.")
-        family = families.FAMILIES[name]
+    family = families.FAMILIES[family_name(name_or_path)]
+    with _reading(name_or_path) as source:
         # safetensors only: a pickled checkpoint can run code when it is opened.
         model, found = family.model.from_pretrained(
             source, use_safetensors=True, dtype=torch.float32, output_loading_info=True
@@ -87,6 +80,32 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
             )
         front_end = AutoFeatureExtractor.from_pretrained(source)
         tokenizer = AutoTokenizer.from_pretrained(source)
+    kind = CtcRecogniser if isinstance(family, families.Ctc) else Seq2SeqRecogniser
+    return kind(model.to(device).eval(), front_end, tokenizer)
+
+
+def family_name(name_or_path: str) -> str:
+    """The family of a recogniser, as `families.FAMILIES` calls it; reads no weights.
+
+    Raises:
+      ModelError: as `load`.
+    """
+    with _reading(name_or_path) as source:
+        name = str(AutoConfig.from_pretrained(source).model_type)
+    if name not in families.FAMILIES:
+        known = ", ".join(families.FAMILIES)
+        raise ModelError(f"{name_or_path}: family {name!r} is not supported; expected one of {known}.")
+    return name
+
+
+@contextmanager
+def _reading(name_or_path: str) -> Iterator[str]:
+    """The directory or hub id to read from, in silence; what goes wrong is a ModelError."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield str(TINY_EN) if name_or_path == "tiny-en" else name_or_path
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{name_or_path}: no recogniser could be loaded ({type(error).__name__}: {error}). Expected 'tiny-en', "
@@ -94,8 +113,6 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
         ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
-    kind = CtcRecogniser if isinstance(family, families.Ctc) else Seq2SeqRecogniser
-    return kind(model.to(device).eval(), front_end, tokenizer)
 
 
 def load_ctc(name_or_path: str, device: str = "cpu") -> CtcRecogniser:

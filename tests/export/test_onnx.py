@@ -14,6 +14,7 @@ from transformers import ParakeetFeatureExtractor, ParakeetForCTC
 
 from speechpriv.errors import ModelError
 from speechpriv.export import onnx
+from speechpriv.models import asr
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,12 @@ def test_another_front_end_is_refused(recogniser, tmp_path):
     other = dataclasses.replace(recogniser, front_end=ParakeetFeatureExtractor(feature_size=128))
     with pytest.raises(ModelError, match=r"feature_size = 128 \(expected 80\)"):
         onnx.export(other, tmp_path)
+
+
+def test_a_family_without_an_export_is_refused_before_it_is_trained(family_dir):
+    name = asr.family_name(str(family_dir))
+    if name == "parakeet_ctc":
+        onnx.require_exportable(str(family_dir))
+    else:
+        with pytest.raises(ModelError, match=rf"family '{name}' can be trained .* `speechpriv train CONFIG`"):
+            onnx.require_exportable(str(family_dir))
