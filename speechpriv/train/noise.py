@@ -18,6 +18,7 @@ import hmac
 import math
 import secrets
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from speechpriv.errors import ConfigError
 
 _KEY_BYTES = 32
-_CHUNK = 1 << 16  # values made at a time, so that memory stays small beside the parameter itself
+_CHUNK = 1 << 15  # values made at a time, in the processor's cache; another size gives other noise from the same key
+_LOW_63_BITS = (1 << 63) - 1
 _GRID_SHARE = 2.0**-8  # of the clip norm: how much further rounding to the grid may move two sums apart
 _SUM_SHARE = 2.0**-12  # the same for adding up in float64, n^2 2^-53 for n units: enough for a million in a cohort
 ALLOWANCE = 1 + _GRID_SHARE + _SUM_SHARE
@@ -47,9 +49,10 @@ def noised(
     enough that rounding is far below the noise. It depends on public numbers only.
 
     Args:
-      total: by name, float64 sums of any shape that differ by at most `clip_norm` in L2, over all of them together,
-        when one unit is added or removed, but for the rounding of at most 2^20 additions in float64.
-      key: 32 secret bytes; the same key, step, names and shapes give the same noise.
+      total: by name, float64 sums of any shape, at least one and all on one device. Over all of them together they
+        differ by at most `clip_norm` in L2 when one unit is added or removed, but for the rounding of at most 2^20
+        additions in float64.
+      key: 32 secret bytes; the same key, step and shapes, in the same order, give the same noise.
       step: number of the step, 0 <= step < 2^64. Never noise two different sums with one key and step.
       clip_norm: in [1e-30, 1e30].
       noise_multiplier: standard deviation over sensitivity, in [0, 2^20]; 0 rounds and adds nothing.
@@ -76,7 +79,12 @@ def noised(
         )
     grid = grid_of(clip_norm, sum(value.numel() for value in total.values()))
     std = noise_multiplier * clip_norm * ALLOWANCE / grid
-    return {name: _noised(value, _subkey(key, step, name), grid, std) for name, value in total.items()}
+    subkey = hmac.digest(key, b"noise" + step.to_bytes(8, "big"), "sha256")  # the first word keeps it from sampling's
+    flat = torch.cat([value.reshape(-1) for value in total.values()])
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # what a chunk needs leaves the interpreter's lock
+        list(pool.map(lambda start: _add(flat, start, subkey, grid, std), range(0, len(flat), _CHUNK)))
+    parts = flat.split([value.numel() for value in total.values()])
+    return {name: part.reshape(total[name].shape).float() for name, part in zip(total, parts, strict=True)}
 
 
 def grid_of(clip_norm: float, entries: int) -> float:
@@ -92,28 +100,26 @@ def grid_of(clip_norm: float, entries: int) -> float:
     return 2.0 ** math.floor(math.log2(_GRID_SHARE * clip_norm) - math.log2(max(1, entries)) / 2)
 
 
-def _subkey(key: bytes, step: int, name: str) -> bytes:
-    """A key of its own for one parameter in one step; the first word keeps it apart from sampling's."""
-    return hmac.digest(key, b"noise" + step.to_bytes(8, "big") + name.encode(), "sha256")
-
-
-def _noised(value: torch.Tensor, subkey: bytes, grid: float, std: float) -> torch.Tensor:
-    """One parameter, counted in grid points: whole numbers below 2^53, so that the addition is exact."""
-    drawn = torch.empty(value.numel(), dtype=torch.float64)
-    # The nonce may be constant: every subkey encrypts one stream.
-    stream = Cipher(algorithms.AES256(subkey), modes.CTR(bytes(16))).encryptor()
-    for chunk in drawn.split(_CHUNK):
-        chunk.copy_(_standard_normals(stream.update(bytes(16 * len(chunk)))))
-    noise = drawn.mul_(std).round_().reshape(value.shape).to(value.device)
-    return ((value / grid).round_().add_(noise) * grid).float()
+def _add(flat: torch.Tensor, start: int, subkey: bytes, grid: float, std: float) -> None:
+    """Round and noise one chunk in place, counted in grid points: below 2^53, so that the addition is exact."""
+    chunk = flat[start : start + _CHUNK]
+    # A value takes one block of the cipher, so the place of its first value is a counter that no other chunk reaches.
+    stream = Cipher(algorithms.AES256(subkey), modes.CTR(start.to_bytes(16, "big"))).encryptor()
+    noise = _standard_normals(stream.update(bytes(16 * len(chunk)))).mul_(std).round_()
+    chunk.div_(grid).round_().add_(noise.to(chunk.device)).mul_(grid)
 
 
 def _standard_normals(random: bytes) -> torch.Tensor:
     """One float64 value for each 16 bytes: the inverse of the normal distribution function at a uniform number.
 
-    One bit is the sign, the other 127 are a uniform number below 1/2, so the tail is cut off only at 13.1.
+    Words of the first half give the sign and 63 bits of a number below 1/2, those of the second half 63 more, so that
+    the tail is cut off only at 13.
     """
-    high, low = np.frombuffer(random, dtype="<u8").reshape(-1, 2).T
-    uniform = ((high >> np.uint64(1)) + (low + 0.5) * 2.0**-64) * 2.0**-64
-    below = torch.special.ndtri(torch.from_numpy(uniform))
-    return torch.where(torch.from_numpy((high & np.uint64(1)).astype(bool)), below, -below)
+    high, low = np.split(np.frombuffer(random, dtype="<i8"), 2)
+    uniform = (low & _LOW_63_BITS).astype(np.float64)
+    uniform += 0.5
+    uniform *= 2.0**-63
+    uniform += high & _LOW_63_BITS
+    uniform *= 2.0**-64
+    tail = torch.from_numpy(uniform)
+    return torch.special.ndtri(tail, out=tail).copysign_(torch.from_numpy(high.astype(np.float64)))

@@ -20,9 +20,9 @@ def noised(total, step=0, key=KEY, clip_norm=1.0, sigma=1.0):
     return noise.noised(total, key, step, clip_norm=clip_norm, noise_multiplier=sigma)
 
 
-def draw(step=0, name="w", key=KEY, size=N, **scale):
+def draw(step=0, key=KEY, size=N, **scale):
     """The noise alone: that of a sum to which nobody added."""
-    return noised({name: torch.zeros(size, dtype=torch.float64)}, step, key, **scale)[name].numpy().astype(np.float64)
+    return noised({"w": torch.zeros(size, dtype=torch.float64)}, step, key, **scale)["w"].numpy().astype(np.float64)
 
 
 @pytest.mark.parametrize(("sigma", "clip_norm"), [(1.0, 1.0), (0.3, 0.01), (25.0, 10.0)])
@@ -41,10 +41,10 @@ def test_tails_are_normal():
         assert abs((np.abs(values) > z).sum() - expected) < 4 * math.sqrt(expected)
 
 
-@pytest.mark.parametrize("size", [noise._CHUNK, noise._CHUNK + 1, 3 * noise._CHUNK // 2])
-def test_no_part_of_a_parameter_repeats_another(size):
+@pytest.mark.parametrize("size", [noise._CHUNK, noise._CHUNK + 1, 3 * noise._CHUNK // 2, 3 * noise._CHUNK])
+def test_no_part_of_the_noise_repeats_another(size):
     values = draw(size=size)
-    for lag in {1, 2, size // 2, noise._CHUNK // 2, noise._CHUNK} - {size}:
+    for lag in {1, 2, size // 2, noise._CHUNK // 2, noise._CHUNK, 2 * noise._CHUNK}:
         if lag < size:
             product = values[:-lag] * values[lag:]
             assert abs(product.sum()) < 4.5 * math.sqrt(len(product)) + 10
@@ -61,12 +61,12 @@ def correlation(a, b):
     return abs(np.corrcoef(a, b)[0, 1])
 
 
-@pytest.mark.parametrize("other", [{"step": 1}, {"name": "v"}, {"key": bytes(32)}])
-def test_steps_names_and_keys_are_independent(other):
+@pytest.mark.parametrize("other", [{"step": 1}, {"step": 256}, {"key": bytes(32)}], ids=str)
+def test_steps_and_keys_are_independent(other):
     a, b = draw(), draw(**other)
     assert correlation(a, b) < 4.5 / math.sqrt(N)
     assert correlation(a**2, b**2) < 4.5 / math.sqrt(N)
-    assert correlation(a, b + 0.03 * a) > 4.5 / math.sqrt(N)  # the control: three parts in a hundred are seen
+    assert correlation(a, b + 0.05 * a) > 4.5 / math.sqrt(N)  # the control: one part in twenty is seen
 
 
 def test_parameters_of_one_shape_get_noise_of_their_own():
@@ -78,67 +78,63 @@ def test_noise_and_sampling_share_no_stream(monkeypatch):
     seen = []
     monkeypatch.setattr(sampling.hmac, "digest", lambda key, message, name: seen.append(message) or bytes(32))
     sampling.cohort(KEY, 5, 3, 0.5)
-    noised({name: torch.zeros(1, dtype=torch.float64) for name in ("", "w")}, step=5)
-    assert len(set(seen)) == 3
-    assert [message[:5] for message in seen] == [b"cohor", b"noise", b"noise"]  # no message can equal another's
+    draw(step=5, size=1)
+    assert [message[:5] for message in seen] == [b"cohor", b"noise"]  # no message can equal another's
 
 
 @settings(deadline=None, max_examples=25)
 @given(
     step=st.integers(0, 2**64 - 1),
-    shapes=st.dictionaries(st.text(max_size=8), st.lists(st.integers(0, 5), max_size=3).map(tuple), max_size=4),
+    shapes=st.lists(st.lists(st.integers(0, 5), max_size=3).map(tuple), min_size=1, max_size=4),
 )
-def test_replay_is_exact_in_any_order(step, shapes):
-    total = {name: torch.ones(shape, dtype=torch.float64) for name, shape in shapes.items()}
-    first, again = noised(total, step), noised(dict(reversed(total.items())), step)
-    assert first.keys() == shapes.keys()
-    for name, shape in shapes.items():
+def test_replay_is_exact(step, shapes):
+    total = {str(number): torch.ones(shape, dtype=torch.float64) for number, shape in enumerate(shapes)}
+    first, again = noised(total, step), noised(total, step)
+    assert list(first) == list(total)
+    for name, value in total.items():
         assert first[name].dtype == torch.float32
-        assert tuple(first[name].shape) == shape
+        assert first[name].shape == value.shape
         assert torch.equal(first[name], again[name])
-    assert all((value == 1).all() for value in total.values())  # the sum is left alone
+        assert (value == 1).all()  # the sum is left alone
 
 
-def test_neither_threads_nor_chunks_change_anything(monkeypatch):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    one = draw(size=100_000)
-    monkeypatch.setattr(noise, "_CHUNK", 9_999)
+def test_threads_change_nothing():
+    total = {str(size): torch.zeros(size, dtype=torch.float64) for size in (1, 1000, 100_000, 10)}
+    one = noised(total)
     torch.set_num_threads(2)
-    two = draw(size=100_000)
-    torch.set_num_threads(threads)
-    assert np.array_equal(one, two)
+    two = noised(total)
+    torch.set_num_threads(1)  # as conftest.py sets it
+    assert all(torch.equal(one[name], two[name]) for name in total)
 
 
 def test_the_stream_never_changes_unnoticed():
     """Golden, rounded so that another processor's last bits do not matter."""
     values = draw(step=2, size=70_000)
-    assert np.round(values[[0, 1, 40_000, 69_999]], 4).tolist() == [-1.6123, 0.6855, 0.2544, -0.4641]
+    assert np.round(values[[0, 1, 40_000, 69_999]], 4).tolist() == [-0.3497, 0.5731, 2.3036, 0.6808]
 
 
 # The generator, against 50 digits.
 
-EXTREMES = [bytes(16), b"\xff" * 16, b"\0" * 7 + b"\x80" + b"\0" * 8, b"\x01" + bytes(15), b"\xfe" + b"\xff" * 15]
-
 
 def distance(value, high, low):
-    """From a value to the exact quantile of its 128 bits: to first order, which is exact at such distances."""
+    """From a value to the exact quantile of its two words: to first order, which is exact at such distances."""
     with mpmath.workdps(50):
-        exact = (mpmath.mpf(high >> 1) + (mpmath.mpf(low) + 0.5) / 2**64) / 2**64
-        below = mpmath.mpf(value if high & 1 else -value)
+        exact = (mpmath.mpf(high % 2**63) + (mpmath.mpf(low % 2**63) + 0.5) / 2**63) / 2**64
+        below = mpmath.mpf(value if high >> 63 else -value)
         return float(abs(mpmath.ncdf(below) - exact) / mpmath.npdf(below))
 
 
 def test_values_are_quantiles_to_within_what_the_guarantee_allows():
     """docs/guarantees.md counts on 2^-48. Words shifted to the right, by up to 63 bits, reach into the tail."""
-    words = np.frombuffer(hashlib.shake_256(b"words").digest(16 * 4096), dtype="<u8").reshape(-1, 2).copy()
-    words[:, 0] >>= np.arange(len(words), dtype=np.uint64) % np.uint64(64)
-    random = words.tobytes() + b"".join(EXTREMES)
-    words = np.frombuffer(random, dtype="<u8").reshape(-1, 2).tolist()
-    values = noise._standard_normals(random).tolist()
-    assert max(distance(value, *pair) for value, pair in zip(values, words, strict=True)) < 2**-48
-    assert distance(values[0] + 2**-47, *words[0]) > 2**-48  # the control: the last bits are looked at
-    assert max(map(abs, values)) == pytest.approx(13.1, abs=0.01)
+    extremes = np.array([0, 1, 2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1], dtype="<u8")
+    words = np.frombuffer(hashlib.shake_256(b"words").digest(16 * 4096), dtype="<u8").reshape(2, -1).copy()
+    words[0] >>= np.arange(words.shape[1], dtype=np.uint64) % np.uint64(64)
+    words = np.concatenate([words, [extremes, extremes], [extremes, extremes[::-1]]], axis=1)
+    values = noise._standard_normals(words.tobytes()).tolist()
+    pairs = list(zip(*words.tolist(), strict=True))
+    assert max(distance(value, *pair) for value, pair in zip(values, pairs, strict=True)) < 2**-48
+    assert distance(values[0] + 2**-47, *pairs[0]) > 2**-48  # the control: the last bits are looked at
+    assert max(values) == -min(values) == pytest.approx(13.06, abs=0.01)
 
 
 # The grid.
