@@ -3,12 +3,14 @@
 A unit adds its clipped gradient, as a naive loop over single utterances computes it, and others change nothing.
 """
 
+import contextlib
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from speechpriv.errors import ModelError
 from speechpriv.models import asr, trainable
 from speechpriv.models.asr import Utterance
 from speechpriv.train import clipping
@@ -145,3 +147,44 @@ def test_an_unusable_unit_adds_nothing(fresh, units, bad):
     found = clipping.clipped_sum(fresh, [[units[0][1], ruined], units[1]], TIGHT, observe=norms.append)
     assert relative(found, clipping.clipped_sum(fresh, [units[1]], TIGHT)) <= 1e-6
     assert [math.isfinite(value) for value in norms] == [False, True]
+
+
+def test_padding_units_together_would_move_their_gradients(fresh, units, monkeypatch):
+    """Sabotage: one pass for two people, where the family hears padding. Where it hears none, none is heard."""
+    learn(fresh, "all")
+    parameters = {name: p for name, p in fresh.model.named_parameters() if p.requires_grad}
+    short, long = units[0][0], units[1][0]
+
+    def gradient(*company):
+        found = torch.autograd.grad(
+            fresh.losses([short, *company])[0], list(parameters.values()), allow_unused=True, materialize_grads=True
+        )
+        return dict(zip(parameters, found, strict=True))
+
+    alone, together = gradient(), gradient(long)
+    assert relative(together, alone) <= 5e-5
+    allowed = fresh.family.pads(fresh.model.config)
+    monkeypatch.setattr(type(fresh), "_pads", True)
+    moved = relative(gradient(long), alone)
+    assert moved <= 5e-5 if allowed else moved > 1e-4
+
+
+def test_thawed_batch_statistics_would_be_noticed(fresh, units, monkeypatch):
+    """Sabotage: batch norms that learn from each unit; they hold what nothing clips."""
+    if not any(isinstance(module, torch.nn.modules.batchnorm._BatchNorm) for module in fresh.model.modules()):
+        pytest.skip("has no batch norm")
+    monkeypatch.setattr(clipping, "_frozen_statistics", lambda _: contextlib.nullcontext())
+    fresh.model.train()
+    with pytest.raises(ModelError, match="keeps state"):
+        clipping.clipped_sum(fresh, units[:1], TIGHT)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no accelerator here")
+def test_an_accelerator_adds_up_to_the_same(family_dir, units):
+    found = {}
+    for device in ("cpu", "cuda"):
+        recogniser = asr.load(str(family_dir), device)
+        learn(recogniser, "all")
+        found[device] = {name: s.cpu() for name, s in clipping.clipped_sum(recogniser, units, TIGHT).items()}
+    assert relative(found["cuda"], found["cpu"]) <= 1e-3
