@@ -148,19 +148,45 @@ def serve(bundle: Bundle, uri: Annotated[str, typer.Option(help="Where to listen
 
 @app.command()
 def budget(
-    corpus: Annotated[Path, typer.Argument(help="A run directory, a corpus's folder, or a ledger file.")],
+    corpus: Annotated[Path, typer.Argument(help="Recordings' folder or hub id, a run directory, or a ledger file.")],
 ) -> None:
-    """What has been spent on a corpus, by run."""
+    """What has been spent on a corpus, by run, and what is left of its budget.
+
+    Copies of a corpus share its ledger; a moved or filtered one is known by its recordings.
+    """
     from speechpriv.train import spending
 
-    found = spending.read(spending.find(corpus))
-    table = Table("run", "unit", "steps", "epsilon", "delta", "state")
-    for one, epsilon in found.runs:
-        steps = f"{one.recorded_steps} of {one.planned_steps}"
-        table.add_row(one.run_id, one.unit, steps, f"{epsilon:.3f}", f"{one.delta:g}", one.state)
+    path = spending.find(corpus)
+    found = spending.read(path)
+    table = Table(title=f"{path.name}: every private run on these recordings", title_justify="left", title_style="bold")
+    table.add_column("run", no_wrap=True)
+    table.add_column("per")
+    table.add_column("sampled")
+    for name in ("steps", "epsilon", "with all before", "delta"):
+        table.add_column(name, justify="right")
+    table.add_column("state")
+    for one in found.runs:
+        run = one.run
+        so_far = "-" if one.so_far is None else f"{one.so_far:.3f}"
+        steps = f"{run.recorded_steps:,} of {run.planned_steps:,}"
+        table.add_row(
+            run.run_id, run.unit, run.sampled, steps, f"{one.epsilon:.3f}", so_far, f"{run.delta:g}", run.state
+        )
     Console().print(table)
-    if found.composed is not None:
-        print(f"all together: epsilon {found.composed:.3f} at delta {found.delta:g}")
+    if found.composed is None:
+        print("The runs protect different units: their guarantees do not add up, and no one epsilon holds for all.")
+    else:
+        print(
+            f"all together: epsilon {found.composed:.3f} at delta {found.delta:g}; a run counts in full once it opens"
+        )
+    if found.limit is None:
+        print("no budget is set: privacy.budget_epsilon sets one for this run and all later ones")
+    elif found.room is not None:
+        left = max(0.0, found.limit.epsilon - (found.composed or 0.0))
+        print(
+            f"budget: epsilon {found.limit.epsilon:g} at delta {found.limit.delta:g}; left {left:.3f}, enough for one "
+            f"more run with an epsilon of {found.room:.3f} by itself"
+        )
 
 
 @canary_app.command("make")

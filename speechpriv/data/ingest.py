@@ -18,7 +18,7 @@ import numpy as np
 from speechpriv import corpus, store
 from speechpriv.config import DataConfig, Section
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, demo, sources
+from speechpriv.data import audio, demo, lineage, sources
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
 from speechpriv.models.asr import normalise
@@ -38,7 +38,7 @@ class IngestConfig(Section):
     seed: int
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(
     config: IngestConfig,
     inputs: Mapping[str, Path],
@@ -47,7 +47,7 @@ def run(
     key: bytes,
     on_row: Callable[[int], None] = store.silent,
 ) -> dict[str, Any]:
-    """Write the corpus of `config.data` and quarantine.jsonl (source_id, reason), both private.
+    """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all private.
 
     Ids and units are the first 64 bits of HMAC-SHA256 under `key`; rows come in an order that only the key explains.
     One recording is in memory at a time, plus some 250 bytes a row to know duplicates.
@@ -75,10 +75,12 @@ def run(
         demo.rows(config.data.demo, config.seed) if config.data.source == "demo" else sources.open_source(config.data)
     )
     reasons: Counter[str] = Counter()
+    sketcher = lineage.Sketcher()
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
-        rows = _counted(checked(found, config, key), on_row)
+        rows = _counted(checked(found, config, key, sketcher), on_row)
         kept = _set_aside(rows, quarantine, reasons, config.data.max_quarantined)
         written = corpus.write(kept, out_dir, lineage=sources.lineage(config.data, config.seed), order_key=key)
+    lineage.write(out_dir / lineage.SKETCH, sketcher.marks())
     n_units = {part: len(written.units(part)) for part in get_args(Split)}
     if not all(n_units.values()):
         raise DataError(
@@ -105,14 +107,16 @@ def split_of(unit: str, seed: int, test_fraction: float) -> Split:
     return "test" if int.from_bytes(digest[:8]) < test_fraction * 2**64 else "train"
 
 
-def checked(found: Iterable[SourceRow | Rejected], config: IngestConfig, key: bytes) -> Iterator[Row | Rejected]:
-    """Rows fit for training, and the others with the reason; in the order found.
+def checked(
+    found: Iterable[SourceRow | Rejected], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher
+) -> Iterator[Row | Rejected]:
+    """Rows fit for training, and the others with the reason; in the order found. `sketcher` gets each recording.
 
     Of several rows with one source id, or of one unit with one sound, the first is kept.
     """
     seen: set[bytes] = set()
     for row in found:
-        fit = row if isinstance(row, Rejected) else _check(row, config, key)
+        fit = row if isinstance(row, Rejected) else _check(row, config, key, sketcher)
         if isinstance(fit, Row):
             # The same sound under two units stays: to drop it would make one person's rows depend on another's.
             marks = {fit.id.encode(), hashlib.sha256(f"{fit.unit}\0".encode() + fit.flac).digest()[:16]}
@@ -123,12 +127,12 @@ def checked(found: Iterable[SourceRow | Rejected], config: IngestConfig, key: by
         yield fit
 
 
-def _check(row: SourceRow, config: IngestConfig, key: bytes) -> Row | Rejected:
+def _check(row: SourceRow, config: IngestConfig, key: bytes, sketcher: lineage.Sketcher) -> Row | Rejected:
     unit = " ".join(row.unit.split())
     if not unit:
         return Rejected(row.source_id, "no unit: nobody is named whose recording it is")
     try:
-        text, samples = _words(row.text), _samples(row, config.data)
+        text, samples = _words(row.text), _samples(row, config.data, sketcher)
     except DataError as error:
         return Rejected(row.source_id, str(error))
     seconds = len(samples) / audio.RATE_HZ
@@ -158,7 +162,7 @@ def _words(text: str) -> str:
     return text
 
 
-def _samples(row: SourceRow, config: DataConfig) -> np.ndarray:
+def _samples(row: SourceRow, config: DataConfig, sketcher: lineage.Sketcher) -> np.ndarray:
     """Float32 samples (N,) at 16 kHz of the row, or of its segment.
 
     Raises:
@@ -176,6 +180,7 @@ def _samples(row: SourceRow, config: DataConfig) -> np.ndarray:
         raise DataError(f"too long: {recording_s:.1f} s, expected at most {limit_s}")
     if not abs(len(samples) / audio.RATE_HZ - recording_s) <= _SLACK_S:
         raise DataError(f"cut off: {len(samples) / audio.RATE_HZ:.1f} s of the {recording_s:.1f} s in its header")
+    sketcher.add(samples)
     if row.duration_s is not None:
         end = round((row.start_s + row.duration_s) * audio.RATE_HZ)
         if not end <= len(samples) + _SLACK_S * audio.RATE_HZ:

@@ -189,7 +189,7 @@ def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccou
     reach = max((_most_drawn(one) / one.noise_multiplier for one in known), default=1.0)
     largest_loss = 0.5 * reach**2 + 10 * reach  # of one step
     try:
-        estimate, _ = composed(1e-3 * largest_loss)
+        estimate, _ = composed(4e-3 * largest_loss)
         if estimate == math.inf:
             return math.inf, None
         return composed(max(math.sqrt(3e-4 * estimate / max(steps, 1)), 1e-5 * (estimate + largest_loss)))

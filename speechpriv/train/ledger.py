@@ -65,6 +65,20 @@ class RunSummary:
     recorded_steps: int
     state: Literal["open", "closed"]
 
+    @property
+    def sampled(self) -> str:
+        """What was drawn in each step, in words."""
+        records = json.loads(self.event_json).get("records", 1)
+        return "units" if records == 1 else f"utterances, {records} a unit"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A corpus's budget: all its runs together, at `delta`."""
+
+    epsilon: float
+    delta: float
+
 
 class Ledger:
     """An open ledger file; a context manager. Two processes may use one file at once.
@@ -136,7 +150,8 @@ class Ledger:
           adjacency: which corpora count as neighbours.
           event_json: the planned mechanism; its `count` is the number of steps planned.
           delta: in (0, 1).
-          epsilon_limit: budget of the corpus at `delta`, over all its runs; None: recorded, not limited.
+          epsilon_limit: budget of the corpus at `delta`, over all its runs; it holds for later runs too, until one
+            states another. None: the one stated last, at its own delta, or none.
           compose: epsilon of the events (JSON) given first, at the delta given second.
 
         Raises:
@@ -156,8 +171,9 @@ class Ledger:
                         "A changed run needs an id of its own; what the old one reserved stays spent."
                     )
                 return
-            if epsilon_limit is not None:
-                self._check_budget(runs, facts, epsilon_limit, compose)
+            limit = Limit(epsilon_limit, delta) if epsilon_limit is not None else self.limit()
+            if limit is not None:
+                self._check_budget(runs, facts, limit, compose)
             self._append("open", run_id, None, facts | {"epsilon_limit": epsilon_limit})
 
     def record_step(self, run_id: str, step: int) -> None:
@@ -198,6 +214,14 @@ class Ledger:
             opened = self._read("SELECT run_id FROM rows WHERE kind = 'open' ORDER BY number")
             return [self._run(run_id) for (run_id,) in opened]
 
+    def limit(self) -> Limit | None:
+        """The budget in force: the one that was stated last."""
+        for (facts,) in self._read("SELECT facts FROM rows WHERE kind = 'open' ORDER BY number DESC"):
+            stated = json.loads(facts)
+            if stated["epsilon_limit"] is not None:
+                return Limit(stated["epsilon_limit"], stated["delta"])
+        return None
+
     def verify(self) -> None:
         """Check the whole chain.
 
@@ -221,7 +245,7 @@ class Ledger:
         self,
         runs: list[RunSummary],
         facts: dict[str, Any],
-        limit: float,
+        limit: Limit,
         compose: Callable[[Sequence[str], float], float],
     ) -> None:
         """Raise unless everything reserved and this run together stay within the limit."""
@@ -231,14 +255,14 @@ class Ledger:
                 f"for different units don't add up, so a budget per {facts['unit']} cannot be kept. "
                 "Use one unit for all runs on a corpus."
             )
-        events, delta = [run.event_json for run in runs], facts["delta"]
-        after = compose([*events, facts["event"]], delta)
-        if not after <= limit:
-            spent, alone = (compose(events, delta) if events else 0.0), compose([facts["event"]], delta)
+        events = [run.event_json for run in runs]
+        after = compose([*events, facts["event"]], limit.delta)
+        if not after <= limit.epsilon:
+            spent, alone = (compose(part, limit.delta) if part else 0.0 for part in (events, [facts["event"]]))
             raise BudgetError(
-                f"{self._name}: at delta {delta:g}, {len(runs)} recorded runs have spent epsilon {spent:.4g}, this "
-                f"one asks for {alone:.4g}, together {after:.4g}: over the corpus's budget of {limit:.4g}. Plan fewer "
-                "steps or more noise, or raise the budget and say so in the claim."
+                f"{self._name}: at delta {limit.delta:g}, {len(runs)} recorded runs have spent epsilon {spent:.4g}, "
+                f"this one asks for {alone:.4g}, together {after:.4g}: over the corpus's budget of {limit.epsilon:.4g}."
+                " Plan fewer steps or more noise, or state a larger budget and say so in the claim."
             )
 
     def _run(self, run_id: str) -> RunSummary:

@@ -1,52 +1,92 @@
-"""Where the ledger of a corpus is, and what has been spent on it."""
+"""Where the ledger of a corpus is, what has been spent on it, and what is left."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from scipy import optimize
+
+from speechpriv import corpus as corpora
 from speechpriv.config import DataConfig, PipelineConfig
+from speechpriv.data import lineage as kin
 from speechpriv.data import sources
 from speechpriv.errors import LedgerError
-from speechpriv.train import finetune
-from speechpriv.train.ledger import Ledger, RunSummary
+from speechpriv.train import accounting, finetune
+from speechpriv.train.ledger import Ledger, Limit, RunSummary
 
 _FOLDER = Path("ledgers")  # beside runs/, so that deleting runs does not forget what they spent
+_PRECISION = 0.005  # of the logarithm of a noise multiplier
+
+
+@dataclass(frozen=True)
+class Spent:
+    """One run: its own epsilon, and that of all runs so far together, both at the run's delta."""
+
+    run: RunSummary
+    epsilon: float
+    so_far: float | None  # None once runs protect different units, whose guarantees do not add up
 
 
 @dataclass(frozen=True)
 class Spending:
-    """What one corpus's ledger says: each run with its own epsilon, and all of them together."""
+    """What one corpus's ledger says."""
 
-    runs: tuple[tuple[RunSummary, float], ...]
-    composed: float | None  # None if the runs protect different units, whose guarantees do not add up
-    delta: float
+    runs: tuple[Spent, ...]
+    composed: float | None  # of all runs, at `delta`
+    delta: float  # of the budget, or else the smallest of all runs
+    limit: Limit | None  # the budget in force
+    room: float | None  # epsilon that one more run may have by itself; None without a budget
 
 
 def ledger_path(config: PipelineConfig, lineage: str, run_dir: Path) -> Path:
-    """The ledger of a lineage: what the config names, else `ledgers/`; a made-up corpus lives and dies with its run."""
+    """The ledger for a run, which is to be made now if there is none.
+
+    What the config names; a made-up corpus's own, which lives and dies with its run; or the one in `ledgers/` that
+    belongs to this lineage or to recordings that this corpus shares.
+
+    Raises:
+      LedgerError: the corpus shares recordings with those of two ledgers.
+    """
     if config.privacy.ledger is not None:
         return Path(config.privacy.ledger)
     if config.data.source == "demo":
         return run_dir / "private" / "ledger.sqlite"
     _FOLDER.mkdir(mode=0o700, exist_ok=True)
-    return _FOLDER / f"{lineage}.sqlite"
+    return kin.join(_FOLDER, lineage, kin.read(run_dir / "private" / "ingest" / kin.SKETCH))
 
 
 def find(corpus: Path) -> Path:
-    """The ledger of a run directory, of a corpus's folder or hub id, or the file itself.
+    """The ledger of a run directory, of a prepared corpus, of recordings' folder or hub id, or the file itself.
 
     Raises:
-      LedgerError: nothing was spent there yet, as far as is known here.
+      LedgerError: nothing was spent there yet, as far as is known here, or two ledgers were.
+      DataError: there is no such corpus.
     """
-    if corpus.is_file() and corpus.suffix == ".sqlite":
-        return corpus
-    settings = corpus / "private" / "config.json"
+    if corpus.suffix == ".sqlite":
+        return _there(corpus, corpus)
+    settings, taken_in = corpus / "private" / "config.json", corpus / "private" / "ingest"
+    data, seed = DataConfig(path=str(corpus)), 0
     if settings.is_file():
         config = PipelineConfig.model_validate_json(settings.read_text())
-        path = ledger_path(config, sources.lineage(config.data, config.seed), corpus)
+        data, seed = config.data, config.seed
+    if settings.is_file() and (config.privacy.ledger is not None or config.data.source == "demo"):
+        path = ledger_path(config, "", corpus)
+    elif found := [folder for folder in (corpus, taken_in) if (folder / "corpus.json").is_file()]:
+        path = kin.find(_FOLDER, corpora.read(found[0]).lineage, kin.read(found[0] / kin.SKETCH))
     else:
-        path = _FOLDER / f"{sources.lineage(DataConfig(path=str(corpus)), 0)}.sqlite"
+        name = sources.lineage(data, seed)
+        path = kin.find(_FOLDER, name, frozenset())
+        if not path.is_file() and _FOLDER.is_dir() and sources.inputs(data):  # moved or copied: by its sound
+            path = kin.find(_FOLDER, name, kin.listen(sources.open_source(data)))
+    return _there(path, corpus)
+
+
+def _there(path: Path, corpus: Path) -> Path:
     if not path.is_file():
-        raise LedgerError(f"{corpus}: no ledger at {path}; no private run on this corpus is recorded here.")
+        raise LedgerError(
+            f"{corpus}: no ledger at {path}; no private run on these recordings is recorded here. Ledgers are looked "
+            "for in ledgers/ of the current folder; a ledger kept elsewhere can be given itself."
+        )
     return path
 
 
@@ -57,8 +97,36 @@ def read(path: Path) -> Spending:
       LedgerError: the ledger was altered.
     """
     with Ledger(path) as book:
-        runs = book.spent()
-    delta = min((run.delta for run in runs), default=1e-5)
-    alike = len({(run.unit, run.adjacency) for run in runs}) <= 1
-    priced = tuple((run, finetune.compose([run.event_json], run.delta)) for run in runs)
-    return Spending(priced, finetune.compose([r.event_json for r in runs], delta) if alike else None, delta)
+        runs, limit = book.spent(), book.limit()
+    priced = []
+    for number, run in enumerate(runs, start=1):
+        events = [one.event_json for one in runs[:number]]
+        so_far = finetune.compose(events, run.delta) if _alike(runs[:number]) else None
+        priced.append(Spent(run, finetune.compose(events[-1:], run.delta), so_far))
+    delta = limit.delta if limit else min((run.delta for run in runs), default=1e-5)
+    events = [run.event_json for run in runs]
+    composed = finetune.compose(events, delta) if _alike(runs) else None
+    room = _room(events, limit) if limit and composed is not None else None
+    return Spending(tuple(priced), composed, delta, limit, room)
+
+
+def _alike(runs: list[RunSummary]) -> bool:
+    return len({(run.unit, run.adjacency) for run in runs}) <= 1
+
+
+def _room(events: list[str], limit: Limit) -> float:
+    """The epsilon of one more run that fits, at most 2 % below the largest; the run is taken to be one Gaussian.
+
+    It is more than the difference of epsilons, since composition is sublinear.
+    """
+    spent = [accounting.event_from_json(event) for event in events]
+
+    def excess(log_sigma: float) -> float:
+        together = accounting.epsilon_of([*spent, accounting.event(1.0, math.exp(log_sigma), 1)], limit.delta)
+        return min(together / limit.epsilon, 10.0) - 1
+
+    least, most = math.log(0.01), math.log(1e4)
+    if excess(most) > 0:
+        return 0.0
+    root = optimize.brentq(excess, least, most, xtol=_PRECISION) + _PRECISION
+    return accounting.epsilon_of([accounting.event(1.0, math.exp(root), 1)], limit.delta)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speechpriv import corpus, store
 from speechpriv.config import DataConfig
-from speechpriv.data import audio, ingest, sources
+from speechpriv.data import audio, ingest, lineage, sources
 from speechpriv.data.ingest import IngestConfig, checked, split_of
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
@@ -43,7 +43,7 @@ def config(seed=1, **data):
 
 
 def check(*rows, **data):
-    return list(checked(rows, config(**data), KEY))
+    return list(checked(rows, config(**data), KEY, lineage.Sketcher()))
 
 
 def utterance(seed=0, *, source_id="r", unit="u", text="go", sound=None, **segment):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechpriv.errors import BudgetError, ConfigError, LedgerError
-from speechpriv.train.ledger import Ledger
+from speechpriv.train.ledger import Ledger, Limit
 
 ROOT = Path(__file__).parents[2]
 
@@ -153,6 +153,32 @@ def test_without_a_limit_runs_are_only_recorded(book):
     start(book, "b", steps=1000)
     with pytest.raises(BudgetError):
         start(book, "c", steps=1, limit=100.0)
+
+
+def test_a_budget_holds_for_later_runs_that_state_none(book):
+    assert book.limit() is None
+    start(book, "a", steps=6, limit=10.0)
+    with pytest.raises(BudgetError, match=r"together 11.*budget of 10"):
+        start(book, "b", steps=5)
+    start(book, "b", steps=4)
+    start(book, "c", steps=5, limit=20.0)  # said aloud, so it is in the book
+    assert book.limit() == Limit(20.0, 1e-5)
+    with pytest.raises(BudgetError, match="budget of 20"):
+        start(book, "d", steps=6)
+
+
+def test_a_budget_is_kept_at_the_delta_it_was_stated_at(book):
+    asked = []
+
+    def price(events, delta):
+        asked.append(delta)
+        return 1.0
+
+    start(book, "a", limit=10.0)
+    book.open_run(
+        "b", unit="speaker", adjacency="add/remove", event_json=plan(1), delta=1e-3, epsilon_limit=None, compose=price
+    )
+    assert asked == [1e-5]
 
 
 @pytest.mark.parametrize("price", [float("inf"), float("nan")])

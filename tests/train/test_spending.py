@@ -1,27 +1,35 @@
+import json
+import math
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from typer.testing import CliRunner
 
+from speechpriv import cli
+from speechpriv import corpus as corpora
 from speechpriv.config import DataConfig, PipelineConfig, PrivacyConfig
-from speechpriv.data import sources
-from speechpriv.errors import LedgerError
+from speechpriv.data import ingest, sources
+from speechpriv.errors import BudgetError, LedgerError
 from speechpriv.train import accounting, finetune, spending
-from speechpriv.train.ledger import Ledger
+from speechpriv.train.ledger import Ledger, Limit
 
 DELTA = 1e-3
 PRIVACY = PrivacyConfig(units=100, epsilon=8, delta=DELTA, cohort=10, steps=10)
 
 
-def event(steps):
-    return accounting.event_to_json(accounting.event(0.1, 1.0, steps))
+def event(steps, records=1):
+    return accounting.event_to_json(accounting.event(0.1, 1.0, steps, records))
 
 
-def record(path, *runs):
+def record(path, *runs, records=1, limit=None, first=0):
     with Ledger(path) as book:
-        for number, (steps, unit, delta) in enumerate(runs):
+        for number, (steps, unit, delta) in enumerate(runs, start=first):
             book.open_run(
-                f"run-{number}", unit=unit, adjacency=finetune.ADJACENCY, event_json=event(steps), delta=delta,
-                epsilon_limit=None, compose=finetune.compose,
+                f"run-{number}", unit=unit, adjacency=finetune.ADJACENCY, event_json=event(steps, records),
+                delta=delta, epsilon_limit=limit, compose=finetune.compose,
             )  # fmt: skip
 
 
@@ -32,7 +40,9 @@ def epsilon(steps, delta=DELTA):
 def test_runs_are_priced_one_by_one_and_together_at_the_smallest_delta(tmp_path):
     record(tmp_path / "l.sqlite", (10, "speaker", DELTA), (20, "speaker", 1e-5))
     found = spending.read(tmp_path / "l.sqlite")
-    assert [(run.planned_steps, price) for run, price in found.runs] == [(10, epsilon(10)), (20, epsilon(20, 1e-5))]
+    priced = [(one.run.planned_steps, one.epsilon) for one in found.runs]
+    assert priced == [(10, epsilon(10)), (20, epsilon(20, 1e-5))]
+    assert [one.so_far for one in found.runs] == pytest.approx([epsilon(10), epsilon(30, 1e-5)], rel=1e-3)
     assert found.delta == 1e-5
     assert found.composed == pytest.approx(epsilon(30, 1e-5), rel=1e-3)
 
@@ -42,11 +52,58 @@ def test_runs_for_different_units_have_no_sum(tmp_path):
     found = spending.read(tmp_path / "l.sqlite")
     assert len(found.runs) == 2
     assert found.composed is None
+    assert [one.so_far is None for one in found.runs] == [False, True]
 
 
 def test_nothing_recorded_is_nothing_spent(tmp_path):
     Ledger(tmp_path / "l.sqlite").__exit__()
-    assert spending.read(tmp_path / "l.sqlite") == spending.Spending((), 0.0, 1e-5)
+    assert spending.read(tmp_path / "l.sqlite") == spending.Spending((), 0.0, 1e-5, None, None)
+
+
+def test_what_is_left_is_enough_for_exactly_one_more_run(tmp_path):
+    path = tmp_path / "l.sqlite"
+    record(path, (10, "speaker", DELTA), limit=5.0)
+    found = spending.read(path)
+    assert found.limit == Limit(5.0, DELTA)
+    assert found.room > 5.0 - found.composed > 0  # composition is sublinear
+    for share, fits in ((0.99, True), (1.02, False)):
+        sigma = accounting.noise_multiplier(sampling_rate=1.0, steps=1, epsilon=share * found.room, delta=DELTA)
+        more = accounting.event_to_json(accounting.event(1.0, sigma, 1))
+        assert (finetune.compose([event(10), more], DELTA) <= 5.0) == fits
+
+
+def test_nothing_is_left_of_a_budget_that_is_used_up(tmp_path):
+    path = tmp_path / "l.sqlite"
+    record(path, (10, "speaker", DELTA), limit=epsilon(10) * 1.0000001)
+    assert spending.read(path).room < 0.01
+
+
+def test_units_and_utterances_drawn_from_the_same_people_share_one_budget(tmp_path):
+    """A run over budget is refused before it starts, whichever way it draws."""
+    path = tmp_path / "l.sqlite"
+    both = finetune.compose([event(10), event(10, records=4)], DELTA)
+    record(path, (10, "speaker", DELTA), limit=0.99 * both)
+    assert finetune.compose([event(10, records=4)], DELTA) < 0.99 * both  # by itself it would fit
+    with pytest.raises(BudgetError, match="over the corpus's budget"):
+        record(path, (10, "speaker", DELTA), records=4, first=1)
+    assert len(spending.read(path).runs) == 1
+    record(path, (10, "speaker", DELTA), records=4, first=1, limit=1.01 * both)
+    found = spending.read(path)
+    assert found.composed == pytest.approx(both, rel=1e-6)
+    assert [one.run.sampled for one in found.runs] == ["units", "utterances, 4 a unit"]
+
+
+def test_a_mechanism_nobody_knows_leaves_nothing(tmp_path):
+    path = tmp_path / "l.sqlite"
+    record(path, (10, "speaker", DELTA))
+    with Ledger(path) as book:
+        book.open_run(
+            "odd", unit="speaker", adjacency=finetune.ADJACENCY, event_json='{"mechanism": "odd", "count": 3}',
+            delta=DELTA, epsilon_limit=None, compose=finetune.compose,
+        )  # fmt: skip
+    assert spending.read(path).composed == math.inf
+    with pytest.raises(BudgetError):
+        record(path, (1, "speaker", DELTA), first=1, limit=1e9)
 
 
 def pipeline(data, **privacy):
@@ -66,7 +123,7 @@ def test_where_the_ledger_is(tmp_path, monkeypatch):
 def test_a_ledger_is_found_from_the_file_the_corpus_and_the_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "metadata.jsonl").write_text("{}")
+    (tmp_path / "corpus" / "metadata.jsonl").write_text('{"file_name": "a.wav", "text": "go", "user": "p"}')
     data = DataConfig(path="corpus")
     run = tmp_path / "runs" / "assistant-1"
     (run / "private").mkdir(parents=True)
@@ -78,3 +135,60 @@ def test_a_ledger_is_found_from_the_file_the_corpus_and_the_run(tmp_path, monkey
             spending.find(where)
     record(path, (10, "speaker", DELTA))
     assert spending.find(Path("corpus")) == spending.find(run) == spending.find(path) == path
+
+
+def recordings(root):
+    """A folder of short noises of six people."""
+    root.mkdir()
+    lines = []
+    for number in range(12):
+        samples = (3000 * np.random.default_rng(number).standard_normal(4000)).astype(np.int16)
+        soundfile.write(root / f"{number}.wav", samples, 16_000)
+        lines.append(json.dumps({"file_name": f"{number}.wav", "text": "go", "user": f"p{number // 2}"}))
+    (root / "metadata.jsonl").write_text("\n".join(lines))
+    return root
+
+
+def prepared(root, run):
+    """A run directory in which the first stage is done, and the ledger that a training would use."""
+    config = pipeline(DataConfig(path=str(root), test_fraction=0.4))
+    (run / "private").mkdir(parents=True)
+    (run / "private" / "config.json").write_text(config.model_dump_json())
+    settings = ingest.IngestConfig(data=config.data, seed=config.seed)
+    done = ingest.run(settings, sources.inputs(config.data), run / "private" / "ingest", key=bytes(32))
+    return spending.ledger_path(config, corpora.read(done.directory).lineage, run)
+
+
+def test_a_moved_corpus_goes_on_with_its_ledger(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = prepared(recordings(Path("one")), Path("runs/a"))
+    record(first, (10, "speaker", DELTA))
+    shutil.move("one", "two")
+    assert spending.find(Path("two")) == first  # by its sound alone
+    assert prepared(Path("two"), Path("runs/b")) == first
+    for where in (Path("runs/a"), Path("runs/b"), Path("runs/b/private/ingest"), Path("two")):
+        assert spending.find(where) == first
+    assert sorted(path.name for path in Path("ledgers").glob("*.sqlite")) == [first.name]
+
+
+def test_the_table(tmp_path):
+    path = tmp_path / "l.sqlite"
+    record(path, (10, "speaker", DELTA), limit=9.0)
+    record(path, (1, "speaker", DELTA), first=1)
+    shown = CliRunner().invoke(cli.app, ["budget", str(path)], env={"COLUMNS": "120"})
+    assert shown.exit_code == 0
+    found = spending.read(path)
+    for part in (
+        "run-0", "run-1", "speaker", "units", "0 of 10", "0.001", "open",
+        f"{epsilon(10):.3f}", f"all together: epsilon {found.composed:.3f} at delta 0.001",
+        f"left {9 - found.composed:.3f}", f"epsilon of {found.room:.3f} by itself",
+    ):  # fmt: skip
+        assert part in shown.output, part
+
+
+def test_the_table_of_a_corpus_without_a_budget_or_with_different_units(tmp_path):
+    record(tmp_path / "l.sqlite", (1, "speaker", DELTA), (1, "utterance", DELTA), records=4)
+    shown = CliRunner().invoke(cli.app, ["budget", str(tmp_path / "l.sqlite")], env={"COLUMNS": "120"})
+    assert "utterances, 4 a unit" in shown.output
+    assert "no one epsilon holds for all" in shown.output
+    assert "no budget is set" in shown.output
