@@ -227,15 +227,17 @@ def _prepare(work_dir: Path, identity: str, *, resumable: bool) -> None:
 
 def _seal(work_dir: Path, facts: dict[str, Any]) -> None:
     """Write the manifest, fix the file times, put everything on the disk, and only then drop the scratch."""
-    scratch = [path for path in work_dir.glob(".*") if path.is_file()]
-    kept = [path for path in _files(work_dir) if path not in scratch]
-    facts["files"] = {str(path.relative_to(work_dir)): sha256(path) for path in kept}
+    names = {str(path.relative_to(work_dir)): path for path in _files(work_dir)}
+    facts["files"] = {name: sha256(path) for name, path in names.items() if not name.startswith(".")}
     write_json(work_dir / MANIFEST, facts)
     for path in sorted(work_dir.rglob("*")):
         os.utime(path, (_FIXED_TIME_S, _FIXED_TIME_S))
         _fsync(path)
-    for path in scratch:
-        path.unlink()
+    for path in work_dir.glob(".*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     _fsync(work_dir)
 
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -183,6 +184,41 @@ def test_the_manifest_is_the_last_thing_written(tmp_path, source, monkeypatch):
     assert seen == [None]  # nothing under the final name yet
     facts = store.require(tmp_path / "out")
     assert {name: store.sha256(tmp_path / "out" / name) for name in facts["files"]} == facts["files"]
+
+
+def test_scratch_is_there_until_the_manifest_is_and_never_in_the_result(tmp_path, source, monkeypatch):
+    @store.stage(version=1)
+    def body(config, inputs, out_dir):
+        (out_dir / "kept").write_text("kept")
+        (out_dir / ".scratch").write_text("scratch")
+        (out_dir / ".cache").mkdir()
+        (out_dir / ".cache" / "file").write_text("scratch")
+        (out_dir / f".{store.MANIFEST}.new").write_text("of a killed run")
+        return {}
+
+    seen, fsync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda file: seen.append((tmp_path / ".out.partial/.scratch").exists()) or fsync(file)
+    )
+    body(Settings(), source, tmp_path / "out")
+    assert seen[0]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["kept", store.MANIFEST]
+    assert store.verify(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_is_said(tmp_path, source, number):
+    def refused(config, inputs, out_dir):
+        raise OSError(number, os.strerror(number), "secret name")
+
+    with pytest.raises(StageError, match=r"cannot be written.*Free disk space") as found:
+        store.stage(version=1)(refused)(Settings(), source, tmp_path / "out")
+    assert "secret name" not in str(found.value)
+
+
+def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError), store.writing(tmp_path):
+        (tmp_path / "absent").read_bytes()
 
 
 def test_file_times_say_nothing(done):
