@@ -5,10 +5,10 @@ can be killed with SIGKILL after a time, or at one of its points: each file oper
 of the ledger, half of each checkpoint, and each update of the weights. A point is passed before the operation.
 """
 
-import contextlib
 import io
 import json
 import os
+import select
 import signal
 import sqlite3
 import sys
@@ -128,10 +128,8 @@ def forked(base, corpus, request):
             json.dump(child(base, corpus, request), answer)
         os._exit(0)
     os.close(writing)
-    if "kill_after_s" in request:
-        time.sleep(request["kill_after_s"])
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    if not select.select([reading], [], [], request.get("kill_after_s"))[0]:
+        os.kill(pid, signal.SIGKILL)
     with os.fdopen(reading) as answer:
         said = answer.read()
     _, status = os.waitpid(pid, 0)

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -51,6 +52,11 @@ def outcome(directory):
         book.verify()
         rows = [(row.number, row.kind, row.run_id, row.step, row.facts) for row in book.rows()]
     return files, facts, rows, sorted(path.name for path in directory.iterdir())
+
+
+def traces(directory):
+    """What a killed run has written so far, looked at from outside: opening the ledger would mend it."""
+    return tuple(sorted((path.name, path.stat().st_size) for path in directory.rglob("*") if path.is_file()))
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +108,13 @@ def test_a_fault_in_taking_up_again_is_seen(training, undisturbed, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_killed_before_any_of_its_operations_ends_the_same(training, undisturbed, tmp_path):
-    expected, said = undisturbed(2)
+    expected, said = undisturbed(1)
     assert len(said["points"]) > 50
     for number, point in enumerate(said["points"], start=1):
         directory = tmp_path / str(number)
         directory.mkdir()
-        assert training(directory, steps=2, at=number)["ended"] == "killed", point
-        assert training(directory, steps=2)["ended"] == "done", point
+        assert training(directory, steps=1, at=number)["ended"] == "killed", point
+        assert training(directory, steps=1)["ended"] == "done", point
         assert outcome(directory) == expected, point
 
 
@@ -118,21 +124,14 @@ def test_runs_killed_at_fifty_random_moments_end_the_same(training, undisturbed,
     steps = 12
     expected, said = undisturbed(steps)
     rng = random.Random(0)
-    kills, found_at = 0, Counter()
-    while kills < 50:
-        directory = tmp_path / str(kills)
-        directory.mkdir()
-        checkpoint_every = rng.choice([1, 2, 5])
-        while True:
-            after_s = rng.uniform(0, said["seconds"])
-            ended = training(directory, steps=steps, checkpoint_every=checkpoint_every, kill_after_s=after_s)["ended"]
-            if ended == "done":
-                break
-            assert ended == "killed"
-            kills += 1
-            found_at[len(list(directory.glob(".train.partial/*"))), (directory / "ledger.sqlite").exists()] += 1
+    found_at = Counter()  # what was there when a run was killed
+    while found_at.total() < 50:
+        directory = Path(mkdtemp(dir=tmp_path))
+        request = {"steps": steps, "checkpoint_every": rng.choice([1, 2, 5])}
+        while training(directory, **request, kill_after_s=rng.uniform(0, said["seconds"]))["ended"] == "killed":
+            found_at[traces(directory)] += 1
         assert outcome(directory) == expected
-    assert len(found_at) >= 3, f"the kills fell on few moments: {found_at}"
+    assert len(found_at) >= 8, f"the kills fell on few moments: {found_at}"
 
 
 # The disk. A file system of a few megabytes, in a mount namespace of its own, is full or read-only even for root.
