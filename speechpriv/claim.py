@@ -5,7 +5,7 @@ A model that was trained without privacy has no claim (None). A claim never hold
 
 import json
 from decimal import ROUND_UP, Context, Decimal
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -36,6 +36,13 @@ class OtherRelease(_Frozen):
     epsilon: Annotated[float, Field(ge=0)]  # at the claim's delta
 
 
+class UtteranceLevel(_Frozen):
+    """What the same noise is worth to somebody with so many utterances, if each were drawn and clipped alone."""
+
+    utterances: Count
+    epsilon: Annotated[float, Field(ge=0)]  # at the claim's delta
+
+
 class Claim(_Frozen):
     """A guarantee, with everything that is needed to compute it again.
 
@@ -50,11 +57,14 @@ class Claim(_Frozen):
     members_named_at_1_percent: Annotated[float, Field(ge=0, le=1)]  # largest true positive rate at 1 % false alarms
     unit: Annotated[str, Field(min_length=1)]  # whose privacy: speaker, patient, household ...
     adjacency: str = ADJACENCY
-    cap_per_unit: Count  # utterances of one unit in a step, at most
-    sampling_rate: Annotated[float, Field(gt=0, le=1)]
+    sampling: Literal["unit", "utterance"] = "unit"  # what is drawn in each step, and clipped as one
+    cap_per_unit: Count  # utterances of one unit, at most: in a step, or, if utterances are drawn, ever
+    sampling_rate: Annotated[float, Field(gt=0, le=1)]  # of units, or of utterances
     noise_multiplier: Positive
     clip_norm: Positive
-    normalisation: Positive  # expected cohort: the public constant that noised sums are divided by
+    normalisation: (
+        Positive  # expected cohort, of units or of utterances: the public constant that noised sums are divided by
+    )
     steps: Count
     units: Count | None
     trust_model: str = (
@@ -62,6 +72,7 @@ class Claim(_Frozen):
     )
     other_releases: tuple[OtherRelease, ...] = ()
     composed_epsilon: Annotated[float, Field(ge=0)]  # of this run and the other releases together, at `delta`
+    utterance_level: tuple[UtteranceLevel, ...] = ()  # what an epsilon per utterance would have hidden
     not_covered: tuple[str, ...] = _NOT_COVERED
 
     @model_validator(mode="after")
@@ -75,6 +86,12 @@ class Claim(_Frozen):
         stated = {"sampling_rate": self.sampling_rate, "noise_multiplier": self.noise_multiplier, "count": self.steps}
         if differing := [name for name, value in stated.items() if event.get(name, value) != value]:
             raise ValueError(f"the event and the claim differ in {', '.join(differing)}")
+        records = self.cap_per_unit if self.sampling == "utterance" else 1
+        if event.get("records", 1) != records:
+            raise ValueError(
+                f"the event counts {event.get('records', 1)} records of a unit, and the claim {records}: with sampling "
+                "= 'utterance' it must count the cap per unit, else one"
+            )
         # 1 %: both are upper bounds from different numerical grids.
         if not self.composed_epsilon >= 0.99 * self.epsilon:
             raise ValueError(

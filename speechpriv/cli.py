@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -158,13 +159,13 @@ def budget(
 
     path = spending.find(corpus)
     found = spending.read(path)
-    table = Table(title=f"{path.name}: every private run on these recordings", title_justify="left", title_style="bold")
-    table.add_column("run", no_wrap=True)
-    table.add_column("per")
-    table.add_column("sampled")
-    for name in ("steps", "epsilon", "with all before", "delta"):
-        table.add_column(name, justify="right")
-    table.add_column("state")
+    print(f"{path.name}: every private run on these recordings")
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("run", "per", "drawn"):
+        table.add_column(name, no_wrap=True)
+    for name in ("steps", "epsilon", "so far", "delta"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
     for one in found.runs:
         run = one.run
         so_far = "-" if one.so_far is None else f"{one.so_far:.3f}"

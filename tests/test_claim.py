@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from speechpriv import claim as claims
 from speechpriv.claim import Claim, OtherRelease
 from speechpriv.errors import ConfigError
+from speechpriv.train import accounting
 
 FACTS = {
     "event": json.dumps({"mechanism": "m", "sampling_rate": 0.1, "noise_multiplier": 0.7, "count": 40}),
@@ -83,6 +84,18 @@ def test_json_round_trip():
     assert json.loads(claim.to_json())["adjacency"] == "add or remove one unit with all its utterances"
 
 
+def test_a_claim_of_drawn_utterances():
+    event = accounting.event_to_json(accounting.event(0.1, 0.7, 40, records=8))
+    claim = make(event=event, sampling="utterance", utterance_level=[{"utterances": 16, "epsilon": 122.0}])
+    assert Claim.from_json(claim.to_json()) == claim
+    assert "per volunteer with all recordings" in claim.sentence()
+
+
+def test_claims_from_before_there_was_a_choice_are_of_units():
+    plain = {name: value for name, value in json.loads(make().to_json()).items() if name in FACTS}
+    assert Claim.from_json(json.dumps(plain)).sampling == "unit"
+
+
 def test_numpy_numbers_become_plain_ones():
     claim = make(epsilon=np.float64(7.0), members_named_at_1_percent=np.float64(0.3))
     assert Claim.from_json(claim.to_json()) == claim
@@ -114,6 +127,12 @@ def test_what_is_not_finite_or_negative_is_refused(name, value):
         ({"noise_multiplier": 0.9, "sampling_rate": 0.2}, "differ in sampling_rate, noise_multiplier"),
         ({"composed_epsilon": 5.0}, "below epsilon"),
         ({"more": 1}, "more"),
+        ({"sampling": "household"}, "sampling"),
+        ({"sampling": "utterance"}, "1 records of a unit, and the claim 8"),
+        ({"event": json.dumps({"records": 8})}, "8 records of a unit, and the claim 1"),
+        ({"event": json.dumps({"records": 4}), "sampling": "utterance"}, "4 records of a unit, and the claim 8"),
+        ({"utterance_level": [{"utterances": 0, "epsilon": 1.0}]}, "utterances"),
+        ({"utterance_level": [{"utterances": 4, "epsilon": math.inf}]}, "finite"),
     ],
 )
 def test_a_claim_that_does_not_hold_together_is_refused(change, text):

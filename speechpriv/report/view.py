@@ -28,7 +28,8 @@ _SECTIONS = {
 }  # fmt: skip
 _CLAIM = {
     "epsilon": "epsilon", "delta": "delta", "mu_gdp": "mu (Gaussian DP)", "unit": "protected unit",
-    "adjacency": "adjacency", "cap_per_unit": "utterances of one unit in a step, at most",
+    "adjacency": "adjacency", "sampling": "drawn in each step, and clipped as one",
+    "cap_per_unit": "utterances of one unit, at most: in a step; ever, if utterances are drawn",
     "sampling_rate": "sampling rate", "noise_multiplier": "noise multiplier", "clip_norm": "clip norm",
     "normalisation": "sums are divided by", "units": "units (public)", "steps": "steps", "trust_model": "trust model",
 }  # fmt: skip
@@ -93,6 +94,10 @@ def _training(facts: Facts) -> View:
     return {
         "unit": _unit(facts),
         "claim_rows": [(label, number(getattr(claim, name))) for name, label in _CLAIM.items()] if claim else [],
+        "utterance_level": [(number(one.utterances), number(one.epsilon)) for one in claim.utterance_level]
+        if claim
+        else [],
+        "epsilon": number(claim.epsilon) if claim else "",
         "spent": pictures.spent(facts),
         "not_covered": lines(claim.not_covered) if claim else [],
         "others": len(claim.other_releases) if claim else 0,
@@ -186,6 +191,8 @@ def _commands(facts: Facts) -> list[tuple[str, str]]:
     if facts.claim:
         names = ("sampling_rate", "noise_multiplier", "steps", "delta")
         arguments = ", ".join(f"{name}={getattr(facts.claim, name)!r}" for name in names)
+        if facts.claim.sampling == "utterance":
+            arguments += f", records={facts.claim.cap_per_unit}"
         code = f"from speechpriv.train.accounting import epsilon; print(epsilon({arguments}))"
         found.append(("Epsilon, from the parameters alone", f'python -c "{code}"'))
         found.append(("The ledger", f"speechpriv budget {run}"))

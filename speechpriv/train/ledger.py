@@ -67,9 +67,9 @@ class RunSummary:
 
     @property
     def sampled(self) -> str:
-        """What was drawn in each step, in words."""
+        """What was drawn in each step, in words; of utterances, how many a unit has at most."""
         records = json.loads(self.event_json).get("records", 1)
-        return "units" if records == 1 else f"utterances, {records} a unit"
+        return "units" if records == 1 else f"utterances ({records})"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 import shlex
 
+from speechpriv.claim import Claim, UtteranceLevel
 from speechpriv.report import view
 from speechpriv.report.facts import Facts
+from speechpriv.report.page import render
 
 
 def test_the_command_for_epsilon_holds_the_claims_parameters(made_up):
@@ -10,6 +12,10 @@ def test_the_command_for_epsilon_holds_the_claims_parameters(made_up):
     assert (python, option) == ("python", "-c")
     compile(code, "command", "exec")
     assert "sampling_rate=0.4, noise_multiplier=2.871, steps=300, delta=1e-05" in code
+    assert "records" not in code
+    changed = {"sampling": "utterance", "event": '{"mechanism": "made up", "records": 8}'}
+    drawn = view.of(made_up(claim=Claim(**made_up().claim.model_dump() | changed)))
+    assert "delta=1e-05, records=8))" in dict(drawn["commands"])["Epsilon, from the parameters alone"]
 
 
 def test_commands_quote_the_name_of_the_run():
@@ -46,3 +52,12 @@ def test_the_audits_table_has_both_verdicts(made_up):
 def test_audio_that_is_not_base64_is_left_out(made_up):
     sample = {"title": "x", "before_flac_base64": "AAAA", "after_flac_base64": 'AAAA" onload="x'}
     assert view.of(made_up(samples=[sample]))["samples"] == []
+
+
+def test_what_an_epsilon_per_utterance_hides_is_shown_beside_the_claim(made_up):
+    hidden = [UtteranceLevel(utterances=1, epsilon=7.9), UtteranceLevel(utterances=100, epsilon=11_623.7)]
+    page = render(made_up(claim=made_up().claim.model_copy(update={"utterance_level": tuple(hidden)})))
+    assert "What an epsilon per utterance would have hidden" in page
+    for part in ("7.9</td>", "11,62"):
+        assert part in page
+    assert "What an epsilon per utterance" not in render(made_up())

@@ -90,7 +90,7 @@ def test_units_and_utterances_drawn_from_the_same_people_share_one_budget(tmp_pa
     record(path, (10, "speaker", DELTA), records=4, first=1, limit=1.01 * both)
     found = spending.read(path)
     assert found.composed == pytest.approx(both, rel=1e-6)
-    assert [one.run.sampled for one in found.runs] == ["units", "utterances, 4 a unit"]
+    assert [one.run.sampled for one in found.runs] == ["units", "utterances (4)"]
 
 
 def test_a_mechanism_nobody_knows_leaves_nothing(tmp_path):
@@ -189,6 +189,6 @@ def test_the_table(tmp_path):
 def test_the_table_of_a_corpus_without_a_budget_or_with_different_units(tmp_path):
     record(tmp_path / "l.sqlite", (1, "speaker", DELTA), (1, "utterance", DELTA), records=4)
     shown = CliRunner().invoke(cli.app, ["budget", str(tmp_path / "l.sqlite")], env={"COLUMNS": "120"})
-    assert "utterances, 4 a unit" in shown.output
+    assert "utterances (4)" in shown.output
     assert "no one epsilon holds for all" in shown.output
     assert "no budget is set" in shown.output
