@@ -57,7 +57,7 @@ class Claim(_Frozen):
     members_named_at_1_percent: Annotated[float, Field(ge=0, le=1)]  # largest true positive rate at 1 % false alarms
     unit: Annotated[str, Field(min_length=1)]  # whose privacy: speaker, patient, household ...
     adjacency: str = ADJACENCY
-    sampling: Literal["unit", "utterance"] = "unit"  # what is drawn in each step, and clipped as one
+    sampling: Literal["units", "utterances"] = "units"  # what is drawn in each step, and clipped as one
     cap_per_unit: Count  # utterances of one unit, at most: in a step, or, if utterances are drawn, ever
     sampling_rate: Annotated[float, Field(gt=0, le=1)]  # of units, or of utterances
     noise_multiplier: Positive
@@ -86,11 +86,11 @@ class Claim(_Frozen):
         stated = {"sampling_rate": self.sampling_rate, "noise_multiplier": self.noise_multiplier, "count": self.steps}
         if differing := [name for name, value in stated.items() if event.get(name, value) != value]:
             raise ValueError(f"the event and the claim differ in {', '.join(differing)}")
-        records = self.cap_per_unit if self.sampling == "utterance" else 1
+        records = self.cap_per_unit if self.sampling == "utterances" else 1
         if event.get("records", 1) != records:
             raise ValueError(
                 f"the event counts {event.get('records', 1)} records of a unit, and the claim {records}: with sampling "
-                "= 'utterance' it must count the cap per unit, else one"
+                "= 'utterances' it must count the cap per unit, else one"
             )
         # 1 %: both are upper bounds from different numerical grids.
         if not self.composed_epsilon >= 0.99 * self.epsilon:

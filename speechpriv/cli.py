@@ -160,8 +160,9 @@ def budget(
     path = spending.find(corpus)
     found = spending.read(path)
     print(f"{path.name}: every private run on these recordings")
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("run", "per", "drawn"):
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("run", overflow="fold")
+    for name in ("per", "drawn"):
         table.add_column(name, no_wrap=True)
     for name in ("steps", "epsilon", "so far", "delta"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -169,7 +170,7 @@ def budget(
     for one in found.runs:
         run = one.run
         so_far = "-" if one.so_far is None else f"{one.so_far:.3f}"
-        steps = f"{run.recorded_steps:,} of {run.planned_steps:,}"
+        steps = f"{run.recorded_steps}/{run.planned_steps}"
         table.add_row(
             run.run_id, run.unit, run.sampled, steps, f"{one.epsilon:.3f}", so_far, f"{run.delta:g}", run.state
         )

@@ -86,14 +86,14 @@ def test_json_round_trip():
 
 def test_a_claim_of_drawn_utterances():
     event = accounting.event_to_json(accounting.event(0.1, 0.7, 40, records=8))
-    claim = make(event=event, sampling="utterance", utterance_level=[{"utterances": 16, "epsilon": 122.0}])
+    claim = make(event=event, sampling="utterances", utterance_level=[{"utterances": 16, "epsilon": 122.0}])
     assert Claim.from_json(claim.to_json()) == claim
     assert "per volunteer with all recordings" in claim.sentence()
 
 
 def test_claims_from_before_there_was_a_choice_are_of_units():
     plain = {name: value for name, value in json.loads(make().to_json()).items() if name in FACTS}
-    assert Claim.from_json(json.dumps(plain)).sampling == "unit"
+    assert Claim.from_json(json.dumps(plain)).sampling == "units"
 
 
 def test_numpy_numbers_become_plain_ones():
@@ -128,9 +128,9 @@ def test_what_is_not_finite_or_negative_is_refused(name, value):
         ({"composed_epsilon": 5.0}, "below epsilon"),
         ({"more": 1}, "more"),
         ({"sampling": "household"}, "sampling"),
-        ({"sampling": "utterance"}, "1 records of a unit, and the claim 8"),
+        ({"sampling": "utterances"}, "1 records of a unit, and the claim 8"),
         ({"event": json.dumps({"records": 8})}, "8 records of a unit, and the claim 1"),
-        ({"event": json.dumps({"records": 4}), "sampling": "utterance"}, "4 records of a unit, and the claim 8"),
+        ({"event": json.dumps({"records": 4}), "sampling": "utterances"}, "4 records of a unit, and the claim 8"),
         ({"utterance_level": [{"utterances": 0, "epsilon": 1.0}]}, "utterances"),
         ({"utterance_level": [{"utterances": 4, "epsilon": math.inf}]}, "finite"),
     ],

@@ -191,7 +191,7 @@ def _commands(facts: Facts) -> list[tuple[str, str]]:
     if facts.claim:
         names = ("sampling_rate", "noise_multiplier", "steps", "delta")
         arguments = ", ".join(f"{name}={getattr(facts.claim, name)!r}" for name in names)
-        if facts.claim.sampling == "utterance":
+        if facts.claim.sampling == "utterances":
             arguments += f", records={facts.claim.cap_per_unit}"
         code = f"from speechpriv.train.accounting import epsilon; print(epsilon({arguments}))"
         found.append(("Epsilon, from the parameters alone", f'python -c "{code}"'))

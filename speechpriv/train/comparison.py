@@ -13,8 +13,8 @@ from speechpriv.train import accounting
 class Plan:
     """One way to train that meets the target."""
 
-    sampling: Literal["unit", "utterance"]  # what is drawn, and clipped as one
-    cap: int  # utterances of one unit: in a step (unit), or ever (utterance)
+    sampling: Literal["units", "utterances"]  # what is drawn, and clipped as one
+    cap: int  # utterances of one unit: in a step (units), or ever (utterances)
     sampling_rate: float
     noise_multiplier: float
     noise: float  # standard deviation of each coordinate of the mean gradient, in clip norms of one utterance
@@ -80,9 +80,9 @@ def plans(
             )
 
         length = math.sqrt(similarity + (1 - similarity) / cap)
-        found.append(Plan("unit", cap, rate, alone := sigma(1), alone * length / (rate * len(counts))))
+        found.append(Plan("units", cap, rate, alone := sigma(1), alone * length / (rate * len(counts))))
         if cap > 1:  # with one utterance a unit, both are the same
-            found.append(Plan("utterance", cap, rate, alone := sigma(cap), alone / gradients_per_step))
+            found.append(Plan("utterances", cap, rate, alone := sigma(cap), alone / gradients_per_step))
     return tuple(sorted(found, key=lambda plan: plan.noise))
 
 

@@ -13,7 +13,7 @@ def test_the_command_for_epsilon_holds_the_claims_parameters(made_up):
     compile(code, "command", "exec")
     assert "sampling_rate=0.4, noise_multiplier=2.871, steps=300, delta=1e-05" in code
     assert "records" not in code
-    changed = {"sampling": "utterance", "event": '{"mechanism": "made up", "records": 8}'}
+    changed = {"sampling": "utterances", "event": '{"mechanism": "made up", "records": 8}'}
     drawn = view.of(made_up(claim=Claim(**made_up().claim.model_dump() | changed)))
     assert "delta=1e-05, records=8))" in dict(drawn["commands"])["Epsilon, from the parameters alone"]
 

@@ -179,7 +179,7 @@ def test_the_table(tmp_path):
     assert shown.exit_code == 0
     found = spending.read(path)
     for part in (
-        "run-0", "run-1", "speaker", "units", "0 of 10", "0.001", "open",
+        "run-0", "run-1", "speaker", "units", "0/10", "0.001", "open",
         f"{epsilon(10):.3f}", f"all together: epsilon {found.composed:.3f} at delta 0.001",
         f"left {9 - found.composed:.3f}", f"epsilon of {found.room:.3f} by itself",
     ):  # fmt: skip
