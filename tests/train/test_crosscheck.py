@@ -19,7 +19,7 @@ from speechpriv.train import accounting, crosscheck
 def test_two_accountants_agree(rate, sigma, steps, records):
     run = {"sampling_rate": rate, "noise_multiplier": sigma, "steps": steps, "delta": 1e-5, "records": records}
     theirs = crosscheck.second_opinion(**run)
-    allowed = 0.02 if records == 1 else 0.002
+    allowed = 0.02 if records == 1 else 0.003
     assert accounting.epsilon(**run) == pytest.approx(theirs, rel=allowed)
     wrong = accounting.epsilon(**run | {"noise_multiplier": 0.95 * sigma})
     assert wrong != pytest.approx(theirs, rel=allowed)
