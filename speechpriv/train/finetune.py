@@ -23,13 +23,13 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.claim import ADJACENCY, Claim, OtherRelease
+from speechpriv.claim import ADJACENCY, Claim, OtherRelease, UtteranceLevel
 from speechpriv.config import PrivacyConfig, Section, TrainConfig
 from speechpriv.corpus import Corpus
 from speechpriv.errors import ConfigError, LedgerError, ModelError
 from speechpriv.models import asr, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
-from speechpriv.train import accounting, checkpoint, clipping, noise, sampling
+from speechpriv.train import accounting, checkpoint, clipping, comparison, noise, sampling
 from speechpriv.train.lamb import Lamb
 from speechpriv.train.ledger import Ledger, RunSummary
 from speechpriv.train.recordings import Recordings
@@ -286,11 +286,22 @@ def _claim(privacy: PrivacyConfig, sigma: float, event: str, others: Sequence[Ru
     return Claim(
         event=event, epsilon=accounting.epsilon_of(mechanism, privacy.delta), delta=privacy.delta,
         mu_gdp=accounting.mu_gdp(mechanism), members_named_at_1_percent=accounting.max_true_positive_rate(mechanism),
-        unit=privacy.unit_name, cap_per_unit=privacy.cap_per_unit,
+        unit=privacy.unit_name, cap_per_unit=privacy.cap_per_unit, sampling=privacy.sampling,
         sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, clip_norm=privacy.clip_norm,
         normalisation=privacy.cohort, steps=privacy.steps, units=privacy.units,
         other_releases=tuple(
             OtherRelease(run_id=run.run_id, epsilon=compose([run.event_json], privacy.delta)) for run in others
         ),
         composed_epsilon=compose([event, *(run.event_json for run in others)], privacy.delta),
+        utterance_level=_utterance_level(privacy, sigma),
     )  # fmt: skip
+
+
+def _utterance_level(privacy: PrivacyConfig, sigma: float) -> tuple[UtteranceLevel, ...]:
+    """What an epsilon per utterance would have said of this noise, and hidden."""
+    if privacy.unit_name == "utterance":
+        return ()
+    found = comparison.utterance_level(
+        sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, steps=privacy.steps, delta=privacy.delta
+    )
+    return tuple(UtteranceLevel(utterances=count, epsilon=epsilon) for count, epsilon in found if epsilon < math.inf)
