@@ -14,7 +14,7 @@ from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import BudgetError, ConfigError, LedgerError, ModelError
 from speechpriv.models import asr
-from speechpriv.train import accounting, finetune, noise, recordings
+from speechpriv.train import accounting, comparison, finetune, noise, recordings
 from speechpriv.train.ledger import Ledger
 
 KEY = bytes(range(32))
@@ -26,8 +26,10 @@ PRIVACY = {"units": 9, "epsilon": 8, "delta": 1e-2, "cohort": 6, "steps": STEPS,
 def quick_calibration():
     """The same question is asked by every run here, and answered once."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("noise_multiplier", "second_opinion"):
-            patch.setattr(accounting, name, functools.cache(getattr(accounting, name)))
+        for module, name in (
+            (accounting, "noise_multiplier"), (accounting, "second_opinion"), (comparison, "utterance_level"),
+        ):  # fmt: skip
+            patch.setattr(module, name, functools.cache(getattr(module, name)))
         yield
 
 
