@@ -36,6 +36,10 @@ class Recogniser(Protocol):
     def head(self) -> torch.nn.Module:
         """The output layer."""
 
+    @property
+    def pads(self) -> bool:
+        """Whether utterances of unlike length may share a batch."""
+
     def encode(self, text: str) -> list[int]:
         """Token indices of a text, as the model learns to write them; empty for a text with no words left."""
 

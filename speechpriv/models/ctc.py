@@ -1,5 +1,6 @@
 """Recognisers that spell frame by frame: connectionist temporal classification (Graves et al. 2006)."""
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -32,6 +33,11 @@ class CtcRecogniser:
         return found
 
     @property
+    def pads(self) -> bool:
+        """Whether utterances of unlike length may share a batch."""
+        return self.family.pads(self.model.config)
+
+    @property
     def head(self) -> torch.nn.Module:
         """The output layer."""
         head: torch.nn.Module = self.model.get_submodule(self.family.head)
@@ -52,7 +58,7 @@ class CtcRecogniser:
         words = normalise(text)
         if not words:
             return []
-        tokens = self.tokenizer(self._cased(words), add_special_tokens=False)["input_ids"]
+        tokens = self.tokenizer(words.upper() if self._in_capitals else words, add_special_tokens=False)["input_ids"]
         return [token for token in tokens if token != self.tokenizer.unk_token_id]
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -70,7 +76,7 @@ class CtcRecogniser:
         nothing = torch.empty(0, self.model.config.vocab_size, device=self.model.device)
         found = [nothing] * len(waveforms)
         heard = [i for i, samples in enumerate(waveforms) if self._frames_of(len(samples)) > 0]
-        for batch in batches([len(waveforms[i]) for i in heard], pads=self._pads):
+        for batch in batches([len(waveforms[i]) for i in heard], pads=self.pads):
             log_probs, lengths = self.log_probs_of(*self.features([waveforms[heard[i]] for i in batch]))
             for i, row, length in zip(batch, log_probs, lengths.tolist(), strict=True):
                 found[heard[i]] = row[:length]
@@ -123,15 +129,11 @@ class CtcRecogniser:
         for part in (self.model, self.front_end, self.tokenizer):
             part.save_pretrained(directory)
 
-    @property
-    def _pads(self) -> bool:
-        return self.family.pads(self.model.config)
-
     def _hidden(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encoder states (B, T', H) and how many of each are real, (B,)."""
         encoder = self.model.get_submodule(self.family.encoder)
         # Where nothing is padded, no mask is needed, and wav2vec 2.0 with group norm was trained without.
-        hidden = encoder(features, attention_mask=mask if self._pads else None).last_hidden_state
+        hidden = encoder(features, attention_mask=mask if self.pads else None).last_hidden_state
         return hidden, self.family.frames(self.model, mask.sum(-1))
 
     def _output(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -141,10 +143,11 @@ class CtcRecogniser:
     def _frames_of(self, samples: int) -> int:
         return max(0, int(self.family.frames(self.model, torch.tensor(self.family.length(samples)))))
 
-    def _cased(self, words: str) -> str:
-        """In capitals, if those are what the tokenizer spells with."""
+    @functools.cached_property
+    def _in_capitals(self) -> bool:
+        """Whether those are what the tokenizer spells with."""
         vocabulary = self.tokenizer.get_vocab()
-        return words.upper() if "E" in vocabulary and "e" not in vocabulary else words
+        return "E" in vocabulary and "e" not in vocabulary
 
     def _collapse(self, path: torch.Tensor) -> str:
         tokens = [int(token) for token in torch.unique_consecutive(path) if token != self.blank]
@@ -157,10 +160,11 @@ def ctc_losses(
     """CTC negative log-likelihood (B,) in nats of token lists under log-probabilities (B, T, V)."""
     flat = torch.tensor([token for tokens in targets for token in tokens], dtype=torch.long, device=log_probs.device)
     counts = torch.tensor([len(tokens) for tokens in targets], dtype=torch.long)
+    # In float64: probabilities of whole paths are small, and in float32 gradients come out wrong by 1e-5.
     losses = torch.nn.functional.ctc_loss(
-        log_probs.transpose(0, 1), flat, lengths.long().cpu(), counts, blank=blank, reduction="none"
+        log_probs.double().transpose(0, 1), flat, lengths.long().cpu(), counts, blank=blank, reduction="none"
     )
     # Without a single frame torch gives an infinite loss, but the gradient 0. It is to be as unusable as every
     # other infinite loss, so that a unit that holds it is left out and counted.
     unheard = torch.where(lengths == 0, math.inf, 0.0).to(log_probs)
-    return losses - unheard * log_probs.sum((1, 2))
+    return losses.to(log_probs) - unheard * log_probs.sum((1, 2))

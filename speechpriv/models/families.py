@@ -55,7 +55,8 @@ class Ctc:
     pads: Callable[[Any], bool] = lambda _: False  # config -> whether utterances of unlike length may share a batch
     features: Callable[[Any, Sequence[np.ndarray]], Features] = front_end_features
     model: Any = AutoModelForCTC
-    lora_skips: tuple[str, ...] = ()  # ends of layers' names whose weights are read past the layer
+    # Ends of names of layers whose weights are read past the layer, or that see no utterance, only positions.
+    lora_skips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ FAMILIES: dict[str, Ctc | Seq2Seq] = {
     "wav2vec2": _wav2vec2("wav2vec2", _normed_by_frame),
     "hubert": _wav2vec2("hubert", _normed_by_frame),
     "wavlm": _wav2vec2("wavlm", _normed_by_frame, ("q_proj", "k_proj", "v_proj", "out_proj")),
-    "wav2vec2-conformer": _wav2vec2("wav2vec2_conformer", lambda _: False),
+    "wav2vec2-conformer": _wav2vec2("wav2vec2_conformer", lambda _: False, ("linear_pos",)),
     "data2vec-audio": _wav2vec2("data2vec_audio", lambda _: False),
     "wav2vec2-bert": Ctc(
         encoder="wav2vec2_bert",

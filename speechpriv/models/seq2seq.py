@@ -34,6 +34,11 @@ class Seq2SeqRecogniser:
         return found
 
     @property
+    def pads(self) -> bool:
+        """Whether utterances of unlike length may share a batch."""
+        return self.family.pads(self.model.config)
+
+    @property
     def head(self) -> torch.nn.Module:
         """The output layer; in some families its weights are the decoder's embeddings too."""
         head: torch.nn.Module = self.model.get_output_embeddings()
@@ -61,7 +66,7 @@ class Seq2SeqRecogniser:
         spoken = [said for said in utterances if isinstance(said, Utterance)]
         found = [unusable(self.model)] * len(spoken)
         fitting = [i for i, said in enumerate(spoken) if self.fits(len(said.samples), said.text)]
-        for batch in batches([len(spoken[i].samples) for i in fitting], pads=self._pads):
+        for batch in batches([len(spoken[i].samples) for i in fitting], pads=self.pads):
             part = [spoken[fitting[i]] for i in batch]
             targets = [self.encode(said.text) for said in part]
             losses = self._losses(self._hidden([said.samples for said in part], targets), targets)
@@ -79,7 +84,7 @@ class Seq2SeqRecogniser:
         """Greedy words of each waveform, normalised."""
         found = [""] * len(waveforms)
         heard = [i for i, samples in enumerate(waveforms) if len(samples) >= _LEAST_SAMPLES]
-        for batch in batches([len(waveforms[i]) for i in heard], pads=self._pads):
+        for batch in batches([len(waveforms[i]) for i in heard], pads=self.pads):
             features, mask = self._features([waveforms[heard[i]] for i in batch])
             most = [self._most_written(len(waveforms[heard[i]])) for i in batch]
             tokens = self.model.generate(
@@ -107,10 +112,6 @@ class Seq2SeqRecogniser:
         with torch.autocast("cpu", enabled=False):  # features are made there, and in full
             features, mask = self.family.features(self.front_end, waveforms)
         return features.to(self.model.device), mask.to(self.model.device)
-
-    @property
-    def _pads(self) -> bool:
-        return self.family.pads(self.model.config)
 
     def _hidden(self, waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int]]) -> torch.Tensor:
         """The decoder's last states (B, L, H), each token known when the next is to be written."""

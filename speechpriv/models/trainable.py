@@ -80,3 +80,4 @@ def _inject(recogniser: Recogniser, rank: int, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model)
+    model.train(model.training)  # new layers start in training mode

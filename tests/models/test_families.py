@@ -156,7 +156,7 @@ def test_padding_would_be_heard_where_it_is_ruled_out(fresh, spoken, monkeypatch
     """And is not where it is allowed: the flag is right both ways."""
     family = families.FAMILIES[fresh.model.config.model_type]
     allowed = family.pads(fresh.model.config)
-    monkeypatch.setattr(type(fresh), "_pads", True)
+    monkeypatch.setattr(type(fresh), "pads", True)
     padded, alone = losses(fresh, spoken), torch.cat([losses(fresh, [one]) for one in spoken])
     moved = float(((padded - alone) / alone).abs().max())
     assert moved < 1e-5 if allowed else moved > 3e-7
