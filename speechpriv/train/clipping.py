@@ -1,6 +1,7 @@
 """Gradients of whole units, clipped and summed: the sensitivity bound that everything else rests on."""
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from speechpriv.errors import ConfigError, ModelError
 from speechpriv.models.asr import RATE_HZ, Heard, Recogniser, Utterance
+from speechpriv.models.batching import passes
+from speechpriv.train import batched
 
 Method = Literal["flat", "per_layer", "per_layer_by_size", "automatic"]
 Precision = Literal["fp32", "bf16"]
@@ -23,12 +26,12 @@ def clip_factor(norm: torch.Tensor, max_norm: float, *, automatic: bool = False)
     """Scale that brings a gradient to at most `max_norm` in L2.
 
     Args:
-      norm: scalar tensor, >= 0; non-finite marks a unit whose gradient is unusable.
+      norm: any shape, >= 0; non-finite marks a unit whose gradient is unusable.
       max_norm: > 0.
       automatic: scale every gradient to almost `max_norm`, small ones too.
 
     Returns:
-      Scalar tensor >= 0, at most 1 unless automatic; 0 where `norm` is not finite, so that such a unit adds nothing
+      The same shape, >= 0, at most 1 unless automatic; 0 where `norm` is not finite, so that such a unit adds nothing
       and the sensitivity bound still holds.
 
     Source: Abadi et al. 2016, arXiv:1607.00133, Algorithm 1; automatic: Bu et al. 2022, arXiv:2206.07136, equation 4.
@@ -81,21 +84,24 @@ def clipped_sum(
 ) -> dict[str, torch.Tensor]:
     """Sum over units of the clipped gradient of the unit's mean loss.
 
-    A unit is looked at alone: its utterances share a batch with one another only, and no layer of any architecture
-    can mix two people. What it adds depends on its own utterances, in whatever order, and on `seed`, on nothing else.
+    What a unit adds depends on its own utterances, in whatever order, and on `seed`, on nothing else. The reference
+    path looks at each unit alone, so that no layer of any architecture can mix two people, and adds what it would
+    if there were nobody else. Where that is cheaper and still gives each gradient, units share a pass (`batched`);
+    then others move what a unit adds by the rounding of float32, about 1e-7 of it.
+
     Parameters with `requires_grad` are trained; the others are left alone. Statistics of batches stay frozen; other
     layers in training mode (dropout, LayerDrop, SpecAugment) draw from `seed` and the unit's own content.
 
     Args:
       recogniser: what learns.
-      units: a list of utterances for each unit; an empty list adds nothing. Read one by one. `Heard` ones if only
-        the output layer is trained.
+      units: a list of utterances for each unit; an empty list adds nothing. Read as they are needed. `Heard` ones if
+        only the output layer is trained.
       clip_norm: L2 bound on what one unit adds, over all trained parameters together; > 0 and finite.
       method: see `layer_bounds`.
       precision: of the passes; gradients are float32 and sums float64 in either.
       seed: of what layers in training mode draw.
-      batch_s: seconds of a unit's audio in one pass, at most; less memory, the same result.
-      observe: told each unit's unclipped norm, for private diagnostics only.
+      batch_s: seconds of audio in one pass, at most, or one utterance; less memory, the same result.
+      observe: told each unit's unclipped norm, in their order, for private diagnostics only.
 
     Returns:
       By parameter name, float64 sums of the parameter's shape, which `noise.noised` takes; zeros if there is no unit.
@@ -114,29 +120,49 @@ def clipped_sum(
     total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with _frozen_statistics(model):
-        random = any(module.training for module in model.modules())
-        for unit in units:
-            if not unit:
-                continue
-            utterances, digest = _in_order(unit)
-            with _randomness(seed + digest if random else None, model):
-                gradients = _gradients(recogniser, parameters, utterances, batch_s, precision)
-            norms = {name: torch.linalg.vector_norm(g, dtype=torch.float64) for name, g in gradients.items()}
+        for gradients in _by_unit(recogniser, parameters, units, seed, batch_s, precision):
+            norms = {name: _lengths(gradient) for name, gradient in gradients.items()}
             whole = _length(norms.values())
             if observe is not None:
-                observe(float(whole))
-            if not torch.isfinite(whole):  # 0 x inf would be NaN
-                continue
+                for norm in whole.tolist():
+                    observe(norm)
+            usable = torch.isfinite(whole).nonzero().flatten().tolist()  # of others all is left out: 0 x inf is NaN
             for names, bound in groups:
-                factor = clip_factor(_length(norms[name] for name in names), bound, automatic=method == "automatic")
-                for name in names:
-                    total[name].add_(gradients[name] * factor)
+                together = _length(norms[name] for name in names)
+                factors = clip_factor(together, bound, automatic=method == "automatic").tolist()
+                for name, unit in itertools.product(names, usable):
+                    total[name].add_(gradients[name][unit], alpha=factors[unit])
     if changed := [name for name, buffer in model.named_buffers() if not _same(before.get(name), buffer)]:
         raise ModelError(
             f"clipped_sum: layer {changed[0].rpartition('.')[0]!r} keeps state from one unit to the next "
             f"({changed[0]!r} changed), which clipping does not bound. Replace it by one without state."
         )
     return total
+
+
+def _by_unit(
+    recogniser: Recogniser,
+    parameters: Mapping[str, torch.Tensor],
+    units: Iterable[Sequence[Utterance | Heard]],
+    seed: bytes,
+    batch_s: float,
+    precision: Precision,
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Gradients of units' mean losses, by parameter: shape (U, ...), of one unit or of a few units together."""
+    random = any(module.training for module in recogniser.model.modules())
+    layers = {} if random else batched.layers(recogniser, parameters)
+    for few in batched.some(recogniser, units, batch_s if layers else 0):
+        if layers and len(few) > 1:
+            found = batched.gradients(recogniser, parameters, layers, few, batch_s=batch_s, bf16=precision == "bf16")
+            if found is not None:
+                yield found
+                continue
+            layers = {}
+        for unit in few:
+            utterances, digest = _in_order(unit)
+            with _randomness(seed + digest if random else None, recogniser.model):
+                alone = _gradients(recogniser, parameters, utterances, batch_s, precision)
+            yield {name: gradient[None] for name, gradient in alone.items()}
 
 
 def _gradients(
@@ -146,27 +172,15 @@ def _gradients(
     batch_s: float,
     precision: Precision,
 ) -> dict[str, torch.Tensor]:
-    """Gradient of a unit's mean loss, by parameter."""
+    """Gradient of a unit's mean loss, by parameter, from passes of its own: the reference path."""
     weights = list(parameters.values())
     total: list[torch.Tensor] = []
-    for part in _parts(utterances, batch_s):
+    for part in passes([batched.length(recogniser, said) for said in utterances], batch_s * RATE_HZ):
         with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=precision == "bf16"):
-            loss = recogniser.losses(part).sum() / len(utterances)
+            loss = recogniser.losses([utterances[i] for i in part]).sum() / len(utterances)
         found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
     return dict(zip(parameters, total, strict=True))
-
-
-def _parts(utterances: Sequence[Utterance | Heard], batch_s: float) -> Iterator[list[Utterance | Heard]]:
-    """Utterances in passes of at most so many seconds, one utterance at least; what was heard is small."""
-    part: list[Utterance | Heard] = []
-    for utterance in utterances:
-        longest = max((len(one[0]) for one in (*part, utterance) if isinstance(one, Utterance)), default=0)
-        if part and (len(part) + 1) * longest > batch_s * RATE_HZ:
-            yield part
-            part = []
-        part.append(utterance)
-    yield part
 
 
 def _in_order(unit: Sequence[Utterance | Heard]) -> tuple[list[Utterance | Heard], bytes]:
@@ -182,9 +196,14 @@ def _in_order(unit: Sequence[Utterance | Heard]) -> tuple[list[Utterance | Heard
     return [utterance for _, _, utterance in keyed], hashlib.blake2b(digests, digest_size=16).digest()
 
 
+def _lengths(gradients: torch.Tensor) -> torch.Tensor:
+    """Norms (U,) of gradients (U, ...). In float64: in float32, that of a million entries is too small by 1e-4."""
+    return torch.linalg.vector_norm(gradients.reshape(len(gradients), -1), dim=1, dtype=torch.float64)
+
+
 def _length(norms: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Norm of what has these norms. In float64: in float32, that of a million entries comes out too small by 1e-4."""
-    return torch.linalg.vector_norm(torch.stack(list(norms)))
+    """Norms (U,) of what has these norms (U,) in its parts."""
+    return torch.linalg.vector_norm(torch.stack(list(norms)), dim=0)
 
 
 def _same(before: torch.Tensor | None, after: torch.Tensor) -> bool:

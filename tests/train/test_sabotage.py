@@ -18,7 +18,7 @@ import torch
 from speechpriv import corpus as corpora
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.data import audio
-from speechpriv.models import asr
+from speechpriv.models import asr, trainable
 from speechpriv.models.asr import Utterance
 from speechpriv.train import clipping, finetune, sampling
 from speechpriv.train.recordings import Recordings
@@ -94,7 +94,7 @@ def test_a_unit_moves_the_noised_sum_by_the_clip_norm_or_not_at_all(plan, recogn
 
 
 SUM_MUTANTS = {
-    "no clipping": (clipping, "clipped_sum", "gradients[name] * factor", "gradients[name]"),
+    "no clipping": (clipping, "clipped_sum", "alpha=factors[unit]", "alpha=1.0"),
     "clipped to 3/2 C": (finetune._Training, "step", "privacy.clip_norm, method", "1.5 * privacy.clip_norm, method"),
     "mean over the batch": (finetune._Training, "step", "/ privacy.cohort", "/ max(1, len(norms))"),
     "noise by cohort size": (
@@ -229,11 +229,11 @@ def test_the_average_is_over_noised_weights_of_the_last_steps(plan, recogniser):
 
 
 CLIPPING_MUTANTS = {
-    "no clipping": ("gradients[name] * factor", "gradients[name]"),
+    "no clipping": ("alpha=factors[unit]", "alpha=1.0"),
     "each layer by itself": ("in groups:", "in [([name], clip_norm) for name in parameters]:"),
-    "each utterance by itself": ("in units:", "in [[u] for unit in units for u in unit]:"),
-    "not finite let through": ("if not torch.isfinite(whole):", "if False:"),
-    "an unusable unit ends the loop": ("continue\n            for names", "break\n            for names"),
+    "each utterance by itself": ("parameters, units,", "parameters, ([u] for unit in units for u in unit),"),
+    "not finite let through": ("torch.isfinite(whole)", "torch.ones_like(whole)"),
+    "an unusable unit ends the loop": ("for names,", "if len(usable) < len(whole): break\n            for names,"),
 }
 
 
@@ -249,12 +249,16 @@ def neighbours_differ_by_at_most(clipped_sum, recogniser, units):
     return max(found) if all(math.isfinite(value) for value in found) else math.inf
 
 
-def test_the_clipped_sums_of_neighbours_differ_by_at_most_the_clip_norm(recogniser, units):
+@pytest.mark.parametrize("which", ["all", "lora"])  # by the reference path, and batched
+def test_the_clipped_sums_of_neighbours_differ_by_at_most_the_clip_norm(recogniser, units, which):
+    trainable.choose(recogniser, which)
     assert neighbours_differ_by_at_most(clipping.clipped_sum, recogniser, units) <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("which", ["all", "lora"])
 @pytest.mark.parametrize("name", CLIPPING_MUTANTS)
-def test_a_mutant_of_the_clipping_breaks_the_bound(recogniser, units, name):
+def test_a_mutant_of_the_clipping_breaks_the_bound(recogniser, units, name, which):
+    trainable.choose(recogniser, which)
     mutant = mutated(clipping.clipped_sum, *CLIPPING_MUTANTS[name])
     assert neighbours_differ_by_at_most(mutant, recogniser, units) > 1 + 1e-3
 
