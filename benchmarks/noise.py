@@ -33,7 +33,10 @@ def least_s(call: Callable[[], object], rounds: int = ROUNDS) -> float:
 def noise_s(parameters: Mapping[str, torch.nn.Parameter]) -> float:
     """Seconds to noise one sum over these parameters."""
     total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
-    return least_s(lambda: noise.noised(total, bytes(32), 0, clip_norm=CLIP_NORM, noise_multiplier=NOISE_MULTIPLIER), 3)
+    return least_s(
+        lambda: noise.noised(total, bytes(32), 0, clip_norm=CLIP_NORM, noise_multiplier=NOISE_MULTIPLIER, rounding=0.0),
+        3,
+    )
 
 
 def randn_s(parameters: Mapping[str, torch.nn.Parameter]) -> float:

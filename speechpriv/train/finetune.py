@@ -207,7 +207,10 @@ class _Training:
             precision=train.precision, seed=hmac.digest(self.plan.key, f"dropout {step}".encode(), "sha256"),
             batch_s=self.plan.batch_s, observe=norms.append,
         )  # fmt: skip
-        noised = noise.noised(total, self.plan.key, step, clip_norm=privacy.clip_norm, noise_multiplier=self.plan.sigma)
+        noised = noise.noised(
+            total, self.plan.key, step, clip_norm=privacy.clip_norm, noise_multiplier=self.plan.sigma,
+            rounding=privacy.cohort * clipping.ROUNDING,
+        )  # fmt: skip
         for name, parameter in self.parameters.items():
             parameter.grad = noised[name] / privacy.cohort
         self.optimizer.step()

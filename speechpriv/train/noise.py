@@ -11,7 +11,7 @@ then noise that was rounded to the same grid is added, exactly:
     round(sum) + round(noise) = round(round(sum) + noise),  as round(sum) lies on the grid.
 
 The right side is the Gaussian mechanism in real numbers, rounded after the fact, which costs nothing. Both kinds of
-rounding before it are paid for: the noise is scaled to a bound that is larger than the clip norm by `ALLOWANCE`.
+rounding before it are paid for: the noise is scaled to a bound that is larger than the clip norm by `allowance`.
 """
 
 import hmac
@@ -31,7 +31,6 @@ _CHUNK = 1 << 15  # values made at a time, in the processor's cache; another siz
 _LOW_63_BITS = (1 << 63) - 1
 _GRID_SHARE = 2.0**-8  # of the clip norm: how much further rounding to the grid may move two sums apart
 _SUM_SHARE = 2.0**-12  # the same for adding up in float64, n^2 2^-53 for n units: enough for a million in a cohort
-ALLOWANCE = 1 + _GRID_SHARE + _SUM_SHARE
 
 
 def new_key() -> bytes:
@@ -40,7 +39,13 @@ def new_key() -> bytes:
 
 
 def noised(
-    total: Mapping[str, torch.Tensor], key: bytes, step: int, *, clip_norm: float, noise_multiplier: float
+    total: Mapping[str, torch.Tensor],
+    key: bytes,
+    step: int,
+    *,
+    clip_norm: float,
+    noise_multiplier: float,
+    rounding: float,
 ) -> dict[str, torch.Tensor]:
     """Round a sum of clipped gradients to a grid and add Gaussian noise on that grid.
 
@@ -56,10 +61,12 @@ def noised(
       step: number of the step, 0 <= step < 2^64. Never noise two different sums with one key and step.
       clip_norm: in [1e-30, 1e30].
       noise_multiplier: standard deviation over sensitivity, in [0, 2^20]; 0 rounds and adds nothing.
+      rounding: share of the clip norm by which neighbouring sums may be further apart, since units were not computed
+        quite alone; >= 0.
 
     Returns:
       Under each name a float32 tensor of its shape, on its device: the Gaussian mechanism's output with
-      standard deviation noise_multiplier * clip_norm * ALLOWANCE, rounded.
+      standard deviation noise_multiplier * clip_norm * allowance(rounding), rounded.
 
     Raises:
       ConfigError: an argument is out of its range, or a sum is not float64.
@@ -72,19 +79,26 @@ def noised(
         raise ConfigError(f"noised: clip_norm = {clip_norm}, expected 1e-30 <= clip_norm <= 1e30.")
     if not 0 <= noise_multiplier <= 1 << 20:
         raise ConfigError(f"noised: noise_multiplier = {noise_multiplier}, expected 0 <= noise_multiplier <= 2^20.")
+    if not 0 <= rounding < math.inf:
+        raise ConfigError(f"noised: rounding = {rounding}, expected >= 0 and finite.")
     if wrong := [name for name, value in total.items() if value.dtype != torch.float64]:
         raise ConfigError(
             f"noised: the sum of {wrong[0]!r} is {total[wrong[0]].dtype}, expected torch.float64. Add up in float64: "
             "what rounding does to a sum in less is not paid for."
         )
     grid = grid_of(clip_norm, sum(value.numel() for value in total.values()))
-    std = noise_multiplier * clip_norm * ALLOWANCE / grid
+    std = noise_multiplier * clip_norm * allowance(rounding) / grid
     subkey = hmac.digest(key, b"noise" + step.to_bytes(8, "big"), "sha256")  # the first word keeps it from sampling's
     flat = torch.cat([value.reshape(-1) for value in total.values()])
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # what a chunk needs leaves the interpreter's lock
         list(pool.map(lambda start: _add(flat, start, subkey, grid, std), range(0, len(flat), _CHUNK)))
     parts = flat.split([value.numel() for value in total.values()])
     return {name: part.reshape(total[name].shape).float() for name, part in zip(total, parts, strict=True)}
+
+
+def allowance(rounding: float) -> float:
+    """What neighbouring sums may differ by in L2 once they are rounded to the grid, in clip norms; see `noised`."""
+    return 1 + _GRID_SHARE + _SUM_SHARE + rounding
 
 
 def grid_of(clip_norm: float, entries: int) -> float:
