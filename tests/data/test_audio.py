@@ -149,6 +149,7 @@ def test_a_file_and_its_bytes_read_alike(tmp_path):
         (encode(np.array([0, np.nan], np.float32), subtype="FLOAT"), "not finite"),
         (encode(np.array([0, np.inf], np.float32), subtype="FLOAT"), "not finite"),
     ],
+    ids=["nothing", "text", "zeros", "no samples", "9 channels", "nan", "inf"],  # the bytes would hold the time
 )
 def test_what_cannot_be_used_says_why(content, message):
     with pytest.raises(DataError, match=message):
