@@ -4,6 +4,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+# A process a core; the tests of one file stay together, since they share what is costly to make.
+PYTEST := $(VENV)/bin/pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 .PHONY: demo test test-slow lint types format clean
 .DELETE_ON_ERROR:
@@ -12,10 +14,10 @@ demo: $(INSTALLED)
 	$(VENV)/bin/speechpriv run configs/assistant.yaml
 
 test: lint types
-	$(VENV)/bin/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(INSTALLED)
-	$(VENV)/bin/pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
