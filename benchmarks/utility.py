@@ -73,18 +73,20 @@ def kept(rows: Iterator[Row], folder: Path) -> Corpus:
 
 def recordings_of(train: Corpus, folder: Path, settings: TrainConfig) -> Recordings:
     """What is learned from; what the output layer gets of it is computed once and kept on the disk."""
-    hears = settings.trainable == "head"
-    found, path = Recordings(train, asr.load(settings.base), hear=hears, copies=settings.copies), folder / "heard.pt"
-    if hears and not settings.copies:
+    recogniser = asr.load(settings.base)
+    hear = finetune.hearing(settings, recogniser)
+    found = Recordings(train, recogniser, hear=hear, copies=settings.copies)
+    path = folder / f"heard-{settings.trainable}.pt"
+    if hear and not settings.copies:
         if path.exists():
             states = torch.load(path, weights_only=True)
             texts = train.table["text"][:]
-            found._kept = {i: asr.Heard(hidden, texts[i]) for i, hidden in states.items()}  # noqa: SLF001
+            found._kept = {i: asr.Heard(hidden, texts[i], frames) for i, (hidden, frames) in states.items()}  # noqa: SLF001
         else:
             for rows in found.units().values():
                 for row in rows:
                     found.read(row, bytes(32))
-            torch.save({i: heard.hidden for i, heard in found._kept.items()}, path)  # noqa: SLF001
+            torch.save({i: (heard.hidden, heard.frames) for i, heard in found._kept.items()}, path)  # noqa: SLF001
     return found
 
 

@@ -148,7 +148,7 @@ class TrainConfig(Section):
     """What is trained and how; the same for the private model and its non-private twin unless said."""
 
     base: str = "tiny-en"  # tiny-en, a directory or a hub id
-    trainable: Literal["all", "lora", "bias_norm_head", "head"] = "head"
+    trainable: Literal["all", "lora", "bias_norm_head", "last_layer", "head"] = "head"
     lora_rank: Count = 8
     optimizer: Literal["adamw", "lamb", "sgd"] = "adamw"
     learning_rate: Positive = 1e-2

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from speechpriv.errors import ModelError
 from speechpriv.models import families
 from speechpriv.models.batching import batches, unusable
 from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
@@ -88,20 +89,31 @@ class CtcRecogniser:
         return self._output(hidden), lengths
 
     @torch.no_grad()
-    def hear(self, utterance: Utterance) -> Heard:
-        """Run the encoder only: once is enough where nothing but the output layer learns."""
-        hidden, lengths = self._hidden(*self.features([utterance.samples]))
-        return Heard(hidden[0, : int(lengths[0])].clone(), utterance.text)
+    def hear(self, utterance: Utterance, *, all_layers: bool = True) -> Heard:
+        """Run the encoder, or all layers of it but the last: once is enough where nothing of that learns."""
+        inputs: list[torch.Tensor] = []
+        handle = families.last_layer(self.model).register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        try:
+            hidden, lengths = self._hidden(*self.features([utterance.samples]))
+        finally:
+            handle.remove()
+        frames = int(lengths[0])
+        if all_layers:
+            return Heard(hidden[0, :frames].clone(), utterance.text)
+        return Heard(inputs[0][0].clone(), utterance.text, frames)
 
     def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
         """CTC negative log-likelihood of each utterance, shape (B,), in nats; all are of one kind.
 
         Infinite where the words cannot fit the audio (Graves et al. 2006): more tokens than frames.
         """
-        if hidden := [heard.hidden for heard in utterances if isinstance(heard, Heard)]:
-            log_probs = self._output(torch.nn.utils.rnn.pad_sequence(hidden, batch_first=True))
-            lengths = torch.tensor([len(states) for states in hidden])
-            return ctc_losses(log_probs, lengths, [self.encode(text) for _, text in utterances], self.blank)
+        if heard := [said for said in utterances if isinstance(said, Heard)]:
+            states = torch.nn.utils.rnn.pad_sequence([said.hidden for said in heard], batch_first=True)
+            lengths = torch.tensor([len(said.hidden) for said in heard])
+            if heard[0].frames is not None:
+                states = self._last_layer(states, lengths)
+                lengths = torch.tensor([said.frames for said in heard])
+            return ctc_losses(self._output(states), lengths, [self.encode(said.text) for said in heard], self.blank)
         spoken = [said for said in utterances if isinstance(said, Utterance)]
         found = [unusable(self.model)] * len(spoken)
         if fitting := [i for i, said in enumerate(spoken) if self.fits(len(said.samples), said.text)]:
@@ -135,6 +147,15 @@ class CtcRecogniser:
         # Where nothing is padded, no mask is needed, and wav2vec 2.0 with group norm was trained without.
         hidden = encoder(features, attention_mask=mask if self.pads else None).last_hidden_state
         return hidden, self.family.frames(self.model, mask.sum(-1))
+
+    def _last_layer(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """States (B, T, H) from before the encoder's last layer, of which so many (B,) are real, after it."""
+        if (last_layer := self.family.last_layer) is None:
+            raise ModelError(
+                f"{self.model.config.model_type}: cannot go on from before its last layer; give it the utterances."
+            )
+        real = torch.arange(states.shape[1], device=states.device) < lengths.to(states.device)[:, None]
+        return last_layer(self.model.get_submodule(self.family.encoder), states, real)
 
     def _output(self, hidden: torch.Tensor) -> torch.Tensor:
         dropout = getattr(self.model, "dropout", torch.nn.Identity())

@@ -40,6 +40,15 @@ def _whisper_features(front_end: Any, waveforms: Sequence[np.ndarray]) -> Featur
     return found["input_features"], found["attention_mask"].bool()
 
 
+def _parakeet_last_layer(encoder: Any, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What `ParakeetEncoder.forward` does from there."""
+    both_real = (mask[:, None] & mask[:, :, None])[:, None]
+    found: torch.Tensor = encoder.layers[-1](
+        hidden, attention_mask=both_real, position_embeddings=encoder.encode_positions(hidden)
+    )
+    return found
+
+
 def _kaldi_frames(samples: Any) -> Any:
     return (samples - _WINDOW) // _HOP + 1
 
@@ -55,6 +64,8 @@ class Ctc:
     pads: Callable[[Any], bool] = lambda _: False  # config -> whether utterances of unlike length may share a batch
     features: Callable[[Any, Sequence[np.ndarray]], Features] = front_end_features
     model: Any = AutoModelForCTC
+    # Encoder, states before its last layer (B, T, H), which are real (B, T) -> states after it; None: not offered.
+    last_layer: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     # Ends of names of layers whose weights are read past the layer, or that see no utterance, only positions.
     lora_skips: tuple[str, ...] = ()
 
@@ -86,6 +97,13 @@ def _normed_by_frame(config: Any) -> bool:
     return bool(config.feat_extract_norm == "layer")
 
 
+def last_layer(model: Any) -> torch.nn.Module:
+    """The last layer of a model's encoder, or of its decoder if it has one."""
+    stacks = [module for name, module in model.named_modules() if name.endswith(("encoder.layers", "decoder.layers"))]
+    found: torch.nn.Module = stacks[-1][-1]
+    return found
+
+
 FAMILIES: dict[str, Ctc | Seq2Seq] = {
     "wav2vec2": _wav2vec2("wav2vec2", _normed_by_frame),
     "hubert": _wav2vec2("hubert", _normed_by_frame),
@@ -107,6 +125,7 @@ FAMILIES: dict[str, Ctc | Seq2Seq] = {
         frames=lambda model, length: length // model.config.encoder_config.subsampling_factor,
         pads=lambda _: True,
         features=_parakeet_features,
+        last_layer=_parakeet_last_layer,
     ),
     "lasr_ctc": Ctc(
         encoder="encoder",

@@ -62,7 +62,7 @@ class Seq2SeqRecogniser:
         """
         if hidden := [heard.hidden for heard in utterances if isinstance(heard, Heard)]:
             states = torch.nn.utils.rnn.pad_sequence(hidden, batch_first=True)
-            return self._losses(states, [self.encode(text) for _, text in utterances])
+            return self._losses(states, [self.encode(said.text) for said in utterances])
         spoken = [said for said in utterances if isinstance(said, Utterance)]
         found = [unusable(self.model)] * len(spoken)
         fitting = [i for i, said in enumerate(spoken) if self.fits(len(said.samples), said.text)]

@@ -1,6 +1,8 @@
-"""Which weights learn: all, low-rank adapters, biases with norms and output layer, or the output layer alone."""
+"""Which weights learn: all, low-rank adapters, biases with norms and output layer, or the last layers alone."""
 
+import functools
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -8,9 +10,9 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from speechpriv.models import families
-from speechpriv.models.asr import Recogniser
+from speechpriv.models.asr import CtcRecogniser, Heard, Recogniser, Utterance
 
-Trainable = Literal["all", "lora", "bias_norm_head", "head"]
+Trainable = Literal["all", "lora", "bias_norm_head", "last_layer", "head"]
 
 
 def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed: int = 0) -> list[str]:
@@ -20,7 +22,8 @@ def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed
       recogniser: changed in place; with `lora`, adapters are put into its linear layers (see `merge`).
       which: `all`; `lora`: adapters (Hu et al. 2021, arXiv:2106.09685) and the output layer, unless that is tied to
         the embeddings; `bias_norm_head`: biases, norms and the output layer (bias terms: Ben Zaken et al. 2021,
-        arXiv:2106.10199); `head`: the output layer.
+        arXiv:2106.10199); `last_layer`: the last layer of encoder or decoder, and the output layer; `head`: the
+        output layer.
       lora_rank: of each adapter; alpha is twice that.
       seed: of the adapters' first matrices.
 
@@ -32,6 +35,7 @@ def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed
     if which == "lora":
         _inject(recogniser, lora_rank, seed)
     head = {id(parameter) for parameter in recogniser.head.parameters()}
+    last = {id(parameter) for parameter in families.last_layer(model).parameters()}
     norms = {id(p) for module in model.modules() if "Norm" in type(module).__name__ for p in module.parameters(False)}
 
     def learns(name: str, parameter: torch.Tensor) -> bool:
@@ -39,8 +43,8 @@ def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed
             return True
         if which == "lora":
             return "lora_" in name or (id(parameter) in head and not head_is_tied(recogniser))
-        own = which == "bias_norm_head" and (id(parameter) in norms or name.endswith("bias"))
-        return own or id(parameter) in head
+        own = {"bias_norm_head": id(parameter) in norms or name.endswith("bias"), "last_layer": id(parameter) in last}
+        return own.get(which, False) or id(parameter) in head
 
     chosen = [name for name, parameter in model.named_parameters() if learns(name, parameter)]
     for name in chosen:
@@ -55,6 +59,15 @@ def merge(recogniser: Recogniser) -> None:
             layer.merge()
             parent, _, attribute = name.rpartition(".")
             setattr(recogniser.model.get_submodule(parent), attribute, layer.get_base_layer())
+
+
+def hearing(recogniser: Recogniser, which: Trainable) -> Callable[[Utterance], Heard] | None:
+    """How to run once for each utterance what never learns; None where the utterance itself is needed each time."""
+    if which == "head" and not head_is_tied(recogniser):
+        return recogniser.hear
+    if which == "last_layer" and isinstance(recogniser, CtcRecogniser) and recogniser.family.last_layer is not None:
+        return functools.partial(recogniser.hear, all_layers=False)
+    return None
 
 
 def head_is_tied(recogniser: Recogniser) -> bool:

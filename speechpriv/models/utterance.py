@@ -21,10 +21,11 @@ class Utterance(NamedTuple):
 
 
 class Heard(NamedTuple):
-    """An utterance as the output layer gets it: hidden states of shape (T, H), and the words."""
+    """An utterance as the first layer that learns gets it: hidden states of shape (T, H), and the words."""
 
     hidden: torch.Tensor
     text: str
+    frames: int | None = None  # how many states spell words, if these are from before the encoder's last layer
 
 
 def normalise(text: str) -> str:

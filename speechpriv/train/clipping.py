@@ -99,7 +99,7 @@ def clipped_sum(
     Args:
       recogniser: what learns.
       units: a list of utterances for each unit; an empty list adds nothing. Read as they are needed. `Heard` ones if
-        only the output layer is trained.
+        nothing below where they were heard is trained.
       clip_norm: L2 bound on what one unit adds, over all trained parameters together; > 0 and finite.
       method: see `layer_bounds`.
       precision: of the passes; gradients are float32 and sums float64 in either.
@@ -191,7 +191,7 @@ def _in_order(unit: Sequence[Utterance | Heard]) -> tuple[list[Utterance | Heard
     """A unit's utterances by their own content, shortest first, and a digest of all."""
     keyed = []
     for utterance in unit:
-        signal, text = utterance
+        signal, text, *_ = utterance
         values = signal.cpu().numpy() if isinstance(signal, torch.Tensor) else signal
         digest = hashlib.blake2b(values.tobytes() + text.encode(), digest_size=16).digest()
         keyed.append((len(signal), digest, utterance))

@@ -97,9 +97,7 @@ def run(
             run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
             epsilon_limit=privacy.budget_epsilon, compose=compose,
         )  # fmt: skip
-        recordings = Recordings(
-            corpus, recogniser, hear=_hears_once(config.train, recogniser), copies=config.train.copies
-        )
+        recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
         plan = _Plan(config, sigma, key, recordings.units(), recordings, batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
         for step in range(training.done, privacy.steps):
@@ -244,9 +242,9 @@ class _Training:
         self.recogniser.model.eval()
 
 
-def _hears_once(train: TrainConfig, recogniser: Recogniser) -> bool:
-    """Whether what the output layer gets of an utterance never changes."""
-    return train.trainable == "head" and train.dropout == "none" and not trainable.head_is_tied(recogniser)
+def hearing(train: TrainConfig, recogniser: Recogniser) -> Callable[[Utterance], Heard] | None:
+    """How to run what never changes once for each utterance, see `trainable.hearing`; never where it is random."""
+    return trainable.hearing(recogniser, train.trainable) if train.dropout == "none" else None
 
 
 def _event(privacy: PrivacyConfig, sigma: float, steps: int) -> accounting.Event:

@@ -1,5 +1,7 @@
 """A corpus's utterances as training takes them: those that fit, heard once where that is enough, with copies."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from speechpriv.corpus import Corpus
@@ -15,11 +17,13 @@ class Recordings:
     Args:
       corpus: its recordings.
       recogniser: what learns.
-      hear: whether nothing but the output layer learns, so that what it gets is computed once and kept.
+      hear: runs what never learns, so that what is above it gets is computed once and kept; None: all of it learns.
       copies: distorted ones of each utterance, beside it (De et al. 2022, arXiv:2204.13650, augmentation multiplicity).
     """
 
-    def __init__(self, corpus: Corpus, recogniser: Recogniser, *, hear: bool, copies: int) -> None:
+    def __init__(
+        self, corpus: Corpus, recogniser: Recogniser, *, hear: Callable[[Utterance], Heard] | None, copies: int
+    ) -> None:
         self._corpus, self._recogniser, self._hear, self._copies = corpus, recogniser, hear, copies
         self._seconds, self._texts = corpus.table["seconds"][:], corpus.table["text"][:]
         self._kept: dict[int, Heard] = {}
@@ -44,14 +48,14 @@ class Recordings:
         said = Utterance(row.samples(), row.text)
         rng = np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
         copies = [Utterance(augment.distort(said.samples, rng), said.text) for _ in range(self._copies)]
-        if not self._hear:
+        if self._hear is None:
             return [said, *copies]
-        return [self._heard(index, said), *map(self._recogniser.hear, copies)]
+        return [self._heard(index, said, self._hear), *map(self._hear, copies)]
 
-    def _heard(self, index: int, said: Utterance) -> Heard:
+    def _heard(self, index: int, said: Utterance, hear: Callable[[Utterance], Heard]) -> Heard:
         if index in self._kept:
             return self._kept[index]
-        heard = self._recogniser.hear(said)
+        heard = hear(said)
         if (size := heard.hidden.nbytes) <= self._left_bytes:
             self._left_bytes -= size
             self._kept[index] = heard

@@ -102,7 +102,7 @@ def test_frames_are_as_the_model_gives_them(loaded, spoken):
     assert loaded.samples_per_frame in (320, 640, 1280)
 
 
-@pytest.mark.parametrize("which", ["all", "lora", "bias_norm_head", "head"])
+@pytest.mark.parametrize("which", ["all", "lora", "bias_norm_head", "last_layer", "head"])
 def test_all_that_learns_matters(fresh, spoken, which):
     """A weight without effect would take in nothing but noise."""
     names = trainable.choose(fresh, which)
@@ -119,7 +119,11 @@ def test_all_that_learns_matters(fresh, spoken, which):
 
 
 def test_sizes_of_what_learns(fresh):
-    names = {which: trainable.choose(fresh, which) for which in ("head", "bias_norm_head", "all")}
+    names = {which: trainable.choose(fresh, which) for which in ("head", "last_layer", "bias_norm_head", "all")}
+    (stack,) = {
+        name.partition(".layers.1.")[0] for name in set(names["last_layer"]) - set(names["head"])
+    }  # of two layers
+    assert stack.endswith("decoder" if any("decoder" in name for name in names["all"]) else "encoder")
     assert set(names["head"]) < set(names["bias_norm_head"]) < set(names["all"])
     left = set(names["all"]) - set(names["bias_norm_head"]) - {"masked_spec_embed"}
     assert all(fresh.model.get_parameter(name).dim() > 1 for name in left if "masked_spec" not in name)
@@ -173,3 +177,19 @@ def test_times_are_for_ctc_only(family_dir, loaded):
     else:
         with pytest.raises(ModelError, match="expected a CTC recogniser"):
             asr.load_ctc(str(family_dir))
+
+
+def test_what_never_learns_is_run_once_where_that_gives_the_same(fresh, spoken):
+    found = {which: trainable.hearing(fresh, which) for which in ("head", "last_layer", "bias_norm_head", "all")}
+    assert found["all"] is found["bias_norm_head"] is None
+    assert (found["head"] is None) == trainable.head_is_tied(fresh)
+    for hear in filter(None, found.values()):
+        heard = fresh.losses([hear(utterance) for utterance in spoken])
+        torch.testing.assert_close(heard, losses(fresh, spoken), rtol=1e-5, atol=1e-5)
+
+
+def test_who_cannot_go_on_from_before_the_last_layer_says_so(fresh, spoken):
+    if trainable.hearing(fresh, "last_layer") is not None or not isinstance(fresh, asr.CtcRecogniser):
+        pytest.skip("can, or has no such choice")
+    with pytest.raises(ModelError, match="cannot go on"):
+        fresh.losses([fresh.hear(spoken[0], all_layers=False)])

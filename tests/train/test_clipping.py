@@ -125,9 +125,11 @@ def test_only_what_is_trained_counts(recogniser, units, which):
     assert norm(clipping.clipped_sum(recogniser, units[:1], TIGHT)) == pytest.approx(TIGHT, rel=1e-5)
 
 
-def test_utterances_that_were_heard_once_count_the_same(recogniser, units):
-    trainable.choose(recogniser, "head")
-    heard = [[recogniser.hear(utterance) for utterance in unit] for unit in units]
+@pytest.mark.parametrize("which", ["head", "last_layer"])
+def test_utterances_that_were_heard_once_count_the_same(recogniser, units, which):
+    trainable.choose(recogniser, which)
+    hear = trainable.hearing(recogniser, which)
+    heard = [[hear(utterance) for utterance in unit] for unit in units]
     expected = clipping.clipped_sum(recogniser, units, TIGHT)
     assert difference(clipping.clipped_sum(recogniser, heard, TIGHT), expected) <= 1e-5 * norm(expected)
 

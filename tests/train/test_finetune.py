@@ -144,10 +144,11 @@ def test_only_what_is_asked_for_is_trained(train, recogniser):
     }  # fmt: skip
 
 
-def test_what_is_not_kept_is_heard_again(train, monkeypatch):
-    kept = train("kept", trainable="head")
+@pytest.mark.parametrize("which", ["head", "last_layer"])
+def test_what_is_not_kept_is_heard_again(train, monkeypatch, which):
+    kept = train("kept", trainable=which)
     monkeypatch.setattr(recordings, "_KEPT_BYTES", 0)
-    assert weights(train("again", trainable="head")) == weights(kept)
+    assert weights(train("again", trainable=which)) == weights(kept)
 
 
 class KilledError(Exception):
@@ -354,7 +355,7 @@ def test_utterances_beyond_the_cap_are_never_used(base, corpus_dir):
     used = {}
     for sampling in ("units", "utterances"):
         changes = VARIANTS["utterances"] if sampling == "utterances" else {}
-        found = recordings.Recordings(corpus, asr.load(str(base)), hear=False, copies=0)
+        found = recordings.Recordings(corpus, asr.load(str(base)), hear=None, copies=0)
         plan = finetune._Plan(config(base, **changes), 1.0, KEY, found.units(), found)
         found.read = lambda row, _: [row]
         used[sampling] = {row for step in range(30) for member in plan.members(step) for row in member}
@@ -387,6 +388,6 @@ def test_what_cannot_be_learned_from_is_left_out(recogniser, corpus_dir, tmp_pat
         dataclasses.replace(row, text=told) if row.unit == unit else row for row in corpora.read(corpus_dir).rows()
     )
     corpora.write(changed, tmp_path / "corpus", lineage="made-up", order_key=bytes(32))
-    found = recordings.Recordings(corpora.read(tmp_path / "corpus"), recogniser, hear=False, copies=0).units()
+    found = recordings.Recordings(corpora.read(tmp_path / "corpus"), recogniser, hear=None, copies=0).units()
     assert found[unit] == []
     assert all(rows for name, rows in found.items() if name != unit)
