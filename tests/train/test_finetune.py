@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import inspect
+import itertools
 import json
+import math
 import shutil
 
 import pytest
@@ -14,7 +16,7 @@ from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import BudgetError, ConfigError, LedgerError, ModelError
 from speechpriv.models import asr
-from speechpriv.train import accounting, comparison, finetune, noise, recordings
+from speechpriv.train import accounting, clipping, comparison, finetune, noise, recordings
 from speechpriv.train.ledger import Ledger
 
 KEY = bytes(range(32))
@@ -391,3 +393,34 @@ def test_what_cannot_be_learned_from_is_left_out(recogniser, corpus_dir, tmp_pat
     found = recordings.Recordings(corpora.read(tmp_path / "corpus"), recogniser, hear=None, copies=0).units()
     assert found[unit] == []
     assert all(rows for name, rows in found.items() if name != unit)
+
+
+@pytest.fixture
+def lopsided(corpus_dir, tmp_path):
+    """Somebody with one utterance, and somebody with ten thousand; the table's rows share two recordings."""
+    one, other = itertools.islice(corpora.read(corpus_dir).rows(), 2)
+    many = (dataclasses.replace(other, id=f"{i:05d}", unit="much", split="train") for i in range(10_000))
+    rows = itertools.chain([dataclasses.replace(one, unit="little", split="train")], many)
+    return corpora.write(rows, tmp_path / "lopsided", lineage="made-up")
+
+
+def test_one_utterance_and_ten_thousand_weigh_the_same(recogniser, base, lopsided):
+    found = recordings.Recordings(lopsided, recogniser, hear=None, copies=0)
+    units = found.units()
+    assert {unit: len(rows) for unit, rows in units.items()} == {"little": 1, "much": 10_000}
+    plan = finetune._Plan(config(base, cap_per_unit=3, units=400, cohort=400, delta=1e-3), 1.0, KEY, units, found)
+    members = list(plan.members(0))
+    assert sorted(len(utterances) for utterances in members) == [1, 3]
+    norms = []
+    for utterances in members:
+        total = clipping.clipped_sum(recogniser, [utterances], 0.01, observe=norms.append)
+        assert math.sqrt(sum(float((value**2).sum()) for value in total.values())) == pytest.approx(0.01, rel=1e-4)
+    assert min(norms) > 0.01
+
+
+def test_a_cohort_larger_than_the_corpus_divides_by_what_was_said_and_says_nothing_of_the_corpus(train, corpus_dir):
+    """Nine people are there; `units` and `cohort` are public, need not be right, and are what the claim rests on."""
+    directory = train(units=400, cohort=300, steps=2, delta=1e-3)
+    claim = Claim.from_json((directory / "claim.json").read_text())
+    assert (claim.sampling_rate, claim.normalisation, claim.units) == (0.75, 300, 400)
+    assert all(step["cohort"] <= 9 for step in json.loads((directory / "history.json").read_text()))
