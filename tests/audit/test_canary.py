@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 from speechpriv import corpus, store
-from speechpriv.audit import canary
+from speechpriv.audit import canary, personal, phrases
 from speechpriv.audit.canary import Canary
 from speechpriv.config import CanaryConfig
 from speechpriv.data import audio, text, voices
@@ -94,7 +94,7 @@ def test_a_quick_voice_is_slowed_down(coarse):
     """One of 5,000 that were drawn did not fit at its own pace."""
     phrase, voice = "open determined employee", voices.Voice("en-gb-scotland", "robosoft3", rate_wpm=146)
     assert not coarse.fits(len(voices.speak(phrase, voice).samples), phrase)
-    assert coarse.fits(len(canary._speak(phrase, voice)), phrase)
+    assert coarse.fits(len(phrases._slowly(phrase, voice)), phrase)
 
 
 def test_candidates_and_references_are_spoken_alike():

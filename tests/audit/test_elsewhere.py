@@ -11,7 +11,7 @@ from speechpriv import corpus, store
 from speechpriv.audit import canary, elsewhere, stage
 from speechpriv.audit.canary import Canary
 from speechpriv.config import AuditConfig, CanaryConfig, DataConfig
-from speechpriv.data import audio, sources
+from speechpriv.data import audio, sources, voices
 from speechpriv.errors import AuditError, ConfigError, DataError
 
 # Fewer references than a config may ask for: what is spoken costs time.
@@ -81,7 +81,7 @@ def test_half_a_drawing_is_none(tmp_path, monkeypatch):
     def no_voice(*_):
         raise ConfigError("no voices")
 
-    monkeypatch.setattr(canary.voices, "speak", no_voice)
+    monkeypatch.setattr(voices, "speak", no_voice)
     with pytest.raises(ConfigError):
         elsewhere.make(tmp_path / "canaries", SMALL)
     assert not list(tmp_path.iterdir())
