@@ -223,6 +223,15 @@ class PipelineConfig(Section):
     export: ExportConfig = ExportConfig()
     performance: PerformanceConfig = PerformanceConfig()
 
+    @model_validator(mode="after")
+    def _canaries_are_trained_on(self) -> Self:
+        if self.canary.placed == "real_unit" and self.privacy.sampling == "utterances":
+            raise ValueError(
+                "canary.placed = real_unit: with privacy.sampling = utterances, privacy.cap_per_unit may leave them "
+                "out of the whole run, unseen. Place them as own_unit"
+            )
+        return self
+
 
 class PretrainConfig(Section):
     """A base model from made-up voices: recipes/pretrain.py."""
