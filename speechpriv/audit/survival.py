@@ -59,7 +59,7 @@ class Survival:
     def doubts(self) -> list[str]:
         """Why no PASS can be given, for people; empty if nothing speaks against one."""
         told = (
-            (self.lost, "are not in the training corpus as often as planted: a filter dropped them"),
+            (self.lost, "are not in the training corpus as often as planted: something dropped or doubled them"),
             (self.altered, "say other words there than were planted: something masked them"),
             (self.left_out, "do not fit their audio, so that training leaves them out: lower canary.speeds"),
             (self.unscored, "have no finite loss under the base model, so that it cannot learn them"),
@@ -86,7 +86,7 @@ def run(config: SurvivalConfig, inputs: Mapping[str, Path], out_dir: Path, *, de
       config: see `SurvivalConfig`.
       inputs: `plant` (the plant stage) and `corpus` (what is trained on); `personal` (the stage of that name) and
         `scrubbed` (the corpus after scrubbing), if personal phrases were planted.
-      out_dir: private or not: no phrase and no id is in it.
+      out_dir: gets the counts.
       device: where the base model lives.
 
     Raises:
