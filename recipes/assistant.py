@@ -11,7 +11,7 @@ from typing import Literal
 
 from speechpriv import corpus, progress, store
 from speechpriv.anonymize import stage as anonymize
-from speechpriv.audit import canary
+from speechpriv.audit import canary, personal, survival
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
 from speechpriv.data import ingest, sources
@@ -38,10 +38,14 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         source = sources.inputs(config.data)
         raw = ingest.run(settings, source, private / "ingest", key=store.secret(keys / "ids"), on_row=update)
     progress.show("ingest", raw)
-    rows = len(corpus.read(raw.directory))
+    probed = personal.run(  # made-up personal data that scrubbing must find; taken out before training
+        config.canary, {"corpus": raw.directory}, private / "personal", key=store.secret(keys / "ids")
+    )
+    progress.show("personal", probed)
+    rows, probed_corpus = probed.counts["rows"], {"corpus": probed.directory / "corpus"}
     with progress.bar("scrub", rows) as update:
         cleaning = clean.CleanConfig(scrub=config.scrub)
-        scrubbed = clean.run(cleaning, {"corpus": raw.directory}, private / "scrub", device=speed.device, on_row=update)
+        scrubbed = clean.run(cleaning, probed_corpus, private / "scrub", device=speed.device, on_row=update)
     progress.show("scrub", scrubbed)
     with progress.bar("anonymize", rows) as update:
         disguised = anonymize.run(
@@ -52,12 +56,20 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     if until == "prepare":
         return
 
-    # Plant canaries, train privately, and train the non-private twin that the audit must catch.
+    # Plant canaries, see that they can be learned, train privately, and train the twin that the audit must catch.
     planted = canary.run(
-        config.canary, {"corpus": disguised.directory}, private / "plant", key=store.secret(keys / "canaries")
-    )
+        config.canary,
+        {"corpus": disguised.directory, "personal": probed.directory, **canary.inputs(config.canary)},
+        private / "plant", key=store.secret(keys / "canaries"),
+    )  # fmt: skip
     progress.show("plant", planted)
     training = {"corpus": planted.directory / "corpus"}
+    survived = survival.run(
+        survival.SurvivalConfig(base=base),
+        {"plant": planted.directory, "personal": probed.directory, "scrubbed": scrubbed.directory, **training},
+        private / "survival", device=speed.device,
+    )  # fmt: skip
+    progress.show("survival", survived)
     ledger = spending.ledger_path(config, corpus.read(raw.directory).lineage, run_dir)
     with progress.bar("train", config.privacy.steps) as update:
         trained = finetune.run(
@@ -82,7 +94,8 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     )  # fmt: skip
     progress.show("evaluate", figures)
     verdict = audit.run(
-        audit.AuditStageConfig(audit=config.audit, base=base), {"plant": planted.directory, **models},
+        audit.AuditStageConfig(audit=config.audit, base=base),
+        {"plant": planted.directory, "survival": survived.directory, **models},
         private / "audit", device=speed.device,
     )  # fmt: skip
     progress.show("audit", verdict)

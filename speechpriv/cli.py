@@ -104,7 +104,8 @@ def audit(
     private = run_dir / "private"
     config = _config_of(run_dir)
     settings = stage.AuditStageConfig(audit=config.audit, base=config.train.base)
-    inputs = {"plant": private / "plant", "model": artefact or private / "train", "twin": private / "twin"}
+    inputs = {name: private / name for name in ("plant", "survival", "twin")}
+    inputs["model"] = artefact or private / "train"
     for path in inputs.values():
         store.require(path)
     done = stage.run(settings, inputs, private / ("audit-artefact" if artefact else "audit"))
@@ -191,21 +192,37 @@ def budget(
         )
 
 
+Canaries = Annotated[Path, typer.Argument(metavar="CANARIES", help="What `canary make` wrote.")]
+
+
 @canary_app.command("make")
 def canary_make(
     directory: Annotated[Path, typer.Argument(help="Gets planted/ (to train on) and registry files (keep private).")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Settings of the section `canary`, for example 'kinds=[words, digits]'."
+        ),
+    ] = None,
     candidates: Annotated[int, typer.Option(help="Phrases; a coin each decides which are planted.")] = 60,
     references: Annotated[int, typer.Option(help="Phrases of the same kind that stay out.")] = 2000,
 ) -> None:
-    """Make canary phrases in made-up voices, throw the coins, and write those to plant as folder + metadata.jsonl."""
+    """Make canary phrases, throw the coins, and write those to plant as folder + metadata.jsonl.
+
+    The commitment that is shown binds you to this drawing: publish it before you train, and `canary score` can be held
+    to it.
+    """
     from speechpriv.audit import elsewhere
 
-    print(elsewhere.make(directory, configs.CanaryConfig(candidates=candidates, references=references)))
+    drawn = [f"candidates={candidates}", f"references={references}", *(settings or ())]
+    planted = elsewhere.make(directory, configs.canary(drawn))
+    console.print(f"commitment: {elsewhere.commitment(directory)}", highlight=False, soft_wrap=True)
+    print(planted)
 
 
 @canary_app.command("insert")
 def canary_insert(
-    directory: Annotated[Path, typer.Argument(help="What `canary make` wrote.")],
+    directory: Canaries,
     corpus: Annotated[Path, typer.Argument(help="A folder with metadata.jsonl; it is not changed.")],
     destination: Annotated[Path, typer.Argument(help="Gets the corpus with the canaries in it.")],
 ) -> None:
@@ -217,15 +234,22 @@ def canary_insert(
 
 @canary_app.command("score")
 def canary_score(
-    directory: Annotated[Path, typer.Argument(help="What `canary make` wrote.")],
+    directory: Canaries,
     model: Annotated[str, typer.Argument(help="The model trained on the corpus with the canaries.")],
     twin: Annotated[str, typer.Option(help="A non-private model trained on the same corpus: the positive control.")],
     base: Annotated[str, typer.Option(help="The model before training.")] = "tiny-en",
+    corpus: Annotated[
+        str | None, typer.Option(help="What was trained on, after all filters: see that the canaries are in it.")
+    ] = None,
+    commitment: Annotated[str | None, typer.Option(help="What `canary make` showed: see that it still holds.")] = None,
 ) -> None:
-    """Score canaries on a model trained elsewhere; print the verdict; exit code as `speechpriv audit`."""
+    """Score canaries on a model trained elsewhere; print the verdict; exit code as `speechpriv audit`.
+
+    Models of any family, or exported bundles; one with a claim.json is held to its claim.
+    """
     from speechpriv.audit import elsewhere
 
-    found = elsewhere.score(directory, model, twin, base, configs.AuditConfig())
+    found = elsewhere.score(directory, model, twin, base, configs.AuditConfig(), corpus=corpus, published=commitment)
     print(json.dumps(found, indent=2))
     raise typer.Exit(_EXIT_CODES[found["verdict"]])
 

@@ -84,13 +84,37 @@ class AnonymizeConfig(Section):
     method: Literal["mcadams", "none"] = "mcadams"
 
 
+PhraseKind = Literal["words", "digits", "name_address"]
+Placed = Literal["own_unit", "real_unit", "spread"]
+
+
 class CanaryConfig(Section):
-    """Planted phrases, as their own made-up units; a fair coin decides which of the candidates are planted."""
+    """Planted phrases; a fair coin decides which of the candidates are planted."""
 
     candidates: Annotated[int, Field(ge=40)] = 60  # fewer plant too few for a verdict too often
     references: Annotated[int, Field(ge=1000)] = 2000
     repeats: tuple[Count, ...] = (1, 2, 4, 8, 16)
-    words: Annotated[int, Field(ge=3, le=12)] = 6
+    words: Annotated[int, Field(ge=3, le=12)] = 6  # of a phrase of the kind `words`
+    kinds: Annotated[tuple[PhraseKind, ...], Field(min_length=1)] = ("words",)  # each canary's is drawn
+    speeds: Annotated[tuple[Annotated[float, Field(ge=1, le=4)], ...], Field(min_length=1)] = (1.0,)  # so is its speed
+    placed: Placed = "own_unit"  # as made-up units, inside real ones, or each phrase spread over `repeats` made-up ones
+    recordings: DataConfig | None = None  # the caller's own, instead of made-up phrases; not the corpus trained on
+    command: tuple[str, ...] = ()  # speaks the words {text} into the file {out}; run without a shell
+    command_limit_s: Positive = 60.0
+    personal: Annotated[int, Field(ge=0)] = 5  # phrases with personal data of each kind, which scrubbing must remove
+
+    @model_validator(mode="after")
+    def _has_one_source_of_speech(self) -> Self:
+        if not self.repeats:
+            raise ValueError("canary.repeats is empty; expected at least one number, for example [1, 4, 16]")
+        if self.recordings and self.command:
+            raise ValueError("canary.recordings and canary.command are both set; expected one of them at most")
+        if self.command and not all(slot in " ".join(self.command[1:]) for slot in ("{text}", "{out}")):
+            raise ValueError(
+                "canary.command: expected a program and its arguments, with {text} (the words) and {out} (the audio "
+                "file to write) among them, for example [say.sh, '{text}', '{out}']"
+            )
+        return self
 
 
 class PrivacyConfig(Section):
@@ -199,6 +223,15 @@ class PipelineConfig(Section):
     export: ExportConfig = ExportConfig()
     performance: PerformanceConfig = PerformanceConfig()
 
+    @model_validator(mode="after")
+    def _canaries_are_trained_on(self) -> Self:
+        if self.canary.placed == "real_unit" and self.privacy.sampling == "utterances":
+            raise ValueError(
+                "canary.placed = real_unit: with privacy.sampling = utterances, privacy.cap_per_unit may leave them "
+                "out of the whole run, unseen. Place them as own_unit"
+            )
+        return self
+
 
 class PretrainConfig(Section):
     """A base model from made-up voices: recipes/pretrain.py."""
@@ -254,6 +287,24 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     if problems:
         raise ConfigError("\n".join(problems))
     return config
+
+
+def canary(settings: Sequence[str]) -> CanaryConfig:
+    """The section `canary` by itself, from `key=value` settings.
+
+    Raises:
+      ConfigError: with every problem found.
+    """
+    raw: dict[str, Any] = {}
+    problems = [problem for setting in settings if (problem := _apply(raw, setting))]
+    try:
+        found = CanaryConfig.model_validate(raw)
+    except ValidationError as error:
+        problems += [_problem(Path("canary"), one) for one in error.errors()]
+        raise ConfigError("\n".join(problems)) from error
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return found
 
 
 def fingerprint(config: Config) -> str:

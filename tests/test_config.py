@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from speechpriv.config import PipelineConfig, PretrainConfig, fingerprint, load
+from speechpriv.config import PipelineConfig, PretrainConfig, canary, fingerprint, load
 from speechpriv.errors import ConfigError
 
 GOOD = """
@@ -89,6 +89,14 @@ speed: fast
         ("privacy.delta=.nan", "less than 1"),
         ("export.override_reason=short", "at least 10"),
         ("canary.candidates=39", "greater than or equal to 40"),
+        ("canary.references=999", "greater than or equal to 1000"),
+        ("canary.repeats=[]", "canary.repeats is empty"),
+        ("canary.kinds=[]", "at least 1 item"),
+        ("canary.kinds=[songs]", "'words', 'digits' or 'name_address'"),
+        ("canary.speeds=[1, 4.5]", "less than or equal to 4"),
+        ("canary.placed=anywhere", "'own_unit', 'real_unit' or 'spread'"),
+        ("canary.command=[say, '{text}']", "with {text} (the words) and {out}"),
+        ("canary.recordings={source: folder}", "data.path is missing"),
         ("data.demo.units=0", "greater than or equal to 1"),
         ("seed=1.5", "seed = 1.5"),
     ],
@@ -97,12 +105,40 @@ def test_values_that_mean_nothing_are_refused(good, override, expected):
     assert expected in refuse(good, override)
 
 
+def test_one_source_of_canaries_voices(good):
+    both = ("canary.command=[say, '{text}', '{out}']", "canary.recordings.path=folder")
+    assert "canary.recordings and canary.command are both set" in refuse(good, *both)
+
+
+def test_a_cap_may_not_leave_canaries_out(good):
+    assert load(good, ["canary.placed=real_unit"]).canary.placed == "real_unit"
+    assert "Place them as own_unit" in refuse(good, "canary.placed=real_unit", *UTTERANCES)
+
+
+def test_the_section_canary_by_itself():
+    found = canary(["kinds=[words, digits]", "speeds=[1, 4]", "recordings.path=x"])
+    assert (found.kinds, found.speeds, found.recordings.path) == (("words", "digits"), (1.0, 4.0), "x")
+    with pytest.raises(ConfigError) as error:
+        canary(["candidates=3", "speed=2", "words"])
+    lines = str(error.value).splitlines()
+    assert len(lines) == 3
+    for line, (where, what) in zip(
+        sorted(lines),
+        (("canary: candidates = 3", "equal to 40"), ("canary: speed", "no such setting"), ("override 'words'", "key=")),
+        strict=True,
+    ):
+        assert where in line
+        assert what in line
+
+
 NUMBERS = (
     "data.test_fraction",
     "data.min_seconds",
     "data.max_seconds",
     "data.max_quarantined",
     "scrub.min_word_confidence",
+    "canary.speeds",
+    "canary.command_limit_s",
     "privacy.epsilon",
     "privacy.delta",
     "privacy.clip_norm",
@@ -243,6 +279,11 @@ def other(name, value):
         "train.precision": "bf16",
         "export.override_reason": "a reason that is long enough",
         "canary.repeats": [1, 2],
+        "canary.kinds": ["digits"],
+        "canary.speeds": [1.0, 4.0],
+        "canary.placed": "spread",
+        "canary.recordings": {"path": "there"},
+        "canary.command": ["say", "{text}", "{out}"],
     }
     if name in by_name:
         return by_name[name]

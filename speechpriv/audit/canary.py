@@ -1,40 +1,39 @@
-"""Canaries: made-up phrases in made-up voices, planted as units of their own; a coin decides which.
+"""Canaries: phrases planted in a corpus, each by its own coin; what was drawn is fixed before anything is trained.
 
 The registry (what was planted, what stays out as reference) never leaves `private/`; the stage's manifest holds
 its hash, so that nobody can choose afterwards.
 """
 
-import dataclasses
+import hashlib
 import hmac
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.config import CanaryConfig
+from speechpriv.audit import personal, phrases
+from speechpriv.config import CanaryConfig, PhraseKind, Placed
 from speechpriv.corpus import Corpus, Row
-from speechpriv.data import audio, text, voices
+from speechpriv.data import audio, sources
 from speechpriv.errors import AuditError
 
 REGISTRY = "canaries.jsonl"
 PHRASES = "phrases"
-_COMMON = 3_000  # words to draw from: common ones, so that nothing but memory can tell a phrase from another
-# A phrase whose word pieces outnumber the frames of a CTC model has an infinite loss: it is neither learned nor scored,
-# and breaks a training without privacy. So canaries are spoken slowly, and those that are still quick more slowly:
-# 7 frames of 80 ms for 8 letters, where pieces of a small vocabulary have two letters on average.
-_RATES_WPM = (100, 150)
-_SLOWEST_WPM = 80
-_MIN_S_PER_LETTER = 0.07
+
+Kind = Literal[PhraseKind, "recording"]  # a recording: the caller's own, with its own words
 
 
 @dataclass(frozen=True)
 class Canary:
-    """One phrase: planted `repeats` times in one unit if its coin fell so; a reference has `repeats` 0.
+    """One phrase: planted `repeats` times if its coin fell so; a reference has `repeats` 0.
+
+    Its kind and speed were drawn from the same distribution for all, and know nothing of the coin.
 
     Raises:
       AuditError: a field has another type, or a reference is planted.
@@ -43,6 +42,9 @@ class Canary:
     id: str
     repeats: int
     planted: bool
+    kind: Kind = "words"
+    speed: float = 1.0  # times natural speed, 1 to 4
+    placed: Placed = "own_unit"
 
     def __post_init__(self) -> None:
         typed = isinstance(self.id, str) and type(self.repeats) is int and type(self.planted) is bool
@@ -51,60 +53,108 @@ class Canary:
                 f"canary {self.id!r}: repeats = {self.repeats!r}, planted = {self.planted!r}; expected a whole number "
                 ">= 0 and true or false, and repeats >= 1 if planted."
             )
+        known = self.kind in get_args(Kind) and self.placed in get_args(Placed)
+        if not known or type(self.speed) not in (int, float) or not 1 <= self.speed <= 4:
+            raise AuditError(
+                f"canary {self.id!r}: kind = {self.kind!r}, speed = {self.speed!r}, placed = {self.placed!r}; expected "
+                f"one of {', '.join(get_args(Kind))}, a number from 1 to 4, and one of "
+                f"{', '.join(get_args(Placed))}."
+            )
+
+    @property
+    def adds_one_unit(self) -> bool:
+        """Whether its coin adds or removes one unit, as a claim about one unit has it.
+
+        A phrase spread over several units is several people's: the claim holds for such a group with a larger epsilon.
+        One inside a real unit changes a unit and adds none; that is one removed and another added, again two steps.
+        """
+        return self.placed == "own_unit" or (self.placed == "spread" and self.repeats <= 1)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Ids of its recordings in a corpus, as many as `repeats`."""
+        return tuple(self._pseudonym(f"row {number}") for number in range(self.repeats))
+
+    @property
+    def units(self) -> tuple[str | None, ...]:
+        """The made-up unit of each of its recordings; None where that is a real one."""
+        if self.placed == "spread":
+            return tuple(self._pseudonym(f"unit {number}") for number in range(self.repeats))
+        return (self.id if self.placed == "own_unit" else None,) * self.repeats
+
+    def _pseudonym(self, what: str) -> str:
+        return hmac.digest(self.id.encode(), what.encode(), "sha256").hex()[:16]
+
+
+def inputs(config: CanaryConfig) -> dict[str, Path]:
+    """What on this machine the phrases depend on: the folder of the caller's recordings, or nothing."""
+    found = sources.inputs(config.recordings) if config.recordings else {}
+    return {"recordings": found["source"]} if found else {}
 
 
 def make(config: CanaryConfig, key: bytes) -> tuple[list[Canary], Iterator[Row]]:
     """Draw the candidates with their coins, and the references; speak them one by one.
 
     Args:
-      config: how many, how long, how often repeated.
+      config: how many, what they say, how fast, how often repeated, and where they are placed.
       key: secret; the same key gives the same phrases, voices and coins.
 
     Returns:
       The registry, and a generator of one row (split `test`, unit = id) a canary, in the registry's order.
+
+    Raises:
+      AuditError: while they are spoken: there are too few recordings, or the command does not speak.
     """
     seed = hmac.digest(key, b"canaries", "sha256")
     rng = np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
+    kinds: tuple[Kind, ...] = ("recording",) if config.recordings else config.kinds
     tiers = [config.repeats[i % len(config.repeats)] for i in range(config.candidates)] + [0] * config.references
-    registry = [Canary(id=rng.bytes(8).hex(), repeats=tier, planted=bool(tier and rng.integers(2))) for tier in tiers]
+    registry = [
+        Canary(
+            id=rng.bytes(8).hex(),
+            repeats=tier,
+            planted=bool(tier and rng.integers(2)),
+            kind=kinds[rng.integers(len(kinds))],
+            speed=config.speeds[rng.integers(len(config.speeds))],
+            placed=config.placed,
+        )
+        for tier in tiers
+    ]
 
     def spoken() -> Iterator[Row]:
-        common = np.array(text.words()[0][:_COMMON])
-        for canary in registry:
-            phrase = " ".join(rng.choice(common, size=config.words, replace=False))
-            voice = dataclasses.replace(voices.random_voice(rng), rate_wpm=int(rng.integers(*_RATES_WPM)))
-            samples = _speak(phrase, voice)
-            yield Row(canary.id, canary.id, "test", audio.flac(samples), phrase, len(samples) / audio.RATE_HZ)
+        natural = phrases.spoken([canary.kind for canary in registry], config, rng)
+        for canary, phrase in zip(registry, natural, strict=True):
+            text, samples = phrases.faster(phrase, canary.speed)
+            yield Row(canary.id, canary.id, "test", audio.flac(samples), text, len(samples) / audio.RATE_HZ)
 
     return registry, spoken()
 
 
-def _speak(phrase: str, voice: voices.Voice) -> np.ndarray:
-    samples = voices.speak(phrase, voice).samples
-    if len(samples) / audio.RATE_HZ >= _MIN_S_PER_LETTER * len(phrase):
-        return samples
-    return voices.speak(phrase, dataclasses.replace(voice, rate_wpm=_SLOWEST_WPM)).samples
-
-
-@store.stage(version=2)
+@store.stage(version=3)
 def run(config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes) -> dict[str, Any]:
     """Plant canaries in the train split of `inputs["corpus"]`.
 
-    Writes the training corpus (`corpus/`), all phrases once (`phrases/`) and the registry.
+    Writes the training corpus (`corpus/`), all phrases once (`phrases/`) and the registry. The phrases with personal
+    data that were planted before scrubbing (`inputs["personal"]`, if there were any) are taken out.
 
     Raises:
-      AuditError: these canaries are in the corpus already.
+      AuditError: these canaries are in the corpus already, there are too few units or recordings for them, or the
+        command does not speak.
     """
     corpus = corpora.read(inputs["corpus"])
+    probes = {probe.id for probe in personal.read(inputs["personal"])} if "personal" in inputs else set()
     registry, spoken = make(config, key)
-    phrases = write(registry, spoken, out_dir)
+    hosts = _hosts(registry, [unit for unit in corpus.units("train") if unit not in probes], key)
+    said = write(registry, spoken, out_dir)
 
     def joined() -> Iterator[Row]:
-        yield from corpus.rows()
-        for canary, row in zip(registry, phrases.rows(), strict=True):
-            for repeat in range(canary.repeats if canary.planted else 0):
-                name = hmac.digest(key, f"{canary.id} {repeat}".encode(), "sha256").hex()[:16]
-                yield Row(name, canary.id, "train", row.flac, row.text, row.seconds)
+        for row in corpus.rows():
+            if row.id not in probes:
+                yield row
+        for canary, row, host in zip(registry, said.rows(), hosts, strict=True):
+            if canary.planted:
+                for name, unit in zip(canary.rows, canary.units, strict=True):
+                    yield Row(name, unit or host, "train", row.flac, row.text, row.seconds)
 
     planted = corpora.write(joined(), out_dir / "corpus", lineage=corpus.lineage, order_key=key)
     check_planted(registry, planted)
@@ -117,11 +167,24 @@ def run(config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key:
     }
 
 
+def _hosts(registry: Sequence[Canary], units: Sequence[str], key: bytes) -> list[str]:
+    """A real unit for each canary to be planted in, drawn whatever its coin; no unit has two. Else empty names."""
+    candidates = [canary for canary in registry if canary.repeats and canary.placed == "real_unit"]
+    if len(candidates) > len(units):
+        raise AuditError(
+            f"canary.placed = real_unit: {len(candidates)} candidates for {len(units)} units to train on; expected a "
+            "unit for each. Draw fewer candidates, or place them as own_unit."
+        )
+    # By hashes, not by the corpus's order: the draw then differs from all others made with this key.
+    drawn = iter(sorted(units, key=lambda unit: hmac.digest(key, f"host {unit}".encode(), "sha256")))
+    return [next(drawn) if canary.repeats and canary.placed == "real_unit" else "" for canary in registry]
+
+
 def write(registry: Sequence[Canary], spoken: Iterator[Row], directory: Path) -> Corpus:
     """Write the registry and all phrases, each once, to `directory`, as `read` finds them."""
-    phrases = corpora.write(spoken, directory / PHRASES, lineage="made-up")
+    said = corpora.write(spoken, directory / PHRASES, lineage="made-up")
     (directory / REGISTRY).write_text("".join(json.dumps(asdict(canary)) + "\n" for canary in registry))
-    return phrases
+    return said
 
 
 def read(directory: Path) -> tuple[list[Canary], Corpus]:
@@ -131,13 +194,13 @@ def read(directory: Path) -> tuple[list[Canary], Corpus]:
       AuditError: the registry is missing or altered, or the phrases are not its own.
     """
     registry = read_registry(directory)
-    phrases = corpora.read(directory / PHRASES)
-    if [canary.id for canary in registry] != phrases.table["id"][:]:
+    said = corpora.read(directory / PHRASES)
+    if [canary.id for canary in registry] != said.table["id"][:]:
         raise AuditError(
-            f"{directory.name}: the registry has {len(registry)} canaries and {PHRASES} holds {len(phrases)} phrases; "
+            f"{directory.name}: the registry has {len(registry)} canaries and {PHRASES} holds {len(said)} phrases; "
             "they are not the same. They must come from one drawing: make the canaries again."
         )
-    return registry, phrases
+    return registry, said
 
 
 def read_registry(directory: Path) -> list[Canary]:
@@ -159,14 +222,38 @@ def read_registry(directory: Path) -> list[Canary]:
     return registry
 
 
+def commitment(directory: Path) -> str:
+    """SHA-256 over the registry and the words and sound of every phrase: published before training, it binds them.
+
+    Args:
+      directory: what `write` left.
+    """
+    digest = hashlib.sha256((directory / REGISTRY).read_bytes())
+    for row in corpora.read(directory / PHRASES).rows():
+        for part in (row.id.encode(), row.text.encode(), row.flac):
+            digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()
+
+
 def check_planted(registry: Sequence[Canary], corpus: Corpus) -> None:
     """See that the train split holds each planted canary as often as the registry says, and no other.
 
     Raises:
       AuditError: it does not.
     """
-    units = corpus.units("train")
-    wrong = [c.id for c in registry if len(units.get(c.id, ())) != (c.repeats if c.planted else 0)]
+    rows = Counter(
+        name for name, split in zip(corpus.table["id"][:], corpus.table["split"][:], strict=True) if split == "train"
+    )
+    units = {unit: len(indices) for unit, indices in corpus.units("train").items()}
+
+    def is_wrong(canary: Canary) -> bool:
+        expected = int(canary.planted)
+        own = Counter(unit for unit in canary.units if unit)
+        return any(rows[name] != expected for name in canary.rows) or any(
+            units.get(unit, 0) != expected * count for unit, count in own.items()
+        )
+
+    wrong = [canary.id for canary in registry if is_wrong(canary)]
     if wrong:
         raise AuditError(
             f"{len(wrong)} of {len(registry)} canaries, the first {wrong[0]}, are not in the training corpus as often "

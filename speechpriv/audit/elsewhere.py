@@ -2,36 +2,46 @@
 
 import json
 import os
+import random
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from speechpriv import store
-from speechpriv.audit import canary, stage
+from speechpriv.audit import canary, stage, survival
+from speechpriv.audit.canary import Canary
+from speechpriv.audit.survival import Survival
+from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig, DataConfig
-from speechpriv.data import rows
+from speechpriv.corpus import Corpus
+from speechpriv.data import audio, rows, sources
+from speechpriv.data.rows import SourceRow
 from speechpriv.errors import AuditError
+from speechpriv.models import asr
+from speechpriv.models.asr import Utterance
 
 _METADATA = "metadata.jsonl"
 _PLANTED = "planted"
+_COMMITMENT = "commitment.txt"
 
 
 def make(directory: Path, config: CanaryConfig) -> Path:
     """Draw canaries and throw their coins.
 
     Args:
-      directory: must not exist. Gets `planted/` (FLAC files and metadata.jsonl, to train on), and the registry and
-        all phrases, which must stay private until the audit.
-      config: how many, how long, how often repeated.
+      directory: must not exist. Gets `planted/` (FLAC files and metadata.jsonl, to train on), the registry and all
+        phrases, which must stay private until the audit, and a commitment to both (`commitment`).
+      config: how many, what they say, how fast, how often repeated, and where they are placed.
 
     Returns:
       The folder to train on.
 
     Raises:
-      AuditError: the directory exists: canaries planted twice prove nothing.
+      AuditError: the directory exists: canaries planted twice prove nothing. Or there are too few recordings, or the
+        command does not speak.
     """
     with _whole(directory) as work:
         registry, spoken = canary.make(config, os.urandom(32))
@@ -40,18 +50,35 @@ def make(directory: Path, config: CanaryConfig) -> Path:
         planted.mkdir()
         with (planted / _METADATA).open("w") as metadata:
             for chosen, row in zip(registry, phrases.rows(), strict=True):
-                for repeat in range(chosen.repeats if chosen.planted else 0):
-                    name = f"{chosen.id}-{repeat}.flac"
-                    (planted / name).write_bytes(row.flac)
-                    metadata.write(json.dumps({"file_name": name, "text": row.text, "user": chosen.id}) + "\n")
+                for name, unit in zip(chosen.rows, chosen.units, strict=True) if chosen.planted else ():
+                    (planted / f"{name}.flac").write_bytes(row.flac)
+                    record = {"file_name": f"{name}.flac", "text": row.text, "user": unit, "canary": chosen.id}
+                    metadata.write(json.dumps(record) + "\n")
+        (work / _COMMITMENT).write_text(canary.commitment(work) + "\n")
     return directory / _PLANTED
+
+
+def commitment(directory: Path) -> str:
+    """What binds one to the drawing in `directory` and tells nothing of it: publish it before training.
+
+    Raises:
+      AuditError: registry or phrases are not those that were drawn.
+    """
+    canary.read_registry(directory)
+    found, path = canary.commitment(directory), directory / _COMMITMENT
+    if path.is_file() and path.read_text().strip() != found:
+        raise AuditError(
+            f"{directory.name}: registry or phrases were altered since the canaries were drawn, so that they prove "
+            "nothing. Restore what `speechpriv canary make` wrote, or make the canaries and train again."
+        )
+    return found
 
 
 def insert(directory: Path, corpus: Path, destination: Path) -> int:
     """Copy a folder with metadata.jsonl to `destination`, with the planted recordings in it; return how many.
 
     Files are linked where the file system can, so no disk is spent twice; `corpus` is never changed. The columns of
-    the corpus are found as `speechpriv run` finds them.
+    the corpus are found as `speechpriv run` finds them. Canaries to be placed inside real units get one each, drawn.
 
     Args:
       directory: what `make` wrote.
@@ -60,7 +87,7 @@ def insert(directory: Path, corpus: Path, destination: Path) -> int:
 
     Raises:
       AuditError: `directory` or `corpus` has no metadata.jsonl, `destination` cannot be used, or the canaries are in
-        the corpus already.
+        the corpus already, or it has fewer units than canaries to be placed inside them.
       DataError: the corpus's columns are not known.
     """
     planted = directory / _PLANTED
@@ -76,10 +103,14 @@ def insert(directory: Path, corpus: Path, destination: Path) -> int:
         raise AuditError(f"{corpus}: holds these canaries already; planted twice they prove nothing. Insert them once.")
     content = (corpus / _METADATA).read_bytes().rstrip()
     columns = rows.columns(_first_record(corpus, content), DataConfig(path=str(corpus)), f"{corpus}/{_METADATA}")
+    hosts = _hosts(records, corpus)
     with _whole(destination) as work:
         shutil.copytree(corpus, work, copy_function=_link, dirs_exist_ok=True)
         (work / _METADATA).unlink()  # a link to the corpus's own
-        lines = [{columns.audio: r["file_name"], columns.text: r["text"], columns.unit: r["user"]} for r in records]
+        lines = [
+            {columns.audio: r["file_name"], columns.text: r["text"], columns.unit: r["user"] or hosts[r["canary"]]}
+            for r in records
+        ]
         appended = "".join(json.dumps(line) + "\n" for line in lines)
         (work / _METADATA).write_bytes(content + b"\n" + appended.encode())
         for record in records:
@@ -87,23 +118,80 @@ def insert(directory: Path, corpus: Path, destination: Path) -> int:
     return len(records)
 
 
-def score(directory: Path, model: str, twin: str, base: str, config: AuditConfig) -> dict[str, Any]:
-    """The verdict on a model trained elsewhere, as `audit.stage.judge` gives it; the claim is not known here.
+def score(
+    directory: Path,
+    model: str,
+    twin: str,
+    base: str,
+    config: AuditConfig,
+    *,
+    corpus: str | None = None,
+    published: str | None = None,
+) -> dict[str, Any]:
+    """The verdict on a model trained elsewhere, as `audit.stage.judge` gives it.
 
     Args:
       directory: what `make` wrote.
-      model: the model under audit: a directory, a bundle or a hub id.
+      model: the model under audit: a directory, a bundle or a hub id, of any family. Held to its claim.json, if any.
       twin: a model trained without privacy on the same corpus.
       base: the model before training.
       config: alpha and confidence.
+      corpus: what was trained on, in any layout that `speechpriv run` reads, with the names that the canaries' files
+        had; None: whether they survived is not checked.
+      published: the commitment that was shown before training; None: it is reported, and compared with nothing.
 
     Raises:
-      AuditError: registry and phrases do not belong together, or a phrase cannot be scored.
+      AuditError: registry, phrases, commitment and corpus do not belong together, or a phrase cannot be scored.
     """
     registry, phrases = canary.read(directory)
+    committed = commitment(directory)
+    if published is not None and published.strip().lower() != committed:
+        raise AuditError(
+            f"{directory.name}: its commitment is {committed}; expected the one that was published, {published}. These "
+            "are other canaries than those, or they were altered. Score with the folder that was committed to."
+        )
+    survived = _survival(registry, phrases, corpus, base) if corpus is not None else None
+    path = Path(model) / "claim.json"
+    claim = Claim.from_json(path.read_text()) if path.is_file() else None
     scores = stage.scores({"private": model, "twin": twin}, base, phrases)
-    found = stage.judge(registry, scores["private"], scores["twin"], None, config)
-    return {**found, "registry": store.sha256(directory / canary.REGISTRY)}
+    judged = stage.judge(registry, scores["private"], scores["twin"], claim, config)
+    found = survival.weighed(judged, survived) if survived else judged
+    return {**found, "registry": store.sha256(directory / canary.REGISTRY), "commitment": committed}
+
+
+def _survival(registry: Sequence[Canary], phrases: Corpus, corpus: str, base: str) -> Survival:
+    """Canaries are known in a corpus by the names of their files."""
+    names = {name for one in registry for name in one.rows}
+    found: dict[str, list[Utterance]] = {}
+    texts = []
+    for row in sources.open_source(DataConfig(path=corpus)):
+        if not isinstance(row, SourceRow):
+            continue
+        words = " ".join(row.text.split())
+        texts.append(words)
+        if (name := Path(row.source_id).stem) in names:
+            found.setdefault(name, []).append(Utterance(audio.read(row.audio), words))
+    if not found:
+        raise AuditError(
+            f"{corpus}: none of its {len(texts)} recordings is a canary of this registry, which belongs to another "
+            "corpus, or files were renamed. Name the corpus that was trained on, as `speechpriv canary insert` left it."
+        )
+    return survival.check(registry, phrases, found, texts, asr.load(base))
+
+
+def _hosts(records: Sequence[dict[str, Any]], corpus: Path) -> dict[str, str]:
+    """A real unit for each canary without one, by chance; no unit has two."""
+    homeless = list(dict.fromkeys(record["canary"] for record in records if not record["user"]))
+    if not homeless:
+        return {}
+    found = sources.open_source(DataConfig(path=str(corpus), source="folder"))
+    units = sorted({row.unit for row in found if isinstance(row, SourceRow) and row.unit})
+    if len(homeless) > len(units):
+        raise AuditError(
+            f"{corpus}: {len(units)} units for {len(homeless)} canaries to be placed inside them; expected at least as "
+            "many. Make canaries with fewer candidates, or with placed=own_unit."
+        )
+    return dict(zip(homeless, random.SystemRandom().sample(units, len(homeless)), strict=True))
 
 
 @contextmanager

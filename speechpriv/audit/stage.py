@@ -12,7 +12,7 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.audit import canary, exposure, onerun, statistics, verdict
+from speechpriv.audit import canary, exposure, onerun, statistics, survival, verdict
 from speechpriv.audit.canary import Canary
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, Section
@@ -46,7 +46,7 @@ def run(
     Args:
       config: see `AuditStageConfig`.
       inputs: `plant` (the plant stage), `model` (a directory with `model/` or an exported bundle, and its
-        `claim.json`) and `twin` (the non-private twin's stage).
+        `claim.json`) and `twin` (the non-private twin's stage); `survival`, if canaries were seen to survive.
       out_dir: gets `verdict.json` and `exposures.json`; neither holds a phrase.
       device: where models live.
       on_model: told each model's name when it has been scored.
@@ -63,6 +63,8 @@ def run(
     sources = {n: str(d / "model" if (d / "model").is_dir() else d) for n, d in audited.items()}
     found = scores(sources, config.base, phrases, device=device, on_model=on_model)
     judged = judge(registry, found["private"], found["twin"], claim, config.audit)
+    if "survival" in inputs:
+        judged = survival.weighed(judged, survival.read(inputs["survival"]))
     store.write_json(out_dir / "verdict.json", judged)
     store.write_json(out_dir / "exposures.json", {n: _exposures(registry, s) for n, s in found.items()})
     return {"verdict": judged["verdict"], "twin": judged["twin"]["verdict"]}

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 from speechpriv import corpus, store
-from speechpriv.audit import canary
+from speechpriv.audit import canary, phrases
 from speechpriv.audit.canary import Canary
 from speechpriv.config import CanaryConfig
 from speechpriv.data import audio, text, voices
@@ -94,7 +94,7 @@ def test_a_quick_voice_is_slowed_down(coarse):
     """One of 5,000 that were drawn did not fit at its own pace."""
     phrase, voice = "open determined employee", voices.Voice("en-gb-scotland", "robosoft3", rate_wpm=146)
     assert not coarse.fits(len(voices.speak(phrase, voice).samples), phrase)
-    assert coarse.fits(len(canary._speak(phrase, voice)), phrase)
+    assert coarse.fits(len(phrases._slowly(phrase, voice)), phrase)
 
 
 def test_candidates_and_references_are_spoken_alike():
@@ -102,6 +102,81 @@ def test_candidates_and_references_are_spoken_alike():
     rows = list(islice(canary.make(SMALL.model_copy(update={"references": 60}), KEY)[1], 90))
     seconds = np.array([row.seconds for row in rows])
     assert scipy.stats.mannwhitneyu(seconds[:30], seconds[30:]).pvalue > 1e-3
+
+
+def test_kind_and_speed_know_nothing_of_coin_and_tier():
+    """Else those that stayed out would not be exchangeable with the references."""
+    registry = registry_of(KEY, candidates=3000, references=3000, kinds=("words", "digits"), speeds=(1.0, 2.0, 4.0))
+    for names in (("kind", "planted"), ("speed", "planted"), ("kind", "repeats"), ("speed", "repeats")):
+        counts = Counter(tuple(getattr(c, name) for name in names) for c in registry)
+        rows, columns = ({key[at] for key in counts} for at in range(2))
+        table = [[counts[row, column] for column in columns] for row in rows]
+        assert scipy.stats.chi2_contingency(table).pvalue > 1e-3
+    # Negative control: coin and tier do know of one another, since references are never planted.
+    table = [[sum(c.planted == p and bool(c.repeats) == r for c in registry) for p in (0, 1)] for r in (0, 1)]
+    assert scipy.stats.chi2_contingency(table).pvalue < 1e-3
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """A corpus of forty people with two recordings each, half a second of silence."""
+    flac = audio.flac(np.zeros(8000, np.float32))
+    directory = tmp_path_factory.mktemp("people")
+    names = [(f"row-{i}-{j}", f"unit-{i}", "test" if i < 5 else "train") for i in range(45) for j in range(2)]
+    rows = (corpus.Row(*name, flac, "people say words", 0.5) for name in names)
+    corpus.write(rows, directory, lineage="made-up")
+    return directory
+
+
+@pytest.mark.parametrize("placed", ["own_unit", "real_unit", "spread"])
+def test_placed(people, tmp_path, placed):
+    config = SMALL.model_copy(update={"placed": placed})
+    done = canary.run(config, {"corpus": people}, tmp_path / "plant", key=KEY)
+    registry, training = canary.read(done.directory)[0], corpus.read(done.directory / "corpus")
+    assert {c.placed for c in registry} == {placed}
+    canary.check_planted(registry, training)
+    units_of = {row.id: row.unit for row in training.rows("train")}
+    real = set(corpus.read(people).units("train"))
+    hosts = []
+    for c in registry:
+        found = {units_of[name] for name in c.rows if name in units_of}
+        assert len(found) == (0 if not c.planted else c.repeats if placed == "spread" else 1)
+        assert not c.planted or (found <= real) == (placed == "real_unit")
+        assert c.adds_one_unit == (placed == "own_unit" or (placed == "spread" and c.repeats <= 1))
+        hosts += found
+    assert len(hosts) == len(set(hosts))  # nobody has two
+    assert done.counts["units"] == len(real | set(hosts))
+    with pytest.raises(AuditError, match="planted twice"):
+        canary.run(config, {"corpus": done.directory / "corpus"}, tmp_path / "again", key=KEY)
+
+
+def test_more_candidates_than_units_to_place_them_in(corpus_dir, tmp_path):
+    config = SMALL.model_copy(update={"placed": "real_unit"})
+    with pytest.raises(AuditError, match="30 candidates for 9 units"):
+        canary.run(config, {"corpus": corpus_dir}, tmp_path / "plant", key=KEY)
+
+
+def test_the_commitment_binds_words_and_sound_and_coins(drawn):
+    registry, directory = drawn
+    before = canary.commitment(directory)
+    assert canary.commitment(directory) == before
+    found = {before}
+    rows = list(_silence(registry))
+    louder = audio.flac(np.full(1600, 0.1, np.float32))
+    for changed in ({"text": "other words"}, {"flac": louder}):
+        altered = [dataclasses.replace(rows[0], **changed), *rows[1:]]
+        canary.write(registry, iter(altered), directory)
+        found.add(canary.commitment(directory))
+    canary.write([*registry[:-1], dataclasses.replace(registry[-1], planted=False, repeats=9)], iter(rows), directory)
+    found.add(canary.commitment(directory))
+    assert len(found) == 4
+    canary.write(registry, iter(rows), directory)
+    assert canary.commitment(directory) == before
+
+
+def test_a_registry_of_before_kinds_and_speeds(tmp_path):
+    (tmp_path / canary.REGISTRY).write_text('{"id": "a", "repeats": 2, "planted": true}\n')
+    assert canary.read_registry(tmp_path) == [Canary("a", 2, planted=True, kind="words", speed=1.0, placed="own_unit")]
 
 
 def test_planted_as_the_registry_says(planted, corpus_dir):
@@ -182,6 +257,11 @@ def test_phrases_of_another_registry(drawn, order):
         '{"id": "a", "repeats": 0, "planted": true}', '{"id": "a", "repeats": -1, "planted": false}',
         '{"id": 1, "repeats": 1, "planted": true}', '{"id": "a", "repeats": true, "planted": true}',
         '{"id": "id0", "repeats": 1, "planted": true}',
+        '{"id": "a", "repeats": 1, "planted": true, "kind": "songs"}',
+        '{"id": "a", "repeats": 1, "planted": true, "speed": 5}',
+        '{"id": "a", "repeats": 1, "planted": true, "speed": NaN}',
+        '{"id": "a", "repeats": 1, "planted": true, "speed": true}',
+        '{"id": "a", "repeats": 1, "planted": true, "placed": "anywhere"}',
     ],
 )  # fmt: skip
 def test_a_damaged_registry(drawn, line):

@@ -6,12 +6,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from speechpriv import corpus, store
-from speechpriv.audit import canary, elsewhere, stage
+from speechpriv import cli, corpus, store
+from speechpriv import config as configs
+from speechpriv.audit import canary, elsewhere, stage, survival
 from speechpriv.audit.canary import Canary
+from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig, DataConfig
-from speechpriv.data import audio, sources
+from speechpriv.data import audio, sources, voices
 from speechpriv.errors import AuditError, ConfigError, DataError
 
 # Fewer references than a config may ask for: what is spoken costs time.
@@ -81,7 +84,7 @@ def test_half_a_drawing_is_none(tmp_path, monkeypatch):
     def no_voice(*_):
         raise ConfigError("no voices")
 
-    monkeypatch.setattr(canary.voices, "speak", no_voice)
+    monkeypatch.setattr(voices, "speak", no_voice)
     with pytest.raises(ConfigError):
         elsewhere.make(tmp_path / "canaries", SMALL)
     assert not list(tmp_path.iterdir())
@@ -216,3 +219,138 @@ def test_a_folder_without_canaries(people):
     shutil.rmtree(people)
     with pytest.raises(AuditError, match="not a canary registry"):
         elsewhere.score(people, "quiet", "leaky", "before", AuditConfig())
+
+
+def test_placed_inside_real_units(people, tmp_path):
+    """One each, and only those who are there; the registry need not know which."""
+    config = SMALL.model_copy(update={"placed": "real_unit", "candidates": 3})
+    elsewhere.make(tmp_path / "canaries", config)
+    registry = canary.read_registry(tmp_path / "canaries")
+    elsewhere.insert(tmp_path / "canaries", people, tmp_path / "both")
+    users = {r["path"]: r["speaker"] for r in records_of(tmp_path / "both")}
+    hosts = [{users[f"{name}.flac"] for name in c.rows} for c in registry if c.planted]
+    assert all(len(found) == 1 for found in hosts)
+    assert len(set().union(*hosts)) == len(hosts)
+    assert set(users.values()) == {"s0", "s1", "s2"}
+
+
+def test_fewer_units_than_canaries_to_place_inside(people, tmp_path):
+    elsewhere.make(tmp_path / "canaries", SMALL.model_copy(update={"placed": "real_unit"}))
+    with pytest.raises(AuditError, match=r"3 units for \d+ canaries"):
+        elsewhere.insert(tmp_path / "canaries", people, tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+
+
+def test_spread_over_units(people, tmp_path):
+    elsewhere.make(tmp_path / "canaries", SMALL.model_copy(update={"placed": "spread"}))
+    elsewhere.insert(tmp_path / "canaries", people, tmp_path / "both")
+    users = Counter(r["speaker"] for r in records_of(tmp_path / "both"))
+    assert set(users.values()) == {1}
+
+
+def test_the_commitment_is_checked(scored):
+    before = elsewhere.commitment(scored)
+    found = elsewhere.score(scored, "quiet", "leaky", "before", AuditConfig(), published=before.upper() + "\n")
+    assert found["commitment"] == before
+    with pytest.raises(AuditError, match=f"its commitment is {before}; expected the one that was published, abc"):
+        elsewhere.score(scored, "quiet", "leaky", "before", AuditConfig(), published="abc")
+
+
+def test_a_drawing_altered_after_training(canaries, tmp_path):
+    """Both what was planted and what stays out are bound."""
+    shutil.copytree(canaries, tmp_path / "altered")
+    assert elsewhere.commitment(tmp_path / "altered") == elsewhere.commitment(canaries)
+    path = tmp_path / "altered" / canary.REGISTRY
+    path.write_text(path.read_text().replace("true", "false", 1))
+    with pytest.raises(AuditError, match="altered since the canaries were drawn"):
+        elsewhere.commitment(tmp_path / "altered")
+
+
+@pytest.fixture(scope="module")
+def trained_on(canaries, tmp_path_factory, base):
+    """A corpus with canaries in it, and `_survival` of it as a model without pieces for them would have it."""
+    folder = tmp_path_factory.mktemp("trained-on")
+    people = folder / "people"
+    people.mkdir()
+    (people / "a.flac").write_bytes(SILENCE)
+    (people / "metadata.jsonl").write_text(json.dumps({"path": "a.flac", "sentence": "yes", "speaker": "s"}) + "\n")
+    elsewhere.insert(canaries, people, folder / "both")
+    return folder / "both"
+
+
+def survival_of(canaries, corpus_folder, base="tiny-en"):
+    registry, phrases = canary.read(canaries)
+    return elsewhere._survival(registry, phrases, str(corpus_folder), base)
+
+
+def test_what_was_trained_on_holds_the_canaries(canaries, trained_on, tiny_en):
+    found = survival_of(canaries, trained_on)
+    assert found.whole == found.planted == sum(c.planted for c in canary.read_registry(canaries))
+    assert not found.doubts()
+
+
+def test_canaries_that_somebody_filtered_out(canaries, trained_on, tiny_en, tmp_path):
+    """Of one a recording was dropped, of another the words were changed."""
+    shutil.copytree(trained_on, tmp_path / "filtered")
+    first, second = [c for c in canary.read_registry(canaries) if c.planted][:2]
+    records = [r for r in records_of(trained_on) if r["path"] != f"{first.rows[0]}.flac"]
+    records = [{**r, "sentence": "[NAME]"} if r["path"] == f"{second.rows[0]}.flac" else r for r in records]
+    (tmp_path / "filtered" / "metadata.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    found = survival_of(canaries, tmp_path / "filtered")
+    assert (found.lost, found.altered, found.whole) == (1, 1, found.planted - 2)
+
+
+def test_a_corpus_of_other_canaries(canaries, trained_on, tmp_path):
+    elsewhere.make(tmp_path / "others", SMALL)
+    with pytest.raises(AuditError, match="none of its"):
+        survival_of(tmp_path / "others", trained_on)
+
+
+def test_survival_is_in_the_verdict(scored, monkeypatch, tmp_path):
+    lost = survival.Survival(whole=19, lost=1, altered=0, left_out=0, unscored=0, strays=0)
+    monkeypatch.setattr(elsewhere, "_survival", lambda *_: lost)
+    found = elsewhere.score(scored, "quiet", "leaky", "before", AuditConfig(), corpus="both")
+    assert found["verdict"] == "INCONCLUSIVE"
+    assert found["reasons"] == lost.doubts()
+
+
+def test_a_model_with_a_claim_is_held_to_it(scored, tmp_path):
+    claim = Claim(
+        event="{}", epsilon=8.0, delta=1e-4, mu_gdp=1.6, members_named_at_1_percent=0.25, unit="user", cap_per_unit=4,
+        sampling_rate=0.25, noise_multiplier=1.0, clip_norm=1.0, normalisation=100.0, steps=40, units=400,
+        composed_epsilon=8.0,
+    )  # fmt: skip
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "claim.json").write_text(claim.to_json())
+    found = elsewhere.score(scored, str(tmp_path / "bundle"), "leaky", "before", AuditConfig())
+    assert found["claimed_epsilon"] == 8.0
+
+
+def test_models_of_every_family_are_scored(family_dir, silent_few):
+    """As anybody's `save_pretrained` left them: untrained ones know nothing, and say so."""
+    registry, phrases = canary.read(silent_few)
+    scores = stage.scores({"private": str(family_dir)}, str(family_dir), phrases)
+    assert scores["private"].shape == (len(registry),)
+    assert (scores["private"] == 0).all()
+
+
+@pytest.fixture(scope="module")
+def silent_few(tmp_path_factory):
+    """Four phrases in two seconds of noise."""
+    directory = tmp_path_factory.mktemp("few")
+    registry = [Canary(f"id{i}", i % 2, planted=False) for i in range(4)]
+    flac = audio.flac(np.random.default_rng(0).normal(size=32_000).astype(np.float32) / 9)
+    canary.write(registry, (corpus.Row(c.id, c.id, "test", flac, "stop the music", 2.0) for c in registry), directory)
+    return directory
+
+
+def test_the_commands(people, tmp_path, monkeypatch):
+    monkeypatch.setattr(configs, "canary", lambda settings: told.append(settings) or SMALL)
+    told = []
+    made = CliRunner().invoke(cli.app, ["canary", "make", str(tmp_path / "c"), "speeds=[1, 2]", "kinds=[digits]"])
+    assert made.exit_code == 0, made.output
+    assert told == [["candidates=60", "references=2000", "speeds=[1, 2]", "kinds=[digits]"]]
+    assert made.stdout.strip() == str(tmp_path / "c" / "planted")
+    assert elsewhere.commitment(tmp_path / "c") in made.stderr
+    shown = CliRunner().invoke(cli.app, ["canary", "insert", *map(str, (tmp_path / "c", people, tmp_path / "both"))])
+    assert shown.stdout.startswith(f"{len(records_of(tmp_path / 'c' / 'planted'))} canary recordings inserted")

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from speechpriv import cli, config, corpus, packaged, store
+from speechpriv.audit import personal, stage
 from speechpriv.data import audio, voices
 
 SMALL_PRIVACY = (
@@ -56,6 +57,21 @@ def test_assistant_leaves_a_bundle_and_a_report(demo: tuple[Path, tuple[str, ...
     assert not store.verify(release / "bundle")
 
 
+def test_the_audit_knows_what_survived(demo: tuple[Path, tuple[str, ...]]) -> None:
+    private = demo[0] / "private"
+    found = json.loads((private / "audit" / "verdict.json").read_text())["survival"]
+    assert found == json.loads((private / "survival" / "survival.json").read_text())
+    assert found["whole"] == store.require(private / "plant")["counts"]["planted"]
+    assert not any(found[name] for name in ("lost", "altered", "left_out", "unscored", "strays"))
+    # Personal phrases went through the scrubber, which left nothing, and none is trained on or taken in.
+    assert set(found["personal"].values()) == {5}
+    assert set(found["missed"].values()) == {0}
+    ids = {probe.id for probe in personal.read(private / "personal")}
+    assert len(ids) == 25
+    for name, rest in (("personal/corpus", 25), ("plant/corpus", 0), ("ingest", 0)):
+        assert len(ids & set(corpus.read(private / name).table["id"][:])) == rest
+
+
 def test_assistant_twice_does_nothing_again(demo: tuple[Path, tuple[str, ...]]) -> None:
     run_dir, arguments = demo
     before = {path: path.stat().st_mtime_ns for path in (run_dir / "private").rglob(store.MANIFEST)}
@@ -88,6 +104,16 @@ def test_the_audit_command_repeats_the_verdict(demo: tuple[Path, tuple[str, ...]
     assert shown.exit_code == {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}[found["verdict"]]
     of_bundle = CliRunner().invoke(cli.app, ["audit", str(demo[0]), "--artefact", str(demo[0] / "release" / "bundle")])
     assert json.loads(of_bundle.stdout)["private"] == found["private"]
+
+
+def test_a_bundle_is_scored_as_the_model_in_it(demo: tuple[Path, tuple[str, ...]]) -> None:
+    """As `canary score` does for what was trained elsewhere."""
+    phrases = corpus.read(demo[0] / "private" / "plant" / "phrases")
+    few = corpus.Corpus(phrases.table.select(range(8)), phrases.lineage)
+    models = {"bundle": demo[0] / "release" / "bundle", "model": demo[0] / "private" / "train" / "model"}
+    found = stage.scores({name: str(path) for name, path in models.items()}, "tiny-en", few)
+    assert found["bundle"] == pytest.approx(found["model"], abs=1e-6)
+    assert found["bundle"].any()
 
 
 def test_the_bundle_transcribes_files(demo: tuple[Path, tuple[str, ...]], tmp_path: Path) -> None:
