@@ -14,7 +14,7 @@ from speechpriv.claim import Claim
 from speechpriv.errors import StageError
 
 Content = TypeVar("Content", dict[str, Any], list[Any])
-STAGES = ("ingest", "scrub", "anonymize", "plant", "train", "twin", "evaluate", "audit")
+STAGES = ("ingest", "personal", "scrub", "anonymize", "plant", "survival", "train", "twin", "evaluate", "audit")
 
 
 @dataclass(frozen=True)

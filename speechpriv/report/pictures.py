@@ -50,6 +50,7 @@ def flow(facts: Facts) -> Plot | None:
     stages = (
         ("Read", facts.counts("ingest").get("rows_read")),
         ("Usable", facts.counts("ingest").get("rows_kept")),
+        ("With made-up personal phrases", facts.counts("personal").get("rows")),
         ("Left after scrubbing", facts.counts("scrub").get("rows")),
         ("After voice disguise", facts.counts("anonymize").get("rows")),
         ("With canaries planted", facts.counts("plant").get("rows")),

@@ -81,6 +81,7 @@ def _data(facts: Facts) -> View:
     return {
         "ingested": bool(ingest),
         "scrubbed": bool(scrub),
+        "probed": bool(facts.counts("personal")),
         "tiles": [(label, number(value)) for label, value in tiles if value is not None],
         "flow": pictures.flow(facts),
         "people": pictures.people(facts),

@@ -14,10 +14,12 @@ VERSIONS = {"speechpriv": "0.1.0", "torch": "2.11.0", "torchaudio": "2.11.0", "t
 COUNTS: dict[str, dict[str, Any]] = {
     "ingest": {"rows_read": 3194, "rows_kept": 3142, "units_train": 153, "units_test": 38, "hours": 0.87,
                "quarantined": {"silent": 21, "too_long": 17, "unreadable": 9, "duplicate": 4, "empty transcript": 1}},
+    "personal": {"rows": 3167, "phone": 5, "name": 20},
     "scrub": {"rows": 3120, "utterances_changed": 412, "dropped_low_confidence": 22, "dropped_not_alignable": 0,
               "findings": {"PHONE": 180, "PERSON": 121, "EMAIL": 48, "CARD": 37, "DATE": 26}},
     "anonymize": {"rows": 3120, "method": "mcadams"},
     "plant": {"candidates": 60, "planted": 31, "references": 1000, "rows": 3309, "units": 184},
+    "survival": {"whole": 31, "lost": 0},
     "train": {"epsilon": 7.9},
     "twin": {},
     "evaluate": {},
