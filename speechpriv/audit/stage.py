@@ -12,8 +12,9 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.audit import canary, exposure, onerun, statistics, verdict
+from speechpriv.audit import canary, exposure, onerun, power, record, statistics, verdict
 from speechpriv.audit.canary import Canary
+from speechpriv.audit.record import Past
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, Section
 from speechpriv.corpus import Corpus
@@ -32,7 +33,7 @@ class AuditStageConfig(Section):
     base: str
 
 
-@store.stage(version=3)
+@store.stage(version=4)
 def run(
     config: AuditStageConfig,
     inputs: Mapping[str, Path],
@@ -47,7 +48,8 @@ def run(
       config: see `AuditStageConfig`.
       inputs: `plant` (the plant stage), `model` (a directory with `model/` or an exported bundle, and its
         `claim.json`) and `twin` (the non-private twin's stage).
-      out_dir: gets `verdict.json` and `exposures.json`; neither holds a phrase.
+      out_dir: gets `verdict.json` and `exposures.json`; neither holds a phrase. The audit is counted in audits.json
+        beside the plant stage.
       device: where models live.
       on_model: told each model's name when it has been scored.
 
@@ -62,7 +64,15 @@ def run(
     claim = _claim(inputs["model"] / "claim.json")
     sources = {n: str(d / "model" if (d / "model").is_dir() else d) for n, d in audited.items()}
     found = scores(sources, config.base, phrases, device=device, on_model=on_model)
-    judged = judge(registry, found["private"], found["twin"], claim, config.audit)
+    canaries = store.sha256(inputs["plant"] / canary.REGISTRY)
+    same = record.identity(
+        models=[_weights(source) for source in sources.values()], base=config.base,
+        claim=claim.to_json() if claim else None, settings=config.audit.model_dump(),
+    )  # fmt: skip
+    audits = inputs["plant"].parent / record.NAME
+    past = record.past(audits, canaries, same)
+    judged = judge(registry, found["private"], found["twin"], claim, config.audit, past=past)
+    record.add(audits, canaries, same, judged["verdict"])
     store.write_json(out_dir / "verdict.json", judged)
     store.write_json(out_dir / "exposures.json", {n: _exposures(registry, s) for n, s in found.items()})
     return {"verdict": judged["verdict"], "twin": judged["twin"]["verdict"]}
@@ -112,7 +122,15 @@ def losses(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
 
 
 def judge(
-    registry: Sequence[Canary], scores: np.ndarray, twin: np.ndarray, claim: Claim | None, config: AuditConfig
+    registry: Sequence[Canary],
+    scores: np.ndarray,
+    twin: np.ndarray,
+    claim: Claim | None,
+    config: AuditConfig,
+    *,
+    past: Past = Past(),
+    failures: Sequence[str] = (),
+    doubts: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The verdict as plain values: words, p-values, bounds; no phrase.
 
@@ -122,6 +140,9 @@ def judge(
       twin: the same for the non-private twin.
       claim: of the model under audit; None: the bounds are on pure epsilon (delta 0), and compared with nothing.
       config: alpha and confidence.
+      past: audits of the same canaries before this one, which have spent their shares of alpha.
+      failures: sentences; what else was found that fails the model.
+      doubts: sentences; why else a PASS would mean nothing.
 
     Raises:
       AuditError: too few canaries, scores that are not finite or not of the registry, or a claim about another
@@ -141,31 +162,34 @@ def judge(
             f"the claim's adjacency is {claim.adjacency!r}; the canaries' coins add or remove one unit, so that what "
             "they prove cannot be compared with it. Audit a model whose claim is about adding or removing one unit."
         )
-    delta = claim.delta if claim else 0.0
+    delta, mu = (claim.delta, claim.mu_gdp) if claim else (0.0, 0.0)
+    alpha = past.share(config.alpha)
+    level = alpha / verdict.TESTS
     kept_out, references = scores[candidate & ~planted], scores[~candidate]
-    mu = claim.mu_gdp if claim else 0.0
     leakage = {
-        "private": statistics.leakage(scores[planted], references, mu),
-        "twin": statistics.leakage(twin[planted], twin[~candidate]),
+        "private": statistics.leakage(scores[planted], references, mu, config.confidence),
+        "twin": statistics.leakage(twin[planted], twin[~candidate], 0.0, config.confidence),
     }
     caught = {  # what must be caught before a model may pass: the twin, held to the same claim
         "private": statistics.leakage(twin[planted], twin[~candidate], mu),
         "twin": leakage["twin"],
     }
-    bounds = {
-        "private": _epsilon_lower_bound(scores[candidate], planted[candidate], delta, config.confidence),
-        "twin": _epsilon_lower_bound(twin[candidate], planted[candidate], delta, config.confidence),
+    proved = {
+        "private": _proved(scores[candidate], planted[candidate], delta, level),
+        "twin": _proved(twin[candidate], planted[candidate], delta, level),
     }
     negative = statistics.leakage(kept_out, references)
     reverse = statistics.leakage(references, kept_out)
     decisions = {
         name: verdict.decide(
             model=found, positive=caught[name], negative=negative, reverse=reverse, planted=int(planted.sum()),
-            epsilon_lower_bound=bounds[name], claim=claim if name == "private" else None, alpha=config.alpha,
+            proved=proved[name], claim=claim if name == "private" else None, alpha=alpha,
+            failures=failures if name == "private" else (), doubts=doubts if name == "private" else (),
         )
         for name, found in leakage.items()
     }  # fmt: skip
-    shown = {name: {**asdict(leakage[name]), "epsilon_lower_bound": _floor(bounds[name])} for name in leakage}
+    detectable = power.detectable(int(planted.sum()), references, mu, level)
+    shown = {name: {**asdict(leakage[name]), **_bounds(proved[name])} for name in leakage}
     return {
         "verdict": decisions["private"].word,
         "reasons": list(decisions["private"].reasons),
@@ -175,8 +199,12 @@ def judge(
         "claimed_mu": claim.mu_gdp if claim else None,
         "claimed_named": claim.members_named_at_1_percent if claim else None,
         "delta": delta,
-        "alpha": config.alpha,
+        "alpha": alpha,
+        "alpha_of_all_audits": config.alpha,
+        "audit": past.number,
+        "earlier_verdicts": list(past.verdicts),
         "confidence": config.confidence,
+        "confidence_of_bounds": 1 - level,
         "canaries": {
             "candidates": int(candidate.sum()),
             "planted": int(planted.sum()),
@@ -186,6 +214,7 @@ def judge(
         "private": shown["private"],
         "twin": {"verdict": decisions["twin"].word, **shown["twin"]},
         "negative_control": {**asdict(negative), "p_reverse": reverse.p_value},
+        "detectable": asdict(detectable),
     }
 
 
@@ -208,14 +237,32 @@ def _check_trained_on(corpus: Path, name: str, model: Path) -> None:
         )
 
 
-def _epsilon_lower_bound(scores: np.ndarray, planted: np.ndarray, delta: float, confidence: float) -> float:
-    """One-run bound; fixed beforehand: the quarter with the lowest scores is guessed in, the highest quarter out."""
+def _weights(source: str) -> list[str]:
+    """Digests of a model's weights: the same model elsewhere is the same model."""
+    return [store.sha256(path) for path in sorted(Path(source).glob("*.safetensors"))]
+
+
+def _proved(scores: np.ndarray, planted: np.ndarray, delta: float, level: float) -> verdict.Proved:
+    """One-run bounds; fixed beforehand: the quarter with the lowest scores is guessed in, the highest quarter out."""
     quarter = len(scores) // 4
     order = np.argsort(scores, kind="stable")  # ties in the registry's order, of which the coins know nothing
     correct = int(planted[order[:quarter]].sum() + (~planted[order[len(order) - quarter :]]).sum())
-    return onerun.epsilon_lower_bound(
-        canaries=len(scores), guesses=2 * quarter, correct=correct, delta=delta, confidence=confidence
+    guessed = {"canaries": len(scores), "guesses": 2 * quarter, "correct": correct}
+    return verdict.Proved(
+        guesses=2 * quarter,
+        correct=correct,
+        epsilon=onerun.epsilon_lower_bound(**guessed, delta=delta, confidence=1 - level),
+        mu=onerun.mu_lower_bound(**guessed, confidence=1 - level),
     )
+
+
+def _bounds(proved: verdict.Proved) -> dict[str, float]:
+    return {
+        "guesses": proved.guesses,
+        "correct": proved.correct,
+        "epsilon_lower_bound": _floor(proved.epsilon),
+        "mu_lower_bound": _floor(proved.mu),
+    }
 
 
 def _floor(bound: float) -> float:

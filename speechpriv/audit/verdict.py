@@ -1,5 +1,6 @@
 """PASS, FAIL or INCONCLUSIVE: the audit's one word, and why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +9,8 @@ from speechpriv.claim import Claim
 
 Word = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 MIN_PLANTED = 10
-MIN_REFERENCES = 1000  # with fewer, Simes cannot fire on a few canaries, however well they are known
+MIN_REFERENCES = 1000  # with fewer, no one phrase is rare enough among them
+TESTS = 5  # that share alpha: three of leakage, two bounds against the claim
 _QUIET = 0.001  # a control may be this unlikely before it counts as noise in the test itself
 
 
@@ -20,22 +22,34 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Proved:
+    """Lower bounds from the guesses of the coins (onerun.py), each with confidence 1 - alpha / TESTS."""
+
+    guesses: int
+    correct: int
+    epsilon: float  # at the claim's delta; 0 where there is none
+    mu: float
+
+
 def leaks(found: Leakage, *, claimed: bool, alpha: float) -> list[str]:
     """What is wrong with a model that knows planted phrases this well; empty if nothing is.
 
     A model without a claim may know nothing at all of them. One with a claim may know as much as it says, and no more:
-    differential privacy bounds what a unit leaves behind, and bounds it above zero. The two tests share alpha.
+    differential privacy bounds what a unit leaves behind, and bounds it above zero.
 
     Args:
       found: the leakage, tested against what the model may know.
       claimed: whether that comes from a claim.
-      alpha: probability of any reason for a model that knows just as much as it may.
+      alpha: of the whole audit; each test has a `TESTS`-th of it.
     """
-    limit = "the claim" if claimed else "chance"
+    limit, level = "the claim" if claimed else "chance", alpha / TESTS
     reasons = []
-    if found.p_simes < alpha / 2:
+    if found.p_simes < level:
         reasons.append(f"single planted phrases are known better than {limit} allows (p = {found.p_simes:.2g})")
-    if found.p_mann_whitney < alpha / 2:
+    if found.p_counts < level:
+        reasons.append(f"more planted phrases stand out than {limit} allows (p = {found.p_counts:.2g})")
+    if found.p_mann_whitney < level:
         reasons.append(
             f"planted phrases together are known better than {limit} allows (AUC {found.auc:.2f}, "
             f"p = {found.p_mann_whitney:.2g})"
@@ -50,9 +64,11 @@ def decide(
     negative: Leakage,
     reverse: Leakage,
     planted: int,
-    epsilon_lower_bound: float,
+    proved: Proved,
     claim: Claim | None,
     alpha: float,
+    failures: Sequence[str] = (),
+    doubts: Sequence[str] = (),
 ) -> Verdict:
     """Judge a model.
 
@@ -67,17 +83,20 @@ def decide(
       negative: candidates that stayed out against references, scored by the model under audit.
       reverse: references against candidates that stayed out, scored by it too.
       planted: number of planted canaries.
-      epsilon_lower_bound: what the coins' guesses prove, see audit/onerun.py.
+      proved: what the coins' guesses prove.
       claim: of the model, about the same unit and adjacency; None if there is none.
-      alpha: see `leaks`. The bound adds to the probability of a false FAIL at most 1 - its confidence, and nothing
-        where the claim is above what so many guesses could prove if all were right.
+      alpha: probability of a FAIL, for any of these reasons, of a model that knows just as much as it may.
+      failures: sentences; what else was found that fails the model.
+      doubts: sentences; why else a PASS would mean nothing.
     """
-    failures = leaks(model, claimed=claim is not None, alpha=alpha)
-    if claim and not epsilon_lower_bound <= claim.epsilon:
-        failures.append(f"the audit proves epsilon >= {epsilon_lower_bound:.2f}, above the claim {claim.epsilon:.2f}")
-    if failures:
-        return Verdict("FAIL", tuple(failures))
-    doubts = []
+    found = [*leaks(model, claimed=claim is not None, alpha=alpha), *failures]
+    if claim and not proved.epsilon <= claim.epsilon:
+        found.append(f"the audit proves epsilon >= {proved.epsilon:.2f}, above the claim {claim.epsilon:.2f}")
+    if claim and not proved.mu <= claim.mu_gdp:
+        found.append(f"the audit proves mu >= {proved.mu:.2f}, above the claim {claim.mu_gdp:.2f}")
+    if found:
+        return Verdict("FAIL", tuple(found))
+    doubts = list(doubts)
     if planted < MIN_PLANTED:
         doubts.append(f"only {planted} canaries were planted, of {MIN_PLANTED} that are needed: draw more candidates")
     if not leaks(positive, claimed=claim is not None, alpha=alpha):
@@ -99,6 +118,7 @@ def _why_it_passes(model: Leakage, claim: Claim | None) -> tuple[str, ...]:
             f"; at one false alarm in 100, {model.named:.0%} are told, {claim.members_named_at_1_percent:.0%} allowed"
         )
     return (
-        f"no planted phrase is known better than {limit} allows (p = {model.p_simes:.2g})",
+        f"no planted phrase is known better than {limit} allows (p = {model.p_simes:.2g}), and no more stand out than "
+        f"may (p = {model.p_counts:.2g})",
         f"nor are all of them together (AUC {model.auc:.2f}, p = {model.p_mann_whitney:.2g}{told})",
     )
