@@ -38,9 +38,9 @@ def _chances(references: int, rank: int, level: float, mu: float) -> tuple[np.nd
     """
     if rank == 0:
         return np.ones(1), scipy.special.ndtr(scipy.special.ndtri([level]) + mu)
-    edges = scipy.stats.beta.ppf([_REACH, 1 - _REACH], rank, references + 1 - rank)
-    z = np.linspace(*scipy.special.ndtri(edges), _POINTS)
-    alarms = scipy.special.ndtr(z)
-    logs = (rank - 1) * np.log(alarms) + (references - rank) * np.log1p(-alarms) - z**2 / 2
+    alarms = scipy.stats.beta(rank, references + 1 - rank)
+    low, high = (float(scipy.special.ndtri(alarms.ppf(edge))) for edge in (_REACH, 1 - _REACH))
+    z = np.linspace(low, high, _POINTS)
+    logs = alarms.logpdf(scipy.special.ndtr(z)) - z**2 / 2
     weights = np.exp(logs - logs.max())
     return weights / weights.sum(), scipy.special.ndtr(z + mu)

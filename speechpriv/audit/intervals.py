@@ -32,8 +32,9 @@ def most(hits: int, trials: int, confidence: float) -> float:
 def auc(planted: np.ndarray, references: np.ndarray, confidence: float) -> tuple[float, float, float]:
     """P(planted score lower than reference), ties counting half, with the ends of its two-sided interval.
 
-    The placements of planted phrases among references and of references among planted phrases tell the variance.
-    Where all planted phrases are placed alike it would be 0; their share of it is then that of one in P + 1 otherwise.
+    The placements of planted phrases among references and of references among planted phrases tell the variance. Few
+    planted phrases may be placed alike by chance: their part of it is at least that of one in P + 1 placed at the other
+    end.
 
     Args:
       planted: scores, shape (P,), P >= 1.

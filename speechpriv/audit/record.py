@@ -27,6 +27,9 @@ class Past:
         return alpha / (self.number * (self.number + 1))
 
 
+FIRST = Past()
+
+
 def identity(**parts: object) -> str:
     """What makes an audit the same audit: a digest of its canaries, models, claim and settings."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

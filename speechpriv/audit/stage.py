@@ -128,7 +128,7 @@ def judge(
     claim: Claim | None,
     config: AuditConfig,
     *,
-    past: Past = Past(),
+    past: Past = record.FIRST,
     failures: Sequence[str] = (),
     doubts: Sequence[str] = (),
 ) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def leakage(planted: np.ndarray, references: np.ndarray, mu: float = 0.0, confid
     if not mu >= 0:
         raise AuditError(f"leakage: mu = {mu}; expected a number >= 0.")
     ranked, extended = exposure.p_values(planted, references), tail.p_values(planted, references)
-    p_mann_whitney = _p_mean(_allowed(ranked, mu), len(references), mu) if mu else _p_sum(planted, references)
     p_simes, p_counts = sparse(extended, len(references), mu)
+    p_mann_whitney = _p_mean(_allowed(ranked, mu), len(references), mu) if mu else _p_sum(planted, references)
     bits = exposure.bits(ranked)
     told = int(np.count_nonzero(ranked <= _FALSE_ALARMS))
     auc, auc_low, auc_high = intervals.auc(planted, references, confidence)

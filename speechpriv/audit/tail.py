@@ -14,10 +14,10 @@ _CAUTION = 2  # deviations by which the tail is taken to be heavier than it look
 def p_values(planted: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Rank p-values; smaller ones for phrases below every reference, by how far below they are.
 
-    2,000 references put any phrase at 1/2,001 at best, be it just below the lowest or ten times as far. Beyond the lowest
-    the tail is taken to go on as a power of the distance from the median, its exponent Hill's estimate less two of its
-    deviations. That is too careful for lighter tails, and wrong only where the tail gets heavier out there than it
-    is among the references. Fewer than 1,000 references are only counted.
+    2,000 references put any phrase at 1/2,001 at best, be it just below the lowest or ten times as far. Beyond the
+    lowest the tail is taken to go on as a power of the distance from the median, its exponent Hill's estimate less
+    two of its deviations. That is too careful for lighter tails, and wrong only where the tail gets heavier out there
+    than it is among the references. Fewer than 1,000 references are only counted.
 
     Args:
       planted: scores, shape (P,); lower is better known.

@@ -118,7 +118,7 @@ def _why_it_passes(model: Leakage, claim: Claim | None) -> tuple[str, ...]:
             f"; at one false alarm in 100, {model.named:.0%} are told, {claim.members_named_at_1_percent:.0%} allowed"
         )
     return (
-        f"no planted phrase is known better than {limit} allows (p = {model.p_simes:.2g}), and no more stand out than "
-        f"may (p = {model.p_counts:.2g})",
+        f"no planted phrase is known better than {limit} allows (p = {model.p_simes:.2g})",
+        f"no more of them stand out than may (p = {model.p_counts:.2g})",
         f"nor are all of them together (AUC {model.auc:.2f}, p = {model.p_mann_whitney:.2g}{told})",
     )
