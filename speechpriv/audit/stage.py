@@ -180,15 +180,18 @@ def judge(
     }
     negative = statistics.leakage(kept_out, references)
     reverse = statistics.leakage(references, kept_out)
+    least = {
+        name: power.detectable(int(planted.sum()), found[~candidate], allowed, level)
+        for name, found, allowed in (("private", scores, mu), ("twin", twin, 0.0))
+    }
     decisions = {
         name: verdict.decide(
             model=found, positive=caught[name], negative=negative, reverse=reverse, planted=int(planted.sum()),
-            proved=proved[name], claim=claim if name == "private" else None, alpha=alpha,
+            proved=proved[name], detectable=least[name], claim=claim if name == "private" else None, alpha=alpha,
             failures=failures if name == "private" else (), doubts=doubts if name == "private" else (),
         )
         for name, found in leakage.items()
     }  # fmt: skip
-    detectable = power.detectable(int(planted.sum()), references, mu, level)
     shown = {name: {**asdict(leakage[name]), **_bounds(proved[name])} for name in leakage}
     return {
         "verdict": decisions["private"].word,
@@ -214,7 +217,7 @@ def judge(
         "private": shown["private"],
         "twin": {"verdict": decisions["twin"].word, **shown["twin"]},
         "negative_control": {**asdict(negative), "p_reverse": reverse.p_value},
-        "detectable": asdict(detectable),
+        "detectable": asdict(least["private"]),
     }
 
 

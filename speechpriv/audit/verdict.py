@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from speechpriv.audit.power import Detectable
 from speechpriv.audit.statistics import Leakage
 from speechpriv.claim import Claim
 
@@ -65,6 +66,7 @@ def decide(
     reverse: Leakage,
     planted: int,
     proved: Proved,
+    detectable: Detectable,
     claim: Claim | None,
     alpha: float,
     failures: Sequence[str] = (),
@@ -84,6 +86,7 @@ def decide(
       reverse: references against candidates that stayed out, scored by it too.
       planted: number of planted canaries.
       proved: what the coins' guesses prove.
+      detectable: the least that would have been seen; a PASS says it.
       claim: of the model, about the same unit and adjacency; None if there is none.
       alpha: probability of a FAIL, for any of these reasons, of a model that knows just as much as it may.
       failures: sentences; what else was found that fails the model.
@@ -107,10 +110,10 @@ def decide(
         doubts.append(f"references look known (p = {reverse.p_value:.2g}), which hides leaks: were they trained on?")
     if doubts:
         return Verdict("INCONCLUSIVE", tuple(doubts))
-    return Verdict("PASS", _why_it_passes(model, claim))
+    return Verdict("PASS", _why_it_passes(model, detectable, claim))
 
 
-def _why_it_passes(model: Leakage, claim: Claim | None) -> tuple[str, ...]:
+def _why_it_passes(model: Leakage, detectable: Detectable, claim: Claim | None) -> tuple[str, ...]:
     limit = "the claim" if claim else "chance"
     told = ""
     if claim:
@@ -121,4 +124,14 @@ def _why_it_passes(model: Leakage, claim: Claim | None) -> tuple[str, ...]:
         f"no planted phrase is known better than {limit} allows (p = {model.p_simes:.2g})",
         f"no more of them stand out than may (p = {model.p_counts:.2g})",
         f"nor are all of them together (AUC {model.auc:.2f}, p = {model.p_mann_whitney:.2g}{told})",
+        _least(detectable),
     )
+
+
+def _least(found: Detectable) -> str:
+    said = [
+        f"an AUC of {found.auc:.2f}" if found.auc is not None else "",
+        f"{found.memorised} phrases just beyond the references" if found.memorised else "",
+        f"{found.memorised_far} far beyond" if found.memorised_far else "",
+    ]
+    return f"the least that would have been seen: {' or '.join(filter(None, said)) or 'nothing'}"

@@ -125,9 +125,7 @@ def _audit(facts: Facts) -> View:
         "audit_rows": rows,
         "canaries": "{} candidates, {} of them planted; {} references.".format(*drawn) if canaries else "",
         "alpha": number(verdict.get("alpha")),
-        "least": [
-            number((verdict.get("detectable") or {}).get(name)) for name in ("auc", "memorised", "memorised_far")
-        ],
+        "least": _least(verdict.get("detectable") or {}),
         "allowed": number(verdict.get("claimed_named")),
         "mu": number(verdict.get("claimed_mu")),
         "negative": number((verdict.get("negative_control") or {}).get("p_value")),
@@ -135,6 +133,14 @@ def _audit(facts: Facts) -> View:
         "bounds": pictures.bounds(facts) if rows and same else None,  # of different things they must not be compared
         "mismatch": bool(rows) and not same,
     }
+
+
+def _least(detectable: Mapping[str, Any]) -> list[str]:
+    """What the audit would just have seen."""
+    return [
+        "more than there can be" if name in detectable and detectable[name] is None else number(detectable.get(name))
+        for name in ("auc", "memorised", "memorised_far")
+    ]
 
 
 def _samples(facts: Facts) -> View:

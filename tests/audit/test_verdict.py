@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from speechpriv.audit import onerun, record, stage, verdict
 from speechpriv.audit.canary import Canary
+from speechpriv.audit.power import Detectable
 from speechpriv.audit.statistics import Leakage
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig
@@ -33,6 +34,7 @@ QUIET = Leakage(
     named_high=0.1, median_exposure_bits=1.0, max_exposure_bits=4.0,
 )  # fmt: skip
 LOUD = replace(QUIET, p_value=1e-6, p_mann_whitney=5e-7, p_simes=2e-3, p_counts=1e-5, auc=0.9, named=0.8)
+LEAST = Detectable(auc=0.71, memorised=4, memorised_far=2)
 PROVED = verdict.Proved(guesses=30, correct=16, epsilon=0.3, mu=0.1)
 
 probabilities = st.floats(0, 1)
@@ -42,7 +44,7 @@ def decide(**changed):
     """A model without leakage and controls as they should be; what is given replaces it."""
     usual = {
         "model": QUIET, "positive": LOUD, "negative": QUIET, "reverse": QUIET, "planted": 30,
-        "proved": PROVED, "claim": CLAIM, "alpha": ALPHA,
+        "proved": PROVED, "detectable": LEAST, "claim": CLAIM, "alpha": ALPHA,
     }  # fmt: skip
     return verdict.decide(**{**usual, **changed})
 
@@ -91,8 +93,10 @@ def test_pass():
         "no planted phrase is known better than the claim allows (p = 0.4)",
         "no more of them stand out than may (p = 0.5)",
         "nor are all of them together (AUC 0.52, p = 0.3; at one false alarm in 100, 0% are told, 25% allowed)",
+        "the least that would have been seen: an AUC of 0.71 or 4 phrases just beyond the references or 2 far beyond",
     )
-    assert decide(claim=None).reasons == (
+    assert decide(detectable=Detectable(None, None, None)).reasons[-1].endswith("seen: nothing")
+    assert decide(claim=None).reasons[:3] == (
         "no planted phrase is known better than chance allows (p = 0.4)",
         "no more of them stand out than may (p = 0.5)",
         "nor are all of them together (AUC 0.52, p = 0.3)",
