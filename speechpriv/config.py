@@ -188,7 +188,7 @@ class TrainConfig(Section):
 class AuditConfig(Section):
     """How sure the verdict is."""
 
-    alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.02
+    alpha: Annotated[float, Field(gt=0, le=0.2)] = 0.04  # of all audits of the same canaries; the first gets half
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 

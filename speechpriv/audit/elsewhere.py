@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from speechpriv import store
-from speechpriv.audit import canary, stage, survival
+from speechpriv.audit import canary, record, stage, survival
 from speechpriv.audit.canary import Canary
 from speechpriv.audit.survival import Survival
 from speechpriv.claim import Claim
@@ -154,9 +154,15 @@ def score(
     path = Path(model) / "claim.json"
     claim = Claim.from_json(path.read_text()) if path.is_file() else None
     scores = stage.scores({"private": model, "twin": twin}, base, phrases)
-    judged = stage.judge(registry, scores["private"], scores["twin"], claim, config)
-    found = survival.weighed(judged, survived) if survived else judged
-    return {**found, "registry": store.sha256(directory / canary.REGISTRY), "commitment": committed}
+    drawn, audits = store.sha256(directory / canary.REGISTRY), directory / record.NAME
+    same = record.identity(
+        scores=[values.tobytes().hex() for values in scores.values()], settings=config.model_dump(),
+        claim=claim.to_json() if claim else None,
+    )  # fmt: skip
+    past = record.past(audits, drawn, same)
+    found = stage.judge(registry, scores["private"], scores["twin"], claim, config, past=past, survived=survived)
+    record.add(audits, drawn, same, found["verdict"])
+    return {**found, "registry": drawn, "commitment": committed}
 
 
 def _survival(registry: Sequence[Canary], phrases: Corpus, corpus: str, base: str) -> Survival:

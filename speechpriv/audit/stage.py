@@ -12,8 +12,10 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.audit import canary, exposure, onerun, statistics, survival, verdict
+from speechpriv.audit import canary, exposure, onerun, power, record, statistics, survival, verdict
 from speechpriv.audit.canary import Canary
+from speechpriv.audit.record import Past
+from speechpriv.audit.survival import Survival
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, Section
 from speechpriv.corpus import Corpus
@@ -32,7 +34,7 @@ class AuditStageConfig(Section):
     base: str
 
 
-@store.stage(version=3)
+@store.stage(version=4)
 def run(
     config: AuditStageConfig,
     inputs: Mapping[str, Path],
@@ -47,7 +49,8 @@ def run(
       config: see `AuditStageConfig`.
       inputs: `plant` (the plant stage), `model` (a directory with `model/` or an exported bundle, and its
         `claim.json`) and `twin` (the non-private twin's stage); `survival`, if canaries were seen to survive.
-      out_dir: gets `verdict.json` and `exposures.json`; neither holds a phrase.
+      out_dir: gets `verdict.json` and `exposures.json`; neither holds a phrase. The audit is counted in audits.json
+        beside the plant stage.
       device: where models live.
       on_model: told each model's name when it has been scored.
 
@@ -62,9 +65,16 @@ def run(
     claim = _claim(inputs["model"] / "claim.json")
     sources = {n: str(d / "model" if (d / "model").is_dir() else d) for n, d in audited.items()}
     found = scores(sources, config.base, phrases, device=device, on_model=on_model)
-    judged = judge(registry, found["private"], found["twin"], claim, config.audit)
-    if "survival" in inputs:
-        judged = survival.weighed(judged, survival.read(inputs["survival"]))
+    canaries = store.sha256(inputs["plant"] / canary.REGISTRY)
+    same = record.identity(
+        models=[_weights(source) for source in sources.values()], base=config.base,
+        claim=claim.to_json() if claim else None, settings=config.audit.model_dump(),
+    )  # fmt: skip
+    audits = inputs["plant"].parent / record.NAME
+    past = record.past(audits, canaries, same)
+    survived = survival.read(inputs["survival"]) if "survival" in inputs else None
+    judged = judge(registry, found["private"], found["twin"], claim, config.audit, past=past, survived=survived)
+    record.add(audits, canaries, same, judged["verdict"])
     store.write_json(out_dir / "verdict.json", judged)
     store.write_json(out_dir / "exposures.json", {n: _exposures(registry, s) for n, s in found.items()})
     return {"verdict": judged["verdict"], "twin": judged["twin"]["verdict"]}
@@ -114,7 +124,14 @@ def losses(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
 
 
 def judge(
-    registry: Sequence[Canary], scores: np.ndarray, twin: np.ndarray, claim: Claim | None, config: AuditConfig
+    registry: Sequence[Canary],
+    scores: np.ndarray,
+    twin: np.ndarray,
+    claim: Claim | None,
+    config: AuditConfig,
+    *,
+    past: Past = record.FIRST,
+    survived: Survival | None = None,
 ) -> dict[str, Any]:
     """The verdict as plain values: words, p-values, bounds; no phrase.
 
@@ -124,14 +141,19 @@ def judge(
       twin: the same for the non-private twin.
       claim: of the model under audit; None: the bounds are on pure epsilon (delta 0), and compared with nothing.
       config: alpha and confidence.
+      past: audits of the same canaries before this one, which have spent their shares of alpha.
+      survived: what became of the canaries until training; None: nobody looked.
 
     Raises:
       AuditError: too few canaries, scores that are not finite or not of the registry, or a claim about another
         adjacency than the coins'.
     """
-    planted = np.array([c.planted for c in registry], dtype=bool)
-    candidate = np.array([c.repeats > 0 for c in registry], dtype=bool)
-    _check_enough(int(planted.sum()), int((candidate & ~planted).sum()), int((~candidate).sum()))
+    # A coin that moves several units, or part of one, says nothing of a claim about one unit: a stress test beside it.
+    planted = np.array([c.planted and c.adds_one_unit for c in registry], dtype=bool)
+    candidate = np.array([c.repeats > 0 and c.adds_one_unit for c in registry], dtype=bool)
+    reference = np.array([c.repeats == 0 for c in registry], dtype=bool)
+    stress = np.array([c.planted and not c.adds_one_unit for c in registry], dtype=bool)
+    _check_enough(int(planted.sum()), int((candidate & ~planted).sum()), int(reference.sum()))
     for name, values in (("private", scores), ("twin", twin)):
         if values.shape != (len(registry),) or not np.isfinite(values).all():
             raise AuditError(
@@ -143,31 +165,38 @@ def judge(
             f"the claim's adjacency is {claim.adjacency!r}; the canaries' coins add or remove one unit, so that what "
             "they prove cannot be compared with it. Audit a model whose claim is about adding or removing one unit."
         )
-    delta = claim.delta if claim else 0.0
-    kept_out, references = scores[candidate & ~planted], scores[~candidate]
-    mu = claim.mu_gdp if claim else 0.0
+    delta, mu = (claim.delta, claim.mu_gdp) if claim else (0.0, 0.0)
+    alpha = past.share(config.alpha)
+    level = alpha / verdict.TESTS
+    kept_out, references = scores[candidate & ~planted], scores[reference]
     leakage = {
-        "private": statistics.leakage(scores[planted], references, mu),
-        "twin": statistics.leakage(twin[planted], twin[~candidate]),
+        "private": statistics.leakage(scores[planted], references, mu, config.confidence),
+        "twin": statistics.leakage(twin[planted], twin[reference], 0.0, config.confidence),
     }
     caught = {  # what must be caught before a model may pass: the twin, held to the same claim
-        "private": statistics.leakage(twin[planted], twin[~candidate], mu),
+        "private": statistics.leakage(twin[planted], twin[reference], mu),
         "twin": leakage["twin"],
     }
-    bounds = {
-        "private": _epsilon_lower_bound(scores[candidate], planted[candidate], delta, config.confidence),
-        "twin": _epsilon_lower_bound(twin[candidate], planted[candidate], delta, config.confidence),
+    proved = {
+        "private": _proved(scores[candidate], planted[candidate], delta, level),
+        "twin": _proved(twin[candidate], planted[candidate], delta, level),
     }
     negative = statistics.leakage(kept_out, references)
     reverse = statistics.leakage(references, kept_out)
+    least = {
+        name: power.detectable(int(planted.sum()), found[reference], allowed, level)
+        for name, found, allowed in (("private", scores, mu), ("twin", twin, 0.0))
+    }
     decisions = {
         name: verdict.decide(
             model=found, positive=caught[name], negative=negative, reverse=reverse, planted=int(planted.sum()),
-            epsilon_lower_bound=bounds[name], claim=claim if name == "private" else None, alpha=config.alpha,
+            proved=proved[name], detectable=least[name], claim=claim if name == "private" else None, alpha=alpha,
+            failures=survived.failures() if survived and name == "private" else (),
+            doubts=survived.doubts() if survived and name == "private" else (),
         )
         for name, found in leakage.items()
     }  # fmt: skip
-    shown = {name: {**asdict(leakage[name]), "epsilon_lower_bound": _floor(bounds[name])} for name in leakage}
+    shown = {name: {**asdict(leakage[name]), **_bounds(proved[name])} for name in leakage}
     return {
         "verdict": decisions["private"].word,
         "reasons": list(decisions["private"].reasons),
@@ -177,8 +206,12 @@ def judge(
         "claimed_mu": claim.mu_gdp if claim else None,
         "claimed_named": claim.members_named_at_1_percent if claim else None,
         "delta": delta,
-        "alpha": config.alpha,
+        "alpha": alpha,
+        "alpha_of_all_audits": config.alpha,
+        "audit": past.number,
+        "earlier_verdicts": list(past.verdicts),
         "confidence": config.confidence,
+        "confidence_of_bounds": 1 - level,
         "canaries": {
             "candidates": int(candidate.sum()),
             "planted": int(planted.sum()),
@@ -188,6 +221,13 @@ def judge(
         "private": shown["private"],
         "twin": {"verdict": decisions["twin"].word, **shown["twin"]},
         "negative_control": {**asdict(negative), "p_reverse": reverse.p_value},
+        "stress": {
+            name: asdict(statistics.leakage(values[stress], values[reference], 0.0, config.confidence))
+            for name, values in (("private", scores), ("twin", twin))
+            if stress.any()
+        },
+        "survival": asdict(survived) if survived else None,
+        "detectable": asdict(least["private"]),
     }
 
 
@@ -210,14 +250,32 @@ def _check_trained_on(corpus: Path, name: str, model: Path) -> None:
         )
 
 
-def _epsilon_lower_bound(scores: np.ndarray, planted: np.ndarray, delta: float, confidence: float) -> float:
-    """One-run bound; fixed beforehand: the quarter with the lowest scores is guessed in, the highest quarter out."""
+def _weights(source: str) -> list[str]:
+    """Digests of a model's weights: the same model elsewhere is the same model."""
+    return [store.sha256(path) for path in sorted(Path(source).glob("*.safetensors"))]
+
+
+def _proved(scores: np.ndarray, planted: np.ndarray, delta: float, level: float) -> verdict.Proved:
+    """One-run bounds; fixed beforehand: the quarter with the lowest scores is guessed in, the highest quarter out."""
     quarter = len(scores) // 4
     order = np.argsort(scores, kind="stable")  # ties in the registry's order, of which the coins know nothing
     correct = int(planted[order[:quarter]].sum() + (~planted[order[len(order) - quarter :]]).sum())
-    return onerun.epsilon_lower_bound(
-        canaries=len(scores), guesses=2 * quarter, correct=correct, delta=delta, confidence=confidence
+    guessed = {"canaries": len(scores), "guesses": 2 * quarter, "correct": correct}
+    return verdict.Proved(
+        guesses=2 * quarter,
+        correct=correct,
+        epsilon=onerun.epsilon_lower_bound(**guessed, delta=delta, confidence=1 - level),
+        mu=onerun.mu_lower_bound(**guessed, confidence=1 - level),
     )
+
+
+def _bounds(proved: verdict.Proved) -> dict[str, float]:
+    return {
+        "guesses": proved.guesses,
+        "correct": proved.correct,
+        "epsilon_lower_bound": _floor(proved.epsilon),
+        "mu_lower_bound": _floor(proved.mu),
+    }
 
 
 def _floor(bound: float) -> float:

@@ -39,7 +39,7 @@ class SurvivalConfig(Section):
 class Survival:
     """Counts of phrases; each planted canary is in one of `whole` to `unscored`.
 
-    `weighed` brings it into a verdict. Kinds of personal data are those of audit/personal.py.
+    `stage.judge` takes it into its verdict. Kinds of personal data are those of audit/personal.py.
     """
 
     whole: int  # as planted, and can be learned
@@ -150,19 +150,6 @@ def read(directory: Path) -> Survival:
         raise AuditError(
             f"{directory.name}/{FILE}: not a survival check ({type(error).__name__}). Run the stage again."
         ) from error
-
-
-def weighed(judged: Mapping[str, Any], survived: Survival) -> dict[str, Any]:
-    """A verdict with what survival adds: a scrubber that failed is a FAIL, and doubts allow no PASS."""
-    failures, doubts = survived.failures(), survived.doubts()
-    word = judged["verdict"]
-    if failures:
-        word = "FAIL"
-    elif doubts and word == "PASS":
-        word = "INCONCLUSIVE"
-    before = judged["reasons"] if word == judged["verdict"] else []
-    added = {"FAIL": failures, "INCONCLUSIVE": doubts, "PASS": []}[word]
-    return {**judged, "verdict": word, "reasons": [*before, *added], "survival": dataclasses.asdict(survived)}
 
 
 def _state(one: Canary, text: str, found: Mapping[str, Sequence[Utterance]], base: Recogniser) -> _State:

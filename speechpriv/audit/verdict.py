@@ -1,14 +1,17 @@
 """PASS, FAIL or INCONCLUSIVE: the audit's one word, and why."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from speechpriv.audit.power import Detectable
 from speechpriv.audit.statistics import Leakage
 from speechpriv.claim import Claim
 
 Word = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 MIN_PLANTED = 10
-MIN_REFERENCES = 1000  # with fewer, Simes cannot fire on a few canaries, however well they are known
+MIN_REFERENCES = 1000  # with fewer, no one phrase is rare enough among them
+TESTS = 5  # that share alpha: three of leakage, two bounds against the claim
 _QUIET = 0.001  # a control may be this unlikely before it counts as noise in the test itself
 
 
@@ -20,22 +23,34 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Proved:
+    """Lower bounds from the guesses of the coins (onerun.py), each with confidence 1 - alpha / TESTS."""
+
+    guesses: int
+    correct: int
+    epsilon: float  # at the claim's delta; 0 where there is none
+    mu: float
+
+
 def leaks(found: Leakage, *, claimed: bool, alpha: float) -> list[str]:
     """What is wrong with a model that knows planted phrases this well; empty if nothing is.
 
     A model without a claim may know nothing at all of them. One with a claim may know as much as it says, and no more:
-    differential privacy bounds what a unit leaves behind, and bounds it above zero. The two tests share alpha.
+    differential privacy bounds what a unit leaves behind, and bounds it above zero.
 
     Args:
       found: the leakage, tested against what the model may know.
       claimed: whether that comes from a claim.
-      alpha: probability of any reason for a model that knows just as much as it may.
+      alpha: of the whole audit; each test has a `TESTS`-th of it.
     """
-    limit = "the claim" if claimed else "chance"
+    limit, level = "the claim" if claimed else "chance", alpha / TESTS
     reasons = []
-    if found.p_simes < alpha / 2:
+    if found.p_simes < level:
         reasons.append(f"single planted phrases are known better than {limit} allows (p = {found.p_simes:.2g})")
-    if found.p_mann_whitney < alpha / 2:
+    if found.p_counts < level:
+        reasons.append(f"more planted phrases stand out than {limit} allows (p = {found.p_counts:.2g})")
+    if found.p_mann_whitney < level:
         reasons.append(
             f"planted phrases together are known better than {limit} allows (AUC {found.auc:.2f}, "
             f"p = {found.p_mann_whitney:.2g})"
@@ -50,9 +65,12 @@ def decide(
     negative: Leakage,
     reverse: Leakage,
     planted: int,
-    epsilon_lower_bound: float,
+    proved: Proved,
+    detectable: Detectable,
     claim: Claim | None,
     alpha: float,
+    failures: Sequence[str] = (),
+    doubts: Sequence[str] = (),
 ) -> Verdict:
     """Judge a model.
 
@@ -67,17 +85,21 @@ def decide(
       negative: candidates that stayed out against references, scored by the model under audit.
       reverse: references against candidates that stayed out, scored by it too.
       planted: number of planted canaries.
-      epsilon_lower_bound: what the coins' guesses prove, see audit/onerun.py.
+      proved: what the coins' guesses prove.
+      detectable: the least that would have been seen; a PASS says it.
       claim: of the model, about the same unit and adjacency; None if there is none.
-      alpha: see `leaks`. The bound adds to the probability of a false FAIL at most 1 - its confidence, and nothing
-        where the claim is above what so many guesses could prove if all were right.
+      alpha: probability of a FAIL, for any of these reasons, of a model that knows just as much as it may.
+      failures: sentences; what else was found that fails the model.
+      doubts: sentences; why else a PASS would mean nothing.
     """
-    failures = leaks(model, claimed=claim is not None, alpha=alpha)
-    if claim and not epsilon_lower_bound <= claim.epsilon:
-        failures.append(f"the audit proves epsilon >= {epsilon_lower_bound:.2f}, above the claim {claim.epsilon:.2f}")
-    if failures:
-        return Verdict("FAIL", tuple(failures))
-    doubts = []
+    found = [*leaks(model, claimed=claim is not None, alpha=alpha), *failures]
+    if claim and not proved.epsilon <= claim.epsilon:
+        found.append(f"the audit proves epsilon >= {proved.epsilon:.2f}, above the claim {claim.epsilon:.2f}")
+    if claim and not proved.mu <= claim.mu_gdp:
+        found.append(f"the audit proves mu >= {proved.mu:.2f}, above the claim {claim.mu_gdp:.2f}")
+    if found:
+        return Verdict("FAIL", tuple(found))
+    doubts = list(doubts)
     if planted < MIN_PLANTED:
         doubts.append(f"only {planted} canaries were planted, of {MIN_PLANTED} that are needed: draw more candidates")
     if not leaks(positive, claimed=claim is not None, alpha=alpha):
@@ -88,10 +110,10 @@ def decide(
         doubts.append(f"references look known (p = {reverse.p_value:.2g}), which hides leaks: were they trained on?")
     if doubts:
         return Verdict("INCONCLUSIVE", tuple(doubts))
-    return Verdict("PASS", _why_it_passes(model, claim))
+    return Verdict("PASS", _why_it_passes(model, detectable, claim))
 
 
-def _why_it_passes(model: Leakage, claim: Claim | None) -> tuple[str, ...]:
+def _why_it_passes(model: Leakage, detectable: Detectable, claim: Claim | None) -> tuple[str, ...]:
     limit = "the claim" if claim else "chance"
     told = ""
     if claim:
@@ -100,5 +122,16 @@ def _why_it_passes(model: Leakage, claim: Claim | None) -> tuple[str, ...]:
         )
     return (
         f"no planted phrase is known better than {limit} allows (p = {model.p_simes:.2g})",
+        f"no more of them stand out than may (p = {model.p_counts:.2g})",
         f"nor are all of them together (AUC {model.auc:.2f}, p = {model.p_mann_whitney:.2g}{told})",
+        _least(detectable),
     )
+
+
+def _least(found: Detectable) -> str:
+    said = [
+        f"an AUC of {found.auc:.2f}" if found.auc is not None else "",
+        f"{found.memorised} phrases just beyond the references" if found.memorised else "",
+        f"{found.memorised_far} far beyond" if found.memorised_far else "",
+    ]
+    return f"the least that would have been seen: {' or '.join(filter(None, said)) or 'nothing'}"

@@ -27,7 +27,7 @@ class BundleConfig(Section):
     budget_epsilon: Positive | None
 
 
-@stage(version=1)
+@stage(version=2)
 def run(
     config: BundleConfig,
     inputs: Mapping[str, Path],
@@ -63,7 +63,12 @@ def run(
 
     if claim is not None:
         (out_dir / "claim.json").write_text(claim.to_json() + "\n", encoding="utf-8")
-    store.write_json(out_dir / "audit.json", verdict or {"verdict": "missing"})
+    audited = out_dir / "audit.json"
+    if verdict:
+        shutil.copyfile(inputs["audit"] / "verdict.json", audited)  # the very file, so that its digest is the audit's
+    else:
+        store.write_json(audited, {"verdict": "missing"})
+    audit_sha256 = store.sha256(audited)
     decide = functools.partial(
         gate.decide,
         claim=claim,
@@ -79,6 +84,7 @@ def run(
     text = card.card(
         claim=claim,
         verdict=verdict,
+        audit_sha256=audit_sha256,
         figures=figures,
         override=decision.override,
         reasons=decision.reasons,
@@ -99,6 +105,7 @@ def run(
         path.chmod(0o644)  # the weights are made readable by their owner alone; a server may be another user
     return {
         "verdict": verdict["verdict"] if verdict else "missing",
+        "audit_sha256": audit_sha256,
         "epsilon": claim.epsilon if claim else None,
         "parity": parity,
         "compared": compared,

@@ -30,7 +30,7 @@ $override
 ## What the audit found
 
 The verdict is **$verdict**$because. An audit can find leaks; it cannot prove that there are none. The details are in
-audit.json.
+audit.json, whose SHA-256 is $audit_sha256.
 
 ## How well it hears
 
@@ -83,6 +83,7 @@ def card(
     *,
     claim: Claim | None,
     verdict: Mapping[str, Any] | None,
+    audit_sha256: str,
     figures: Mapping[str, Mapping[str, float]],
     override: str | None,
     reasons: Sequence[str],
@@ -94,6 +95,7 @@ def card(
     Args:
       claim: None for a model trained without privacy; the card then says so.
       verdict: the audit's; None if there was none.
+      audit_sha256: digest of audit.json, which holds it.
       figures: by model, any of `base`, `nonprivate` and `private`: `wer`, `word_accuracy` in [0, 1], `utterances`.
       override: why the gate was overridden, with `reasons`, all that stood against the export; None if it was not.
       parity: share of utterances with the same words from the exported file as from torch.
@@ -106,6 +108,7 @@ def card(
         else "Nothing: this model was trained without differential privacy.",
         override=_override(override, reasons),
         verdict=verdict["verdict"] if verdict else "missing",
+        audit_sha256=audit_sha256,
         because=f": {'; '.join(verdict['reasons'])}" if verdict else "",
         not_covered="".join(f"- {item}\n" for item in claim.not_covered) if claim else "",
         figures=_table(figures, this),

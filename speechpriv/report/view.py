@@ -36,8 +36,10 @@ _CLAIM = {
 _TESTS = {
     "median_exposure_bits": "median exposure, bits (no leak: 1)", "auc": "AUC, planted against not (no leak: 0.5)",
     "p_mann_whitney": "p, many phrases a little (Mann-Whitney)", "p_simes": "p, few phrases strongly (Simes)",
+    "p_counts": "p, more of them than may be (counts)",
     "named": "share of them told at 1 false alarm in 100 (no leak: 0.01)",
-    "epsilon_lower_bound": "epsilon, lower bound",
+    "named_high": "the same, upper bound", "epsilon_lower_bound": "epsilon, lower bound",
+    "mu_lower_bound": "mu, lower bound",
 }  # fmt: skip
 _MOST_AUDIO_LETTERS = 1_500_000  # of base64, in all players together
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -124,6 +126,7 @@ def _audit(facts: Facts) -> View:
         "audit_rows": rows,
         "canaries": "{} candidates, {} of them planted; {} references.".format(*drawn) if canaries else "",
         "alpha": number(verdict.get("alpha")),
+        "least": _least(verdict.get("detectable") or {}),
         "allowed": number(verdict.get("claimed_named")),
         "mu": number(verdict.get("claimed_mu")),
         "negative": number((verdict.get("negative_control") or {}).get("p_value")),
@@ -131,6 +134,14 @@ def _audit(facts: Facts) -> View:
         "bounds": pictures.bounds(facts) if rows and same else None,  # of different things they must not be compared
         "mismatch": bool(rows) and not same,
     }
+
+
+def _least(detectable: Mapping[str, Any]) -> list[str]:
+    """What the audit would just have seen."""
+    return [
+        "more than there can be" if name in detectable and detectable[name] is None else number(detectable.get(name))
+        for name in ("auc", "memorised", "memorised_far")
+    ]
 
 
 def _samples(facts: Facts) -> View:

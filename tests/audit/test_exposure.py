@@ -47,6 +47,13 @@ def test_a_thousand_references_show_at_most_ten_bits():
     assert exposure_bits(-1.0, np.zeros(1023)) == 10
 
 
+def test_what_was_never_learned_has_a_bit_and_a_half():
+    """Mean 1/ln 2 = 1.443 bits, median 1, over the uniform ranks of the null."""
+    null = bits(np.arange(1, 2002) / 2001)
+    assert null.mean() == pytest.approx(1.443, abs=0.005)
+    assert np.median(null) == pytest.approx(1, abs=1e-3)
+
+
 def test_equal_scores_expose_nothing():
     found = exposure_bits(0.0, np.zeros(1000))
     assert found == 0

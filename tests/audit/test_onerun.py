@@ -1,13 +1,16 @@
+import functools
 import math
 
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.special
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechpriv.audit import onerun
-from speechpriv.audit.onerun import epsilon_lower_bound
+from speechpriv.audit.onerun import epsilon_lower_bound, mu_lower_bound
 from speechpriv.errors import AuditError
 
 
@@ -126,6 +129,109 @@ def test_many_guesses_stay_finite(guesses):
     assert 0 <= bound(guesses, guesses) < 20
 
 
+mu_bound = functools.cache(mu_lower_bound)
+
+
+def most_probable(mu, canaries, guesses, correct):
+    """The largest P[N >= correct] that the inequalities on N's distribution allow, as a linear program."""
+    z = np.linspace(-8, 8, 2001)
+    slope, value = np.exp(-mu * z - mu**2 / 2), scipy.special.ndtr(z + mu)  # tangents of the trade-off curve
+    counts = np.arange(guesses + 1)
+    rows, limits = [], []
+    for i in range(1, guesses + 1):
+        right = counts / canaries * (counts >= i)
+        wrong = (guesses - counts) / canaries * (counts >= i - 1)
+        rows.append(right - slope[:, None] * wrong)
+        limits.append(value - slope * scipy.special.ndtr(z))
+    wanted, total = -(counts >= correct).astype(float), np.ones((1, guesses + 1))
+    found = scipy.optimize.linprog(wanted, np.concatenate(rows), np.concatenate(limits), total, [1])
+    return -found.fun
+
+
+@pytest.mark.parametrize(
+    ("mu", "canaries", "guesses", "correct"),
+    [
+        (1, 4, 4, 4),
+        (1, 4, 4, 3),
+        (1, 8, 4, 4),
+        (0.5, 8, 5, 4),
+        (2, 10, 6, 6),
+        (0, 6, 6, 6),
+        (0, 12, 6, 5),
+        (3, 9, 8, 8),
+    ],
+)
+def test_mu_is_refuted_where_nothing_else_is_possible(mu, canaries, guesses, correct):
+    """The recursion against the program that it solves."""
+    most = most_probable(mu, canaries, guesses, correct)
+    for probability, expected in ((most - 1e-3, False), (most + 1e-3, True)):
+        if 0 < probability < 1:
+            assert onerun._refuted(np.array([float(mu)]), canaries, guesses, correct, probability)[0] == expected
+
+
+@pytest.mark.parametrize("guesses", [5, 20, 60])
+def test_without_privacy_loss_guesses_are_coin_tosses(guesses):
+    """mu = 0: the bound is above 0 only where the binomial test fires, and nearly everywhere there."""
+    for correct in range(guesses + 1):
+        chance = scipy.stats.binom.sf(correct - 1, guesses, 0.5)
+        found = mu_bound(canaries=guesses, guesses=guesses, correct=correct, confidence=0.95)
+        if not 0.03 < chance < 0.05:
+            assert (found > 0) == (chance < 0.05)
+        assert found == 0 or chance < 0.05
+
+
+def gaussian_audit(rng, mu, canaries=200):
+    """How many of a quarter of guesses on either side are right, against a mechanism that is exactly mu-GDP."""
+    coins = rng.integers(2, size=canaries).astype(bool)
+    order = np.argsort(rng.normal(size=canaries) - mu * coins)
+    quarter = canaries // 4
+    right = coins[order[:quarter]].sum() + (~coins[order[-quarter:]]).sum()
+    return {"canaries": canaries, "guesses": 2 * quarter, "correct": int(right), "confidence": 0.95}
+
+
+def epsilon_of(mu, delta=1e-5):
+    def excess(epsilon):
+        tail = scipy.special.ndtr(-epsilon / mu + mu / 2)
+        return tail - math.exp(epsilon) * scipy.special.ndtr(-epsilon / mu - mu / 2) - delta
+
+    return scipy.optimize.brentq(excess, 0, 60) if excess(0) > 0 else 0.0
+
+
+@pytest.mark.parametrize("mu", [0.001, 0.5, 1.7, 3.0])
+def test_mu_holds_as_often_as_it_says_and_proves_more_than_epsilon(mu):
+    rng = np.random.default_rng(11)
+    audits = [gaussian_audit(rng, mu) for _ in range(400)]
+    found = np.array([mu_bound(**audit) for audit in audits])
+    assert np.count_nonzero(found > mu) <= scipy.stats.binom.ppf(0.999, 400, 0.05)
+    by_epsilon = np.array([epsilon_lower_bound(**audit, delta=1e-5) for audit in audits[:50]])
+    by_mu = np.array([epsilon_of(bound) if bound else 0.0 for bound in found[:50]])
+    assert np.all(by_mu >= by_epsilon - 0.02)
+    if mu >= 1:
+        assert by_mu.mean() > 1.3 * by_epsilon.mean()
+
+
+def test_a_mechanism_of_a_larger_mu_is_refuted():
+    """Negative control: at mu = 4 a claim of 1 seldom stands."""
+    rng = np.random.default_rng(12)
+    assert np.mean([mu_bound(**gaussian_audit(rng, 4.0)) > 1 for _ in range(100)]) > 0.9
+
+
+@settings(deadline=None, max_examples=40)
+@given(audits())
+def test_more_evidence_proves_more_of_mu(audit):
+    del audit["delta"]
+    found = mu_lower_bound(**audit, confidence=0.95)
+    assert mu_lower_bound(**audit, confidence=0.99) <= found
+    assert mu_lower_bound(**{**audit, "canaries": audit["canaries"] + 9}, confidence=0.95) <= found + 1e-6
+    if audit["correct"]:
+        assert mu_lower_bound(**{**audit, "correct": audit["correct"] - 1}, confidence=0.95) <= found + 1e-6
+
+
+@pytest.mark.parametrize("guesses", [1, 1000, 20_000])
+def test_mu_of_many_guesses_stays_finite(guesses):
+    assert 0 <= mu_lower_bound(canaries=guesses, guesses=guesses, correct=guesses, confidence=0.95) < 5
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -136,5 +242,10 @@ def test_many_guesses_stay_finite(guesses):
     ids=str,
 )  # fmt: skip
 def test_numbers_out_of_range(changed):
+    asked = {"canaries": 10, "guesses": 5, "correct": 5, "delta": 0.0, "confidence": 0.95, **changed}
     with pytest.raises(AuditError, match="one-run bound"):
-        epsilon_lower_bound(**{"canaries": 10, "guesses": 5, "correct": 5, "delta": 0.0, "confidence": 0.95, **changed})
+        epsilon_lower_bound(**asked)
+    del asked["delta"]
+    if "delta" not in changed:
+        with pytest.raises(AuditError, match="one-run bound"):
+            mu_lower_bound(**asked)

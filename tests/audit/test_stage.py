@@ -128,6 +128,26 @@ def test_the_twin_fails_as_the_model_too(audited, inputs, tmp_path):
     assert (found["verdict"], found["claimed_epsilon"], found["unit"]) == ("FAIL", None, None)
 
 
+def test_other_audits_of_the_same_canaries_are_counted(audited, inputs, tmp_path):
+    """The same audit again is the same audit, wherever its model lies; another one has less of alpha left."""
+    record = inputs["plant"].parent / "audits.json"
+    first = read(audited.directory, "verdict.json")
+    assert (first["audit"], first["alpha"], first["earlier_verdicts"]) == (1, AuditConfig().alpha / 2, [])
+    moved = tmp_path / "moved"
+    shutil.copytree(inputs["model"], moved)
+    assert audit(inputs, tmp_path / "again", model=moved) == first
+    before = json.loads(record.read_text())
+    other = tmp_path / "other"
+    shutil.copytree(inputs["model"], other)
+    claim = CLAIM.model_copy(update={"epsilon": 7.0, "composed_epsilon": 7.0})
+    (other / "claim.json").write_text(claim.to_json())
+    number = sum(map(len, before.values())) + 1
+    second = audit(inputs, tmp_path / "other", model=other)
+    assert (second["audit"], second["earlier_verdicts"][0]) == (number, "PASS")
+    assert second["alpha"] == AuditConfig().alpha / (number * (number + 1))
+    assert audit(inputs, tmp_path / "first", model=inputs["model"]) == first
+
+
 def test_without_a_twin_that_learned_nothing_is_concluded(audited, inputs, tmp_path):
     assert audit(inputs, tmp_path, twin=inputs["model"])["verdict"] == "INCONCLUSIVE"
 

@@ -1,6 +1,6 @@
 import itertools
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechpriv.audit import exposure, statistics
 from speechpriv.audit.statistics import Leakage, leakage, simes
 from speechpriv.errors import AuditError
 
@@ -73,7 +74,8 @@ def test_by_hand():
     found = leakage(np.array([-2.0, -1.0]), np.array([1.0, 2.0, 3.0, 4.0]))
     assert found.p_mann_whitney == pytest.approx(1 / 15)  # one of the 6-choose-2 splits
     assert found.p_simes == pytest.approx(1 / 5)
-    assert found.p_value == pytest.approx(2 / 15)
+    assert found.p_counts == 1  # so few references reach none of the levels
+    assert found.p_value == pytest.approx(3 / 15)
     assert found.auc == 1
     assert found.median_exposure_bits == found.max_exposure_bits == pytest.approx(math.log2(5))
 
@@ -84,7 +86,9 @@ def test_what_mu_allows_is_tested_at_its_level_and_more_is_seen(mu):
 
     def fails(true_mu):
         found = [leakage(rng.normal(size=30) - true_mu, rng.normal(size=1000), mu) for _ in range(400)]
-        return [np.mean([getattr(f, name) <= 0.05 for f in found]) for name in ("p_mann_whitney", "p_simes")]
+        return [
+            np.mean([getattr(f, name) <= 0.05 for f in found]) for name in ("p_mann_whitney", "p_simes", "p_counts")
+        ]
 
     most = scipy.stats.binom.ppf(0.999, 400, 0.05) / 400
     assert max(fails(mu)) <= most
@@ -134,7 +138,9 @@ def test_a_constant_on_all_scores_changes_nothing(planted, references, constant)
 
 def test_equal_scores_are_no_leak_and_no_oddity():
     found = leakage(np.zeros(30), np.zeros(1000))
-    assert found == Leakage(1.0, 1.0, 1.0, 0.5, 0.0, 0.0, 0.0)
+    assert (found.p_value, found.p_mann_whitney, found.p_simes, found.p_counts) == (1, 1, 1, 1)
+    assert (found.auc, found.named, found.median_exposure_bits, found.max_exposure_bits) == (0.5, 0, 0, 0)
+    assert found.auc_low < 0.5 < found.auc_high
 
 
 def test_a_few_known_among_many_equals_are_seen():
@@ -154,8 +160,23 @@ def test_what_cannot_be_compared_is_an_error(planted, references):
         leakage(np.array(planted), np.array(references))
 
 
-@pytest.mark.parametrize("name", ["p_value", "p_mann_whitney", "p_simes", "auc", "named"])
+@pytest.mark.parametrize("name", [field.name for field in fields(Leakage) if not field.name.endswith("bits")])
 @pytest.mark.parametrize("bad", [math.nan, -0.01, 1.01])
 def test_nothing_but_probabilities_reach_a_verdict(name, bad):
+    found = leakage(np.arange(3.0), np.arange(9.0))
     with pytest.raises(AuditError, match=name):
-        replace(Leakage(0.5, 0.5, 0.5, 0.5, 0.01, 1.0, 2.0), **{name: bad})
+        replace(found, **{name: bad})
+
+
+@pytest.mark.parametrize(("planted", "mu"), [(30, 0.0), (200, 1.7)])
+def test_the_mean_spreads_as_much_as_is_taken(planted, mu):
+    """Shared references move all p-values at once, the more the larger mu is."""
+    rng = np.random.default_rng(7)
+    means = []
+    for _ in range(600):
+        p_values = exposure.p_values(rng.normal(size=planted) - mu, rng.normal(size=1000))
+        means.append(scipy.stats.norm.cdf(scipy.stats.norm.ppf(p_values) + mu).mean())
+    taken = statistics.mean_deviation(planted, 1000, mu)
+    assert np.std(means) == pytest.approx(taken, rel=0.15)
+    if mu:  # negative control: without what the references add, it would be too small
+        assert np.std(means) > 1.1 * math.sqrt((1 / planted + 1 / 1000) / 12)

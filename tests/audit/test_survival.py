@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from speechpriv import corpus, store
-from speechpriv.audit import canary, personal, survival
+from speechpriv.audit import canary, personal, stage, survival
 from speechpriv.audit.survival import Survival, SurvivalConfig
-from speechpriv.config import CanaryConfig
+from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.data import audio, text
 from speechpriv.errors import AuditError
 from speechpriv.models import asr, new
@@ -19,7 +19,16 @@ from speechpriv.train.recordings import Recordings
 KEY = b"k" * 32
 SMALL = CanaryConfig.model_construct(candidates=30, references=6, repeats=(1, 2, 4), words=3)
 WHOLE = Survival(whole=12, lost=0, altered=0, left_out=0, unscored=0, strays=0)
-PASSED = {"verdict": "PASS", "reasons": ["nothing was found"], "alpha": 0.02}
+
+
+def judged(survived):
+    """The verdict on a model that learned nothing, beside a twin that learned everything."""
+    rng = np.random.default_rng(0)
+    registry = [canary.Canary(f"candidate {i}", 1, planted=i % 2 == 0) for i in range(60)]
+    registry += [canary.Canary(f"reference {i}", 0, planted=False) for i in range(1000)]
+    scores = rng.normal(size=len(registry))
+    twin = scores - 40 * np.array([one.planted for one in registry])
+    return stage.judge(registry, scores, twin, None, AuditConfig(), survived=survived)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +108,7 @@ def test_one_recording_of_one_canary(planted, checked, one, monkeypatch, field, 
     assert dataclasses.asdict(found) == {**dataclasses.asdict(WHOLE), "whole": found.planted - 1, field: 1}
     assert said in found.doubts()[0]
     assert f"1 of {sum(c.planted for c in planted[1])} " in found.doubts()[0]
-    assert survival.weighed(PASSED, found)["verdict"] == "INCONCLUSIVE"
+    assert judged(found)["verdict"] == "INCONCLUSIVE"
 
 
 def test_twice_is_lost(checked, one):
@@ -158,38 +167,32 @@ def test_the_scrubber_is_checked_too(planted, base_of, corpus_dir, tmp_path):
     done = survival.run(SurvivalConfig(base=str(base_of)), inputs, tmp_path / "survival")
     found = survival.read(done.directory)
     assert found.personal == found.missed == dict.fromkeys(("name", "phone", "card", "email", "address"), 1)
-    judged = survival.weighed(PASSED, found)
-    assert judged["verdict"] == "FAIL"
-    assert judged["reasons"] == found.failures()
-    assert "1 of 1 made-up phrases of the kind phone" in judged["reasons"][1]
+    said = judged(found)
+    assert said["verdict"] == "FAIL"
+    assert said["reasons"] == found.failures()
+    assert "1 of 1 made-up phrases of the kind phone" in said["reasons"][1]
     # Nothing that was said, and nobody, is in what may be shown.
-    told = json.dumps(judged) + (done.directory / survival.FILE).read_text() + json.dumps(store.require(done.directory))
+    told = json.dumps(said) + (done.directory / survival.FILE).read_text() + json.dumps(store.require(done.directory))
     assert not [p for p in personal.read(probed) if p.secret in told or p.id in told]
 
 
 @pytest.mark.parametrize(
-    ("before", "changed", "word", "reasons"),
+    ("changed", "word", "why"),
     [
-        ("PASS", {}, "PASS", ["before"]),
-        ("PASS", {"lost": 1}, "INCONCLUSIVE", ["lost"]),
-        ("PASS", {"missed": {"phone": 1}}, "FAIL", ["missed"]),
-        ("PASS", {"lost": 1, "missed": {"phone": 1}}, "FAIL", ["missed"]),
-        ("INCONCLUSIVE", {}, "INCONCLUSIVE", ["before"]),
-        ("INCONCLUSIVE", {"lost": 1}, "INCONCLUSIVE", ["before", "lost"]),
-        ("INCONCLUSIVE", {"missed": {"phone": 1}}, "FAIL", ["missed"]),
-        ("FAIL", {"lost": 1}, "FAIL", ["before"]),
-        ("FAIL", {"missed": {"phone": 1}}, "FAIL", ["before", "missed"]),
-        ("FAIL", {"missed": {"phone": 0}}, "FAIL", ["before"]),
+        ({}, "PASS", None),
+        ({"lost": 1}, "INCONCLUSIVE", Survival.doubts),
+        ({"missed": {"phone": 1}}, "FAIL", Survival.failures),
+        ({"lost": 1, "missed": {"phone": 1}}, "FAIL", Survival.failures),
+        ({"missed": {"phone": 0}}, "PASS", None),
     ],
 )
-def test_weighed(before, changed, word, reasons):
+def test_what_it_does_to_a_verdict(changed, word, why):
     survived = dataclasses.replace(WHOLE, personal={"phone": 3}, **changed)
-    judged = survival.weighed({"verdict": before, "reasons": ["before"], "alpha": 0.02}, survived)
-    expected = {"before": ["before"], "lost": survived.doubts(), "missed": survived.failures()}
-    assert judged["verdict"] == word
-    assert judged["reasons"] == [reason for name in reasons for reason in expected[name]]
-    assert judged["alpha"] == 0.02
-    assert judged["survival"] == dataclasses.asdict(survived)
+    said = judged(survived)
+    assert said["verdict"] == word
+    assert why is None or said["reasons"] == why(survived)
+    assert said["survival"] == dataclasses.asdict(survived)
+    assert said["twin"]["verdict"] == "FAIL"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"whole": 1}'])

@@ -62,6 +62,9 @@ def test_a_good_model_becomes_a_whole_bundle(inputs, out_dir, claim, recordings,
     assert asr.load(str(out_dir)).transcribe([row.samples()]) == [row.text]
     assert claim.sentence() in (out_dir / "README.md").read_text()
     assert json.loads((out_dir / "audit.json").read_text()) == VERDICT
+    digest = store.sha256(inputs["audit"] / "verdict.json")
+    assert summary.counts["audit_sha256"] == digest == store.require(out_dir)["files"]["audit.json"]
+    assert digest in (out_dir / "README.md").read_text()
     assert bundle.Claim.from_json((out_dir / "claim.json").read_text()) == claim
     assert bundle.run(_config(), inputs, out_dir).up_to_date
 

@@ -19,6 +19,7 @@ def _card(claim, **changes) -> str:
     facts = {
         "claim": claim,
         "verdict": VERDICT,
+        "audit_sha256": "5ha",
         "figures": FIGURES,
         "override": None,
         "reasons": (),

@@ -49,6 +49,7 @@ VERDICT: dict[str, Any] = {
     "twin": {"verdict": "FAIL", "p_value": 2e-9, "p_mann_whitney": 1e-9, "p_simes": 8e-4, "auc": 0.961,
              "median_exposure_bits": 7.4, "epsilon_lower_bound": 3.4},
     "negative_control": {"p_value": 0.61}, "claimed_epsilon": 7.9,
+    "detectable": {"auc": 0.913, "memorised": None, "memorised_far": 3},
 }  # fmt: skip
 CONFIG: dict[str, Any] = {
     "recipe": "assistant", "seed": 1, "data": {"source": "demo", "path": "/home/somebody/secret corpus"},

@@ -45,6 +45,11 @@ def test_a_file_that_is_listed_but_missing_is_said_to_be(made_up):
     }  # fmt: skip
 
 
+def test_the_least_that_would_have_been_seen_is_said(made_up):
+    assert view.of(made_up())["least"] == ["0.913", "more than there can be", "3"]
+    assert set(view.of(made_up(verdict={}))["least"]) == {"not measured"}
+
+
 def test_the_audits_table_has_both_verdicts(made_up):
     assert view.of(made_up())["audit_rows"][-1] == ("verdict", "PASS", "FAIL")
 
