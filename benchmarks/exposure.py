@@ -1,0 +1,102 @@
+"""Exposure of planted phrases against how often they were planted: no privacy, clipping alone, epsilon 8, epsilon 1.
+
+    speechpriv run assistant; OMP_NUM_THREADS=1 python benchmarks/exposure.py RUN
+
+On the training corpus of a finished run, with its canaries and settings. Prints a Markdown table: the median exposure
+in bits of the planted phrases of each tier (1 where nothing was learned), and the verdict. Epsilon 8 and 1 are whole
+private trainings, each with a ledger of its own; clipping alone is not offered, and made from the same steps without
+noise. A private training takes two minutes on one core; a model is scored in half of one.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speechpriv import corpus
+from speechpriv.audit import canary, exposure, scores, stage
+from speechpriv.claim import Claim
+from speechpriv.config import PipelineConfig
+from speechpriv.models import asr
+from speechpriv.train import finetune, noise
+from speechpriv.train.recordings import Recordings
+
+
+def clipped_alone(config: finetune.FinetuneConfig, training: Path, directory: Path) -> Path:
+    """The steps of a private training, without noise."""
+    recogniser = asr.load(config.train.base)
+    found = Recordings(
+        corpus.read(training), recogniser, hear=finetune.hearing(config.train, recogniser), copies=config.train.copies
+    )
+    plan = finetune._Plan(config, 0.0, noise.new_key(), found.units(), found)  # noqa: SLF001  steps without a ledger
+    steps = finetune._Training(recogniser, plan, directory / "no checkpoint", "")  # noqa: SLF001
+    for step in range(config.privacy.steps):
+        steps.step(step)
+    steps.finish()
+    recogniser.save(directory / "model")
+    return directory
+
+
+def trained(config: PipelineConfig, training: Path, epsilon: float, directory: Path) -> Path:
+    """A private training as `speechpriv run` does it."""
+    privacy = config.privacy.model_copy(update={"epsilon": epsilon, "budget_epsilon": None})
+    return finetune.run(
+        finetune.FinetuneConfig(privacy=privacy, train=config.train), {"corpus": training}, directory / "train",
+        key=noise.new_key(), ledger=directory / "ledger.sqlite",
+    ).directory  # fmt: skip
+
+
+def show(name: str, registry: list[canary.Canary], found: np.ndarray, verdict: dict[str, Any]) -> None:
+    """One row."""
+    references = found[[one.repeats == 0 for one in registry]]
+    bits = exposure.bits(exposure.p_values(found, references))
+    cells = [name]
+    for tier in sorted({one.repeats for one in registry if one.planted}):
+        mine = [b for b, one in zip(bits, registry, strict=True) if one.planted and one.repeats == tier]
+        cells.append(f"{np.median(mine):.1f}")
+    cells += [f"{verdict['private']['auc']:.2f}", verdict["verdict"]]
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    run: Path = parser.parse_args().run / "private"
+    torch.set_num_threads(1)
+    config = PipelineConfig.model_validate(json.loads((run / "config.json").read_text()))
+    registry, phrases = canary.read(run / "plant")
+    private = finetune.FinetuneConfig(privacy=config.privacy, train=config.train)
+    training = run / "plant" / "corpus"
+    with tempfile.TemporaryDirectory() as scratch:
+        made = {name: Path(scratch) / name for name in ("clipping", "eight", "one")}
+        for directory in made.values():
+            directory.mkdir()
+        models = {
+            "no privacy": run / "twin",
+            "clipping alone": clipped_alone(private, training, made["clipping"]),
+            "epsilon 8": trained(config, training, 8, made["eight"]),
+            "epsilon 1": trained(config, training, 1, made["one"]),
+        }
+        found = scores.scores(
+            {name: str(model / "model") for name, model in models.items()}, config.train.base, phrases
+        )
+        claims = {name: model / "claim.json" for name, model in models.items()}
+        tiers = sorted({one.repeats for one in registry if one.planted})
+        counts = [sum(one.planted and one.repeats == tier for one in registry) for tier in tiers]
+        print(f"median exposure in bits, of at most {np.log2(sum(one.repeats == 0 for one in registry) + 1):.1f}\n")
+        print(
+            "| | " + " | ".join(f"{tier} x ({n})" for tier, n in zip(tiers, counts, strict=True)) + " | AUC | verdict |"
+        )
+        print("|---" * (len(tiers) + 3) + "|")
+        for name, values in found.items():
+            claim = Claim.from_json(claims[name].read_text()) if claims[name].is_file() else None
+            show(name, registry, values, stage.judge(registry, values, found["no privacy"], claim, config.audit))
+
+
+if __name__ == "__main__":
+    main()
