@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from speechpriv import store
-from speechpriv.audit import canary, stage
+from speechpriv.audit import canary, scores, stage
 from speechpriv.config import AuditConfig, CanaryConfig, DataConfig
 from speechpriv.data import rows
 from speechpriv.errors import AuditError
@@ -101,8 +101,8 @@ def score(directory: Path, model: str, twin: str, base: str, config: AuditConfig
       AuditError: registry and phrases do not belong together, or a phrase cannot be scored.
     """
     registry, phrases = canary.read(directory)
-    scores = stage.scores({"private": model, "twin": twin}, base, phrases)
-    found = stage.judge(registry, scores["private"], scores["twin"], None, config)
+    known = scores.scores({"private": model, "twin": twin}, base, phrases)
+    found = stage.judge(registry, known["private"], known["twin"], None, config)
     return {**found, "registry": store.sha256(directory / canary.REGISTRY)}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from speechpriv import corpus, store
-from speechpriv.audit import canary, elsewhere, stage
+from speechpriv.audit import canary, elsewhere, scores
 from speechpriv.audit.canary import Canary
 from speechpriv.config import AuditConfig, CanaryConfig, DataConfig
 from speechpriv.data import audio, sources
@@ -175,15 +175,15 @@ def silent(tmp_path):
 
 @pytest.fixture
 def scored(monkeypatch, silent):
-    """`stage.scores` without models: those called `leaky` know what was planted."""
+    """`scores.scores` without models: those called `leaky` know what was planted."""
     rng = np.random.default_rng(3)
 
-    def scores(models, base, phrases):
+    def scored(models, base, phrases):
         assert base == "before"
         assert len(phrases) == 1040
         return {name: rng.normal(size=1040) - 9 * silent[1] * (model == "leaky") for name, model in models.items()}
 
-    monkeypatch.setattr(stage, "scores", scores)
+    monkeypatch.setattr(scores, "scores", scored)
     return silent[0]
 
 
