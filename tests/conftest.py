@@ -83,6 +83,12 @@ def units(corpus_dir):
 _small = runpy.run_path(str(Path(__file__).with_name("small_recognisers.py")))
 
 
+@pytest.fixture(scope="session")
+def small():
+    """What tests/small_recognisers.py defines."""
+    return _small
+
+
 @pytest.fixture(scope="session", params=_small["MADE"])
 def family_dir(request, tmp_path_factory):
     """Directory of a small random recogniser, of each family in turn."""

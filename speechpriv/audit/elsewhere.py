@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from speechpriv import store
-from speechpriv.audit import canary, record, stage, survival
+from speechpriv.audit import canary, record, scores, stage, survival
 from speechpriv.audit.canary import Canary
 from speechpriv.audit.survival import Survival
 from speechpriv.claim import Claim
@@ -153,14 +153,14 @@ def score(
     survived = _survival(registry, phrases, corpus, base) if corpus is not None else None
     path = Path(model) / "claim.json"
     claim = Claim.from_json(path.read_text()) if path.is_file() else None
-    scores = stage.scores({"private": model, "twin": twin}, base, phrases)
+    known = scores.scores({"private": model, "twin": twin}, base, phrases)
     drawn, audits = store.sha256(directory / canary.REGISTRY), directory / record.NAME
     same = record.identity(
-        scores=[values.tobytes().hex() for values in scores.values()], settings=config.model_dump(),
+        scores=[values.tobytes().hex() for values in known.values()], settings=config.model_dump(),
         claim=claim.to_json() if claim else None,
     )  # fmt: skip
     past = record.past(audits, drawn, same)
-    found = stage.judge(registry, scores["private"], scores["twin"], claim, config, past=past, survived=survived)
+    found = stage.judge(registry, known["private"], known["twin"], claim, config, past=past, survived=survived)
     record.add(audits, drawn, same, found["verdict"])
     return {**found, "registry": drawn, "commitment": committed}
 

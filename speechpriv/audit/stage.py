@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.audit import canary, exposure, onerun, power, record, statistics, survival, verdict
+from speechpriv.audit import canary, exposure, onerun, power, record, scores, statistics, survival, verdict
 from speechpriv.audit.canary import Canary
 from speechpriv.audit.record import Past
 from speechpriv.audit.survival import Survival
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, Section
-from speechpriv.corpus import Corpus
 from speechpriv.errors import AuditError
-from speechpriv.models import asr
-from speechpriv.models.asr import Recogniser, Utterance
 
 _BATCH = 16
 _ADD_REMOVE = re.compile(r"add( or |/)remove one ")  # what a canary's coin does
@@ -64,7 +60,7 @@ def run(
         _check_trained_on(inputs["plant"] / "corpus", name, directory)
     claim = _claim(inputs["model"] / "claim.json")
     sources = {n: str(d / "model" if (d / "model").is_dir() else d) for n, d in audited.items()}
-    found = scores(sources, config.base, phrases, device=device, on_model=on_model)
+    found = scores.scores(sources, config.base, phrases, device=device, on_model=on_model)
     canaries = store.sha256(inputs["plant"] / canary.REGISTRY)
     same = record.identity(
         models=[_weights(source) for source in sources.values()], base=config.base,
@@ -78,49 +74,6 @@ def run(
     store.write_json(out_dir / "verdict.json", judged)
     store.write_json(out_dir / "exposures.json", {n: _exposures(registry, s) for n, s in found.items()})
     return {"verdict": judged["verdict"], "twin": judged["twin"]["verdict"]}
-
-
-def scores(
-    models: Mapping[str, str],
-    base: str,
-    phrases: Corpus,
-    *,
-    device: str = "cpu",
-    on_model: Callable[[str], None] = store.silent,
-) -> dict[str, np.ndarray]:
-    """Each model's loss minus the base model's, shape (len(phrases),), in nats; lower is better known.
-
-    Raises:
-      AuditError: a phrase cannot be scored.
-    """
-    known = losses(asr.load(base, device), phrases, "base")
-    found = {}
-    for name, source in models.items():
-        found[name] = losses(asr.load(source, device), phrases, name) - known
-        on_model(name)
-    return found
-
-
-@torch.inference_mode()
-def losses(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
-    """Negative log-likelihood in nats of every phrase in its own recording, shape (len(phrases),).
-
-    Raises:
-      AuditError: a phrase cannot be scored by this model, which is called `name` in the message.
-    """
-    order = np.argsort(phrases.table["seconds"])
-    found = np.empty(len(order))
-    for start in range(0, len(order), _BATCH):
-        batch = order[start : start + _BATCH]
-        rows = [phrases[int(i)] for i in batch]
-        found[batch] = recogniser.losses([Utterance(row.samples(), row.text) for row in rows]).cpu().numpy()
-    if not np.isfinite(found).all():
-        raise AuditError(
-            f"the {name} model: {np.count_nonzero(~np.isfinite(found))} of {len(found)} canary phrases have no "
-            "finite loss: they do not fit their audio, or the weights are broken. Use fewer words a phrase, or check "
-            "the model."
-        )
-    return found
 
 
 def judge(

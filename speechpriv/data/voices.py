@@ -28,7 +28,7 @@ ACCENTS = (
     "en-029",
 )
 
-_SYNCHRONOUS, _CHARS_UTF8, _DONT_EXIT = 2, 1, 0x8000
+_SYNCHRONOUS, _CHARS_UTF8, _DONT_EXIT, _IPA = 2, 1, 0x8000, 2
 _RATE, _PITCH, _PITCH_RANGE = 1, 3, 4
 _EVENT_END, _EVENT_WORD = 0, 1
 
@@ -104,6 +104,15 @@ def speak(text: str, voice: Voice) -> Speech:
     return Speech(resampled, _words(text, [(at, int(sample * scale)) for at, sample in events], len(resampled)))
 
 
+def phonemes(text: str, accent: str = "en-us") -> str:
+    """How `text` is pronounced: phonemes of the International Phonetic Alphabet, with marks of stress.
+
+    Raises:
+      ConfigError: the synthesiser is not installed or does not know the accent.
+    """
+    return _library().pronounce(text, accent)
+
+
 def _words(text: str, events: list[tuple[int, int]], samples: int) -> tuple[SpokenWord, ...]:
     """Words of `text` with the span of the event at or before each; `events` are (character offset, sample)."""
     starts = [start for start, _ in _tokens(text)]
@@ -153,11 +162,11 @@ class _Library:
     rate_hz: int
     variants: tuple[str, ...]
     synthesise: Callable[[str, Voice], tuple[list[np.ndarray], list[tuple[int, int]]]]
+    pronounce: Callable[[str, str], str]
 
 
-@functools.cache
-def _library() -> _Library:
-    """Load and start the synthesiser; once a process."""
+def _start() -> tuple[ctypes.CDLL, Path, int]:
+    """The synthesiser's library, its data and its sampling rate."""
     try:
         import espeakng_loader  # noqa: PLC0415  GPL-3 and optional: imported only where a voice is made
     except ImportError as error:
@@ -169,6 +178,21 @@ def _library() -> _Library:
     rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
     if rate_hz <= 0:
         raise ConfigError(f"the speech synthesiser did not start (code {rate_hz}). Reinstall the extra `voices`.")
+    return library, Path(data), rate_hz
+
+
+def _pronounced(library: ctypes.CDLL, text: str) -> str:
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    rest, clauses = ctypes.c_char_p(text.encode()), []
+    while rest.value is not None:  # a clause at a time
+        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _CHARS_UTF8, _IPA).decode())
+    return " ".join(clauses)
+
+
+@functools.cache
+def _library() -> _Library:
+    """Load and start the synthesiser; once a process."""
+    library, data, rate_hz = _start()
     chunks: list[np.ndarray] = []
     events: list[tuple[int, int]] = []
 
@@ -185,11 +209,13 @@ def _library() -> _Library:
     callback = _Callback(collect)
     library.espeak_SetSynthCallback(callback)
 
-    def synthesise(text: str, voice: Voice) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
-        _ = callback  # the C library holds the only other reference to the callback
-        name = f"{voice.accent}+{voice.variant}"
+    def choose(name: str) -> None:
         if library.espeak_SetVoiceByName(name.encode()) != 0:
             raise ConfigError(f"the synthesiser has no voice {name!r}; accents: {', '.join(ACCENTS)}.")
+
+    def synthesise(text: str, voice: Voice) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
+        _ = callback  # the C library holds the only other reference to the callback
+        choose(f"{voice.accent}+{voice.variant}")
         for parameter, value in ((_RATE, voice.rate_wpm), (_PITCH, voice.pitch), (_PITCH_RANGE, voice.pitch_range)):
             library.espeak_SetParameter(parameter, value, 0)
         chunks.clear()
@@ -198,5 +224,9 @@ def _library() -> _Library:
         library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _CHARS_UTF8, None, None)
         return list(chunks), list(events)
 
-    names = tuple(sorted(path.name for path in (Path(data) / "voices" / "!v").iterdir()))
-    return _Library(rate_hz, names, synthesise)
+    def pronounce(text: str, accent: str) -> str:
+        choose(accent)
+        return _pronounced(library, text)
+
+    names = tuple(sorted(path.name for path in (data / "voices" / "!v").iterdir()))
+    return _Library(rate_hz, names, synthesise, pronounce)

@@ -13,12 +13,13 @@ from transformers.utils import logging as transformers_logging
 
 from speechpriv.errors import ModelError
 from speechpriv.models import families
-from speechpriv.models.ctc import CtcRecogniser, ctc_losses
+from speechpriv.models.ctc import CtcRecogniser, ctc_losses, ctc_phrase_losses
 from speechpriv.models.seq2seq import Seq2SeqRecogniser
 from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
 
 __all__ = [
     "RATE_HZ", "TINY_EN", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance", "ctc_losses",
+    "ctc_phrase_losses",
     "family_name", "load", "load_ctc", "normalise",
 ]  # fmt: skip
 
@@ -51,6 +52,15 @@ class Recogniser(Protocol):
 
         Infinite, with an infinite gradient, where the text cannot be written for the audio.
         """
+
+    def phrase_losses(self, samples: np.ndarray, targets: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Negative log-likelihood, (P,), of many texts, as `encode` gives them, in the same samples, encoded once."""
+
+    def n_best(self, samples: np.ndarray, width: int) -> list[str]:
+        """Up to `width` texts of a waveform, normalised, the likeliest first."""
+
+    def confidence(self, samples: np.ndarray) -> float:
+        """Mean log-probability that the model gives to what it finds likeliest in a waveform, <= 0."""
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Greedy words, normalised, of waveforms of shape (N,) at 16 kHz each."""

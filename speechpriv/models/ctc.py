@@ -12,9 +12,12 @@ import numpy as np
 import torch
 
 from speechpriv.errors import ModelError
-from speechpriv.models import families
+from speechpriv.models import beam, families
 from speechpriv.models.batching import batches, unusable
 from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
+
+_SAFE = 1e-290  # of a phrase's probability: what is lost below float64's 2e-308 on the way cannot be seen above this
+_PASS = 2**24  # log-probabilities copied at once
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,24 @@ class CtcRecogniser:
         return torch.stack(found)
 
     @torch.inference_mode()
+    def phrase_losses(self, samples: np.ndarray, targets: Sequence[Sequence[int]]) -> torch.Tensor:
+        """CTC negative log-likelihood of each of many token lists, (P,), in nats; the audio is encoded once."""
+        log_probs, _ = self.log_probs([samples])
+        return ctc_phrase_losses(log_probs[0], targets, self.blank)
+
+    @torch.inference_mode()
+    def n_best(self, samples: np.ndarray, width: int) -> list[str]:
+        """Up to `width` texts, the likeliest first, by prefix beam search."""
+        log_probs, _ = self.log_probs([samples])
+        return [self.decode(tokens) for tokens in beam.prefixes(log_probs[0].cpu(), self.blank, width)]
+
+    @torch.inference_mode()
+    def confidence(self, samples: np.ndarray) -> float:
+        """Mean log-probability of the likeliest token of each frame, <= 0; NaN where there is no frame."""
+        log_probs, _ = self.log_probs([samples])
+        return float(log_probs[0].amax(-1).mean())
+
+    @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Greedy words of each waveform, normalised."""
         log_probs, lengths = self.log_probs(waveforms)
@@ -189,3 +210,48 @@ def ctc_losses(
     # other infinite loss, so that a unit that holds it is left out and counted.
     unheard = torch.where(lengths == 0, math.inf, 0.0).to(log_probs)
     return losses.to(log_probs) - unheard * log_probs.sum((1, 2))
+
+
+def ctc_phrase_losses(log_probs: torch.Tensor, targets: Sequence[Sequence[int]], blank: int) -> torch.Tensor:
+    """CTC negative log-likelihood of many token lists under the same frames; they take no gradient.
+
+    The forward recursion of all phrases at once, in probabilities rather than their logarithms. Every path's product
+    only shrinks, so what underflows is less than 2e-308 for each state and frame; a phrase that ends so near to that
+    that it could matter goes through `ctc_losses`.
+
+    Args:
+      log_probs: shape (T, V), of one recording.
+      targets: P token lists; an empty one is a recording in which nothing is said.
+      blank: index of the blank.
+
+    Returns:
+      Shape (P,), in nats, float64. Infinite where a list cannot fit T frames; not a number if a probability is none.
+
+    Source: Graves et al. 2006, section 4.1.
+    """
+    if not len(log_probs) or not targets:
+        return torch.full((len(targets),), math.inf, dtype=torch.float64, device=log_probs.device)
+    device, counts = log_probs.device, torch.tensor([len(tokens) for tokens in targets])
+    longest = max(1, int(counts.max()))
+    padded = [[*tokens, *[blank] * (longest - len(tokens))] for tokens in targets]
+    tokens = torch.tensor(padded, device=device).T.contiguous()  # (L, P)
+    moves = (tokens[1:] != tokens[:-1]).double()  # only unlike tokens may follow each other without a blank between
+    said = torch.zeros(tokens.shape, dtype=torch.float64, device=device)  # the last frame is of the i-th token
+    paused = torch.zeros(longest + 1, len(targets), dtype=torch.float64, device=device)  # of the blank after i tokens
+    paused[0] = 1
+    for frame in log_probs.double().exp():
+        begun = said + paused[:-1]
+        begun[1:].addcmul_(said[:-1], moves)
+        begun.mul_(frame[tokens])
+        paused[1:].add_(said)
+        paused.mul_(frame[blank])
+        said = begun
+    column, counts = torch.arange(len(targets), device=device), counts.to(device)
+    ended = paused[counts, column] + torch.where(counts > 0, said[(counts - 1).clamp(min=0), column], 0.0)
+    losses = -ended.log()
+    small = (ended < _SAFE).nonzero().flatten().tolist()
+    size = max(1, _PASS // log_probs.numel())
+    for part in (small[i : i + size] for i in range(0, len(small), size)):
+        frames, lengths = log_probs.double().expand(len(part), -1, -1), torch.full((len(part),), len(log_probs))
+        losses[part] = ctc_losses(frames, lengths, [targets[i] for i in part], blank)
+    return losses

@@ -1,5 +1,6 @@
 """Recognisers that write token by token: an encoder, and a decoder that attends to it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ import numpy as np
 import torch
 
 from speechpriv.models import families
-from speechpriv.models.batching import batches, unusable
+from speechpriv.models.batching import batches, passes, unusable
 from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
 
 _IGNORED = -100
 _LEAST_SAMPLES = RATE_HZ // 20  # a few frames, which every front end needs
+_PASS = 1_024  # tokens decoded at once
+_STRETCH = 1.5
 _TOKENS_PER_S = 12  # more than anyone speaks; bounds what a decoder that does not end may write
 
 
@@ -80,28 +83,56 @@ class Seq2SeqRecogniser:
         return Heard(self._hidden([utterance.samples], [self.encode(utterance.text)])[0], utterance.text)
 
     @torch.inference_mode()
+    def phrase_losses(self, samples: np.ndarray, targets: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Teacher-forced negative log-likelihood of each of many token lists, (P,), in nats; the audio is encoded once.
+
+        Infinite for an empty list, and where `fits` says no.
+        """
+        losses = torch.full((len(targets),), math.inf, device=self.model.device)
+        fitting = [i for i, tokens in enumerate(targets) if self._takes(len(samples), len(tokens))]
+        if not fitting:
+            return losses
+        features, mask = self._features([samples])
+        heard = self.model.get_encoder()(features, attention_mask=mask)
+        for part in passes([len(targets[i]) for i in fitting], _PASS, stretch=_STRETCH):
+            chosen = [fitting[i] for i in part]
+            tokens = [targets[i] for i in chosen]
+            states = {name: value.expand(len(tokens), *value.shape[1:]) for name, value in heard.items()}
+            hidden = self._decoded(tokens, mask.expand(len(tokens), -1), encoder_outputs=type(heard)(**states))
+            losses[chosen] = self._losses(hidden, tokens)
+        return losses
+
+    @torch.inference_mode()
+    def n_best(self, samples: np.ndarray, width: int) -> list[str]:
+        """Up to `width` texts, the likeliest first, by beam search."""
+        if len(samples) < _LEAST_SAMPLES:
+            return [""]
+        written = self._generated([samples], num_beams=width, num_return_sequences=width)
+        return [self._spelled(tokens) for tokens in written]
+
+    @torch.inference_mode()
+    def confidence(self, samples: np.ndarray) -> float:
+        """Mean log-probability of the likeliest token at each place of the greedy text, <= 0; NaN if too short."""
+        if len(samples) < _LEAST_SAMPLES:
+            return math.nan
+        target = self.encode(self.transcribe([samples])[0]) or [self.model.config.eos_token_id]
+        hidden = self._hidden([samples], [target[: self._most_tokens()]])
+        return float(torch.log_softmax(self.head(hidden).float(), -1).amax(-1).mean())
+
+    @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Greedy words of each waveform, normalised."""
         found = [""] * len(waveforms)
         heard = [i for i, samples in enumerate(waveforms) if len(samples) >= _LEAST_SAMPLES]
         for batch in batches([len(waveforms[i]) for i in heard], pads=self.pads):
-            features, mask = self._features([waveforms[heard[i]] for i in batch])
-            most = [self._most_written(len(waveforms[heard[i]])) for i in batch]
-            tokens = self.model.generate(
-                features, attention_mask=mask, do_sample=False, num_beams=1, max_length=None,
-                max_new_tokens=max(most),
-            )  # fmt: skip
-            start = self.model.config.decoder_start_token_id
-            for i, row, own in zip(batch, tokens.tolist(), most, strict=True):
-                written = row[1:] if row[0] == start else row  # Whisper leaves it out
-                found[heard[i]] = normalise(self.tokenizer.decode(written[:own], skip_special_tokens=True))
+            part = [waveforms[heard[i]] for i in batch]
+            for i, samples, tokens in zip(batch, part, self._generated(part, num_beams=1), strict=True):
+                found[heard[i]] = self._spelled(tokens[: self._most_written(len(samples))])
         return found
 
     def fits(self, samples: int, text: str) -> bool:
         """Whether there are words, and the front end and the decoder can take them whole."""
-        longest = getattr(self.front_end, "n_samples", None)
-        tokens = len(self.encode(text))
-        return 0 < tokens <= self._most_tokens() and _LEAST_SAMPLES <= samples <= (longest or samples)
+        return self._takes(samples, len(self.encode(text)))
 
     def save(self, directory: Path) -> None:
         """Write what `asr.load` reads: safetensors, config, front end and tokenizer."""
@@ -116,15 +147,37 @@ class Seq2SeqRecogniser:
     def _hidden(self, waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int]]) -> torch.Tensor:
         """The decoder's last states (B, L, H), each token known when the next is to be written."""
         features, mask = self._features(waveforms)
+        return self._decoded(targets, mask, features)
+
+    def _decoded(self, targets: Sequence[Sequence[int]], mask: torch.Tensor, *features: Any, **encoded: Any) -> Any:
+        """As `_hidden`, from features or what the encoder made of them."""
         start, padding = self.model.config.decoder_start_token_id, self.model.config.pad_token_id
         written = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor([start, *target[:-1]], device=features.device) for target in targets],
+            [torch.tensor([start, *target[:-1]], device=mask.device) for target in targets],
             batch_first=True,
             padding_value=padding,
         )
-        outputs = self.model.model(features, attention_mask=mask, decoder_input_ids=written, use_cache=False)
-        hidden: torch.Tensor = outputs.last_hidden_state
-        return hidden
+        outputs = self.model.model(
+            *features, attention_mask=mask, decoder_input_ids=written, use_cache=False, **encoded
+        )  # fmt: skip
+        return outputs.last_hidden_state
+
+    def _generated(self, waveforms: Sequence[np.ndarray], **search: Any) -> list[list[int]]:
+        """Tokens that the decoder writes, without the start."""
+        features, mask = self._features(waveforms)
+        most = max(self._most_written(len(samples)) for samples in waveforms)
+        rows = self.model.generate(
+            features, attention_mask=mask, do_sample=False, max_length=None, max_new_tokens=most, **search
+        ).tolist()
+        start = self.model.config.decoder_start_token_id
+        return [row[1:] if row[0] == start else row for row in rows]  # Whisper leaves it out
+
+    def _spelled(self, tokens: list[int]) -> str:
+        return normalise(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+    def _takes(self, samples: int, tokens: int) -> bool:
+        longest = getattr(self.front_end, "n_samples", None)
+        return 0 < tokens <= self._most_tokens() and _LEAST_SAMPLES <= samples <= (longest or samples)
 
     def _losses(self, hidden: torch.Tensor, targets: Sequence[Sequence[int]]) -> torch.Tensor:
         """Sum over tokens of the cross entropy, (B,), of states (B, L, H)."""

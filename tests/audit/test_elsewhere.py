@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from speechpriv import cli, corpus, store
 from speechpriv import config as configs
-from speechpriv.audit import canary, elsewhere, stage, survival
+from speechpriv.audit import canary, elsewhere, scores, survival
 from speechpriv.audit.canary import Canary
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig, DataConfig
@@ -178,15 +178,15 @@ def silent(tmp_path):
 
 @pytest.fixture
 def scored(monkeypatch, silent):
-    """`stage.scores` without models: those called `leaky` know what was planted."""
+    """`scores.scores` without models: those called `leaky` know what was planted."""
     rng = np.random.default_rng(3)
 
-    def scores(models, base, phrases):
+    def scored(models, base, phrases):
         assert base == "before"
         assert len(phrases) == 1040
         return {name: rng.normal(size=1040) - 9 * silent[1] * (model == "leaky") for name, model in models.items()}
 
-    monkeypatch.setattr(stage, "scores", scores)
+    monkeypatch.setattr(scores, "scores", scored)
     return silent[0]
 
 
@@ -329,9 +329,9 @@ def test_a_model_with_a_claim_is_held_to_it(scored, tmp_path):
 def test_models_of_every_family_are_scored(family_dir, silent_few):
     """As anybody's `save_pretrained` left them: untrained ones know nothing, and say so."""
     registry, phrases = canary.read(silent_few)
-    scores = stage.scores({"private": str(family_dir)}, str(family_dir), phrases)
-    assert scores["private"].shape == (len(registry),)
-    assert (scores["private"] == 0).all()
+    known = scores.scores({"private": str(family_dir)}, str(family_dir), phrases)
+    assert known["private"].shape == (len(registry),)
+    assert (known["private"] == 0).all()
 
 
 @pytest.fixture(scope="module")

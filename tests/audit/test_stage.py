@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from speechpriv import corpus, store
-from speechpriv.audit import canary, stage
+from speechpriv.audit import canary, scores, stage
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.data import text
@@ -65,7 +65,7 @@ def memorise(recogniser, rows):
 def audited(inputs, tmp_path_factory, patch):
     """The stage's directory. Losses of a model are then remembered by its weights, so that other audits are quick."""
     config = stage.AuditStageConfig(audit=AuditConfig(), base=str(inputs["twin"].parent / "base"))
-    told, known, score = [], {}, stage.losses
+    told, known, score = [], {}, scores.losses
 
     def remember(recogniser, phrases, name):
         weights = tuple(float(weight.detach().double().abs().sum()) for weight in recogniser.model.parameters())
@@ -73,7 +73,7 @@ def audited(inputs, tmp_path_factory, patch):
             known[weights] = score(recogniser, phrases, name)
         return known[weights]
 
-    patch.setattr(stage, "losses", remember)
+    patch.setattr(scores, "losses", remember)
     summary = stage.run(config, inputs, tmp_path_factory.mktemp("audit") / "audit", on_model=told.append)
     assert told == ["private", "twin"]
     assert len(known) == 2  # base and private are the same
@@ -206,4 +206,4 @@ def test_losses_are_those_of_each_phrase_alone(audited, inputs):
     twin = asr.load(str(inputs["twin"] / "model"))
     with torch.inference_mode():
         alone = [float(twin.losses([asr.Utterance(row.samples(), row.text)])) for row in islice(phrases.rows(), 40)]
-    np.testing.assert_allclose(stage.losses(twin, phrases, "twin")[:40], alone, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(scores.losses(twin, phrases, "twin")[:40], alone, rtol=1e-4, atol=1e-3)

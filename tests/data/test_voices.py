@@ -124,6 +124,15 @@ def test_spans_by_hand():
     assert spans == (SpokenWord("of", 100, 900), SpokenWord("the", 100, 900), SpokenWord("lamp", 900, 2_000))
 
 
+def test_phonemes_tell_sounds_and_not_spellings():
+    assert voices.phonemes("two") == voices.phonemes("too") != voices.phonemes("tea")
+    assert voices.phonemes("good night").split() == [voices.phonemes("good"), voices.phonemes("night")]
+    assert voices.phonemes("stop, now").split() == [voices.phonemes("stop"), voices.phonemes("now")]  # two clauses
+    assert voices.phonemes("bath", "en") != voices.phonemes("bath", "en-us")
+    with pytest.raises(ConfigError, match="en-gb-scotland"):
+        voices.phonemes("hello", "xx-none")
+
+
 @pytest.mark.parametrize("text", ["", "  \n"])
 def test_nothing_to_say(text):
     with pytest.raises(DataError, match="empty text"):

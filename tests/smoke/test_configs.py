@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from speechpriv import cli, config, corpus, packaged, store
-from speechpriv.audit import personal, stage
+from speechpriv.audit import personal, scores
 from speechpriv.data import audio, voices
 
 SMALL_PRIVACY = (
@@ -111,7 +111,7 @@ def test_a_bundle_is_scored_as_the_model_in_it(demo: tuple[Path, tuple[str, ...]
     phrases = corpus.read(demo[0] / "private" / "plant" / "phrases")
     few = corpus.Corpus(phrases.table.select(range(8)), phrases.lineage)
     models = {"bundle": demo[0] / "release" / "bundle", "model": demo[0] / "private" / "train" / "model"}
-    found = stage.scores({name: str(path) for name, path in models.items()}, "tiny-en", few)
+    found = scores.scores({name: str(path) for name, path in models.items()}, "tiny-en", few)
     assert found["bundle"] == pytest.approx(found["model"], abs=1e-6)
     assert found["bundle"].any()
 
