@@ -95,7 +95,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     progress.show("evaluate", figures)
     verdict = audit.run(
         audit.AuditStageConfig(audit=config.audit, base=base),
-        {"plant": planted.directory, "survival": survived.directory, **models},
+        {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory, **models},
         private / "audit", device=speed.device,
     )  # fmt: skip
     progress.show("audit", verdict)

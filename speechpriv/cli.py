@@ -105,7 +105,7 @@ def audit(
     config = _config_of(run_dir)
     settings = stage.AuditStageConfig(audit=config.audit, base=config.train.base)
     inputs = {name: private / name for name in ("plant", "survival", "twin")}
-    inputs["model"] = artefact or private / "train"
+    inputs |= {"people": private / "scrub", "model": artefact or private / "train"}
     for path in inputs.values():
         store.require(path)
     done = stage.run(settings, inputs, private / ("audit-artefact" if artefact else "audit"))

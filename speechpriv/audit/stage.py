@@ -11,13 +11,14 @@ import numpy as np
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.audit import canary, exposure, onerun, power, record, scores, statistics, survival, verdict
+from speechpriv.audit import canary, exposure, onerun, power, record, scores, statistics, stranger, survival, verdict
 from speechpriv.audit.canary import Canary
 from speechpriv.audit.record import Past
 from speechpriv.audit.survival import Survival
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, Section
 from speechpriv.errors import AuditError
+from speechpriv.models import asr
 
 _BATCH = 16
 _ADD_REMOVE = re.compile(r"add( or |/)remove one ")  # what a canary's coin does
@@ -30,7 +31,7 @@ class AuditStageConfig(Section):
     base: str
 
 
-@store.stage(version=4)
+@store.stage(version=5)
 def run(
     config: AuditStageConfig,
     inputs: Mapping[str, Path],
@@ -44,7 +45,8 @@ def run(
     Args:
       config: see `AuditStageConfig`.
       inputs: `plant` (the plant stage), `model` (a directory with `model/` or an exported bundle, and its
-        `claim.json`) and `twin` (the non-private twin's stage); `survival`, if canaries were seen to survive.
+        `claim.json`) and `twin` (the non-private twin's stage); `survival`, if canaries were seen to survive;
+        `people`, a corpus of people who took part and others, all treated alike, if membership is to be told.
       out_dir: gets `verdict.json` and `exposures.json`; neither holds a phrase. The audit is counted in audits.json
         beside the plant stage.
       device: where models live.
@@ -71,6 +73,14 @@ def run(
     survived = survival.read(inputs["survival"]) if "survival" in inputs else None
     judged = judge(registry, found["private"], found["twin"], claim, config.audit, past=past, survived=survived)
     record.add(audits, canaries, same, judged["verdict"])
+    models = {name: asr.load(source, device) for name, source in sources.items()}
+    base = asr.load(config.base, device)
+    judged["extraction"] = stranger.words_of(models, base, registry, phrases)
+    on_model("extraction")
+    if "people" in inputs:
+        trained_on = corpora.read(inputs["plant"] / "corpus")
+        judged["membership"] = stranger.who_took_part(models, base, corpora.read(inputs["people"]), trained_on)
+        on_model("membership")
     store.write_json(out_dir / "verdict.json", judged)
     store.write_json(out_dir / "exposures.json", {n: _exposures(registry, s) for n, s in found.items()})
     return {"verdict": judged["verdict"], "twin": judged["twin"]["verdict"]}
