@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from speechpriv import corpus, store
-from speechpriv.audit import canary, scores, stage
+from speechpriv.audit import canary, scores, stage, stranger
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.data import text
@@ -75,8 +75,10 @@ def audited(inputs, tmp_path_factory, patch):
 
     patch.setattr(scores, "losses", remember)
     summary = stage.run(config, inputs, tmp_path_factory.mktemp("audit") / "audit", on_model=told.append)
-    assert told == ["private", "twin"]
+    assert told == ["private", "twin", "extraction"]
     assert len(known) == 2  # base and private are the same
+    asked = read(summary.directory, "verdict.json")["extraction"]
+    patch.setattr(stranger, "words_of", lambda *_: asked)  # once is enough here
     return summary
 
 
@@ -100,6 +102,20 @@ def test_untouched_passes_and_the_twin_is_caught(audited):
     assert found["twin"]["auc"] > 0.9
     assert found["twin"]["median_exposure_bits"] > 5
     assert (found["unit"], found["adjacency"], found["claimed_epsilon"]) == ("user", CLAIM.adjacency, 8.0)
+
+
+def test_what_a_stranger_gets_is_shown_with_its_bound(audited):
+    """That words come out of a model that learned them by heart is seen in test_extraction.py."""
+    found = read(audited.directory, "verdict.json")["extraction"]
+    assert {name: len(attacks) for name, attacks in found.items()} == {"private": 5, "twin": 5}
+    for attack in found["private"]:  # it is its base
+        assert attack["planted"]["hits"] == attack["controls"]["hits"] == 0
+        assert attack["planted"]["tries"] == attack["controls"]["tries"] >= 10
+        assert 0 < attack["planted"]["at_most"] < 0.3
+
+
+def test_too_few_people_are_said_and_stop_nothing(inputs, corpus_dir, audited, tmp_path):
+    assert "expected at least 10" in audit(inputs, tmp_path, people=corpus_dir)["membership"]["not_measured"]
 
 
 def test_exposures_of_every_candidate(audited, inputs):

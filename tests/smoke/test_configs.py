@@ -10,6 +10,7 @@ from speechpriv import cli, config, corpus, packaged, store
 from speechpriv.audit import personal, scores
 from speechpriv.data import audio, voices
 
+pytestmark = pytest.mark.timeout(900)  # whole pipelines, on a machine that may be busy
 SMALL_PRIVACY = (
     "privacy.units=20",
     "privacy.cohort=10",
@@ -17,7 +18,7 @@ SMALL_PRIVACY = (
     "privacy.delta=0.01",
     "train.twin_epochs=1",
 )
-CANARIES = "canary.candidates=40"
+CANARIES = ("canary.candidates=40", "canary.references=1000")
 THREADS = "performance.threads=1"  # the tests share their machine
 OVERRIDE = "export.override_reason='a smoke test proves nothing'"
 
@@ -36,7 +37,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...
         "data.demo.units=26",
         "data.demo.utterances_per_unit=2",
         "data.test_fraction=0.4",
-        CANARIES,
+        *CANARIES,
         *SMALL_PRIVACY,
         OVERRIDE,
     )
