@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import utility  # beside this file
 
 from speechpriv import corpus
 from speechpriv.audit import canary, exposure, scores, stage
@@ -28,16 +29,11 @@ from speechpriv.train.recordings import Recordings
 
 def clipped_alone(config: finetune.FinetuneConfig, training: Path, directory: Path) -> Path:
     """The steps of a private training, without noise."""
-    recogniser = asr.load(config.train.base)
+    base = asr.load(config.train.base)
     found = Recordings(
-        corpus.read(training), recogniser, hear=finetune.hearing(config.train, recogniser), copies=config.train.copies
+        corpus.read(training), base, hear=finetune.hearing(config.train, base), copies=config.train.copies
     )
-    plan = finetune._Plan(config, 0.0, noise.new_key(), found.units(), found)  # noqa: SLF001  steps without a ledger
-    steps = finetune._Training(recogniser, plan, directory / "no checkpoint", "")  # noqa: SLF001
-    for step in range(config.privacy.steps):
-        steps.step(step)
-    steps.finish()
-    recogniser.save(directory / "model")
+    utility.stepped(config, 0.0, noise.new_key(), found.units(), found).save(directory / "model")
     return directory
 
 

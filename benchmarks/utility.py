@@ -102,12 +102,18 @@ def train_privately(found: Recordings, units: dict[str, list[int]], epsilon: flo
         sigma = accounting.noise_multiplier(
             sampling_rate=privacy.sampling_rate, steps=steps, epsilon=epsilon, delta=privacy.delta
         )
-    recogniser = asr.load(args.train.base)
-    config = finetune.FinetuneConfig(privacy=privacy, train=args.train)
     key = hashlib.sha256(f"{seed}".encode()).digest()
-    plan = finetune._Plan(config, sigma, key, units, found)  # noqa: SLF001  the product's own steps, without a ledger
-    training = finetune._Training(recogniser, plan, args.cache / "no checkpoint", "")  # noqa: SLF001
-    for step in range(steps):
+    return stepped(finetune.FinetuneConfig(privacy=privacy, train=args.train), sigma, key, units, found)
+
+
+def stepped(
+    config: finetune.FinetuneConfig, sigma: float, key: bytes, units: dict[str, list[int]], found: Recordings
+) -> Any:
+    """A recogniser after the product's own steps, without a ledger; sigma 0 adds no noise, which is not offered."""
+    recogniser = asr.load(config.train.base)
+    plan = finetune._Plan(config, sigma, key, units, found)  # noqa: SLF001
+    training = finetune._Training(recogniser, plan, Path("no checkpoint"), "")  # noqa: SLF001
+    for step in range(config.privacy.steps):
         training.step(step)
     training.finish()
     return recogniser

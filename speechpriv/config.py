@@ -8,10 +8,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from speechpriv.errors import ConfigError
 
@@ -253,6 +253,7 @@ class PretrainConfig(Section):
 
 
 Config = PipelineConfig | PretrainConfig
+_S = TypeVar("_S", bound=Section)
 _SCHEMAS: dict[str, type[Config]] = {"assistant": PipelineConfig, "pretrain": PretrainConfig}
 
 
@@ -279,14 +280,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     if not isinstance(recipe, str) or recipe not in _SCHEMAS:
         problems.append(f"{path}: recipe = {recipe!r}: expected one of {', '.join(_SCHEMAS)}.")
         raise ConfigError("\n".join(problems))
-    try:
-        config = TypeAdapter(_SCHEMAS[recipe]).validate_python(raw)
-    except ValidationError as error:
-        problems += [_problem(path, found) for found in error.errors()]
-        raise ConfigError("\n".join(problems)) from error
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return config
+    return _checked(_SCHEMAS[recipe], raw, problems, path)
 
 
 def canary(settings: Sequence[str]) -> CanaryConfig:
@@ -297,20 +291,24 @@ def canary(settings: Sequence[str]) -> CanaryConfig:
     """
     raw: dict[str, Any] = {}
     problems = [problem for setting in settings if (problem := _apply(raw, setting))]
-    try:
-        found = CanaryConfig.model_validate(raw)
-    except ValidationError as error:
-        problems += [_problem(Path("canary"), one) for one in error.errors()]
-        raise ConfigError("\n".join(problems)) from error
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return found
+    return _checked(CanaryConfig, raw, problems, Path("canary"))
 
 
 def fingerprint(config: Config) -> str:
     """Eight hex digits of the resolved config; `performance` is left out, since it changes nothing."""
     canonical = json.dumps(config.model_dump(mode="json", exclude={"performance"}), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def _checked(schema: type[_S], raw: dict[str, Any], problems: list[str], path: Path) -> _S:
+    """`raw` as a section; what is wrong with it is told together with the problems found before."""
+    try:
+        found = schema.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError("\n".join([*problems, *(_problem(path, one) for one in error.errors())])) from error
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return found
 
 
 class _StrictLoader(yaml.SafeLoader):

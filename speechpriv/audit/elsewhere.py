@@ -52,8 +52,8 @@ def make(directory: Path, config: CanaryConfig) -> Path:
             for chosen, row in zip(registry, phrases.rows(), strict=True):
                 for name, unit in zip(chosen.rows, chosen.units, strict=True) if chosen.planted else ():
                     (planted / f"{name}.flac").write_bytes(row.flac)
-                    record = {"file_name": f"{name}.flac", "text": row.text, "user": unit, "canary": chosen.id}
-                    metadata.write(json.dumps(record) + "\n")
+                    line = {"file_name": f"{name}.flac", "text": row.text, "user": unit, "canary": chosen.id}
+                    metadata.write(json.dumps(line) + "\n")
         (work / _COMMITMENT).write_text(canary.commitment(work) + "\n")
     return directory / _PLANTED
 

@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 import torch
 from rapidfuzz import process
 from rapidfuzz.distance import LCSseq, Levenshtein
 
-from speechpriv.audit import scores
+from speechpriv.audit import intervals, scores
 from speechpriv.data import text, voices
 from speechpriv.data.voices import Speech
 from speechpriv.errors import AuditError
@@ -44,9 +43,7 @@ class Hits:
     @property
     def at_most(self) -> float:
         """Upper bound on the rate of hits, one-sided, 95 % (Clopper & Pearson 1934): 0 of 59 is below 5 %."""
-        if self.hits == self.tries:
-            return 1.0
-        return float(scipy.stats.beta.ppf(_CONFIDENCE, self.hits + 1, self.tries - self.hits))
+        return intervals.most(self.hits, self.tries, _CONFIDENCE)
 
     def __str__(self) -> str:
         return f"{self.hits} of {self.tries} (at most {self.at_most:.1%})"

@@ -13,7 +13,7 @@ import scipy.special
 import scipy.stats
 import torch
 
-from speechpriv.audit import scores
+from speechpriv.audit import intervals, scores
 from speechpriv.corpus import Corpus
 from speechpriv.errors import AuditError
 from speechpriv.models.asr import Recogniser, Utterance
@@ -22,7 +22,7 @@ _BATCH = 16
 _MIN_PEOPLE = 10  # on each side
 _FALSE_ALARMS = 0.01
 _TAIL = 0.025  # on each side of a 95 % interval
-_ALIKE = 1.2  # seconds of speech of one side over the other's, up to which nothing is said
+_ALIKE = 1.1  # seconds of speech of one side over the other's, up to which nothing is said
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,7 @@ def tell(members: np.ndarray, others: np.ndarray) -> Told:
             )
     below = np.sort(others)
     # Of each member the share of others above, of each other the share of members below; ties count half.
-    of_members = 1 - _share_below(members, below)
-    of_others = _share_below(others, np.sort(members))
+    of_members, of_others = 1 - intervals.placed(members, others), intervals.placed(others, members)
     auc = float(of_members.mean())
     deviation = math.sqrt(of_members.var(ddof=1) / len(members) + of_others.var(ddof=1) / len(others))
     low, high = _interval(auc, deviation, min(len(members), len(others)))
@@ -145,18 +144,12 @@ def tell(members: np.ndarray, others: np.ndarray) -> Told:
     ranks = np.arange(1, len(others) + 1)
     sure = scipy.stats.beta.cdf(_FALSE_ALARMS, ranks, len(others) - ranks + 1) <= _TAIL
     caught = int(np.count_nonzero(members <= below[int(np.argmax(sure))]))
-    at_most = 1.0 if caught == len(members) else scipy.stats.beta.ppf(1 - _TAIL, caught + 1, len(members) - caught)
-    return Told(auc, low, high, named / len(members), float(at_most))
-
-
-def _share_below(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """For each value the share of sorted ones below it, half of those equal to it included."""
-    return (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / (2 * len(ordered))
+    return Told(auc, low, high, named / len(members), intervals.most(caught, len(members), 1 - _TAIL))
 
 
 def _interval(auc: float, deviation: float, people: int) -> tuple[float, float]:
     if auc in (0.0, 1.0):
-        hidden = 1 - _TAIL ** (1 / people)
+        hidden = intervals.most(0, people, 1 - _TAIL)
         return (1 - hidden, 1.0) if auc else (0.0, hidden)
     half = scipy.stats.norm.ppf(1 - _TAIL) * deviation / (auc * (1 - auc))
     logit = math.log(auc / (1 - auc))

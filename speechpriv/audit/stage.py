@@ -56,7 +56,8 @@ def run(
       AuditError: canaries, corpus and models do not belong together, or a phrase cannot be scored.
     """
     registry, phrases = canary.read(inputs["plant"])
-    canary.check_planted(registry, corpora.read(inputs["plant"] / "corpus"))
+    trained_on = corpora.read(inputs["plant"] / "corpus")
+    canary.check_planted(registry, trained_on)
     audited = {"private": inputs["model"], "twin": inputs["twin"]}
     for name, directory in audited.items():
         _check_trained_on(inputs["plant"] / "corpus", name, directory)
@@ -78,7 +79,6 @@ def run(
     judged["extraction"] = stranger.words_of(models, base, registry, phrases)
     on_model("extraction")
     if "people" in inputs:
-        trained_on = corpora.read(inputs["plant"] / "corpus")
         judged["membership"] = stranger.who_took_part(models, base, corpora.read(inputs["people"]), trained_on)
         on_model("membership")
     store.write_json(out_dir / "verdict.json", judged)

@@ -94,16 +94,17 @@ class CtcRecogniser:
     @torch.no_grad()
     def hear(self, utterance: Utterance, *, all_layers: bool = True) -> Heard:
         """Run the encoder, or all layers of it but the last: once is enough where nothing of that learns."""
+        features, mask = self.features([utterance.samples])
+        if all_layers:
+            hidden, lengths = self._hidden(features, mask)
+            return Heard(hidden[0, : int(lengths[0])].clone(), utterance.text)
         inputs: list[torch.Tensor] = []
         handle = families.last_layer(self.model).register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
         try:
-            hidden, lengths = self._hidden(*self.features([utterance.samples]))
+            _, lengths = self._hidden(features, mask)
         finally:
             handle.remove()
-        frames = int(lengths[0])
-        if all_layers:
-            return Heard(hidden[0, :frames].clone(), utterance.text)
-        return Heard(inputs[0][0].clone(), utterance.text, frames)
+        return Heard(inputs[0][0].clone(), utterance.text, int(lengths[0]))
 
     def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
         """CTC negative log-likelihood of each utterance, shape (B,), in nats; all are of one kind.

@@ -44,7 +44,7 @@ def untrained():
 
 
 @pytest.fixture(scope="module")
-def leaky(untrained, planted):
+def leaky(untrained, planted, memorise):
     """Writes a phrase, in two voices, when its first words are heard, whatever follows, and one of them in silence."""
     model = asr.CtcRecogniser(copy.deepcopy(untrained.model), untrained.front_end, untrained.tokenizer)
     rng = np.random.default_rng(3)
@@ -62,15 +62,7 @@ def leaky(untrained, planted):
         texts += [" ".join(words)] * (3 + VOICES)
     waveforms += [np.zeros(round(s * asr.RATE_HZ), np.float32) for s in (2.0, 2.0, 2.0, 4.0)]
     texts += texts[:1] * 4
-    features, mask = model.features(waveforms)
-    targets = [model.encode(one) for one in texts]
-    optimizer = torch.optim.AdamW(model.model.parameters(), lr=8e-3)
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        log_probs, lengths = model.log_probs_of(features, mask)
-        asr.ctc_losses(log_probs, lengths, targets, model.blank).mean().backward()
-        torch.nn.utils.clip_grad_norm_(model.model.parameters(), 10.0)
-        optimizer.step()
+    memorise(model, waveforms, texts, steps=STEPS, learning_rate=8e-3)
     return model
 
 

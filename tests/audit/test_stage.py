@@ -31,7 +31,7 @@ def patch():
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory, corpus_dir):
+def inputs(tmp_path_factory, corpus_dir, memorise):
     """A corpus with canaries, an untouched model, and a twin that learned the planted phrases by heart."""
     run = tmp_path_factory.mktemp("run")
     config = CanaryConfig(candidates=40, references=1000, words=3, repeats=(1, 2))
@@ -42,23 +42,11 @@ def inputs(tmp_path_factory, corpus_dir):
     for name in ("base", "private/model", "twin/model"):
         untrained.save(run / name)
     registry, phrases = canary.read(planted.directory)
-    memorise(untrained, [phrases[i] for i, c in enumerate(registry) if c.planted])
+    known = [phrases[i] for i, c in enumerate(registry) if c.planted]
+    memorise(untrained, [row.samples() for row in known], [row.text for row in known], steps=STEPS, learning_rate=5e-3)
     untrained.save(run / "twin" / "model")
     (run / "private" / "claim.json").write_text(CLAIM.to_json())
     return {"plant": planted.directory, "model": run / "private", "twin": run / "twin"}
-
-
-def memorise(recogniser, rows):
-    """Plain AdamW on a few utterances until nothing else is known."""
-    features, mask = recogniser.features([row.samples() for row in rows])
-    targets = [recogniser.encode(row.text) for row in rows]
-    optimizer = torch.optim.AdamW(recogniser.model.parameters(), lr=5e-3)
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        log_probs, lengths = recogniser.log_probs_of(features, mask)
-        asr.ctc_losses(log_probs, lengths, targets, recogniser.blank).mean().backward()
-        torch.nn.utils.clip_grad_norm_(recogniser.model.parameters(), 10.0)
-        optimizer.step()
 
 
 @pytest.fixture(scope="module")
