@@ -3,7 +3,8 @@
     speechpriv run assistant; OMP_NUM_THREADS=1 python benchmarks/exposure.py RUN
 
 On the training corpus of a finished run, with its canaries and settings. Prints a Markdown table: the median exposure
-in bits of the planted phrases of each tier (1 where nothing was learned), and the verdict. Epsilon 8 and 1 are whole
+in bits of the planted phrases of each tier (1 where nothing was learned), and the verdict; `speechpriv report RUN` then
+shows it too. Epsilon 8 and 1 are whole
 private trainings, each with a ledger of its own; clipping alone is not offered, and made from the same steps without
 noise. A private training takes two minutes on one core; a model is scored in half of one.
 """
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 import utility  # beside this file
 
-from speechpriv import corpus
+from speechpriv import corpus, store
 from speechpriv.audit import canary, exposure, scores, stage
 from speechpriv.claim import Claim
 from speechpriv.config import PipelineConfig
@@ -46,15 +47,20 @@ def trained(config: PipelineConfig, training: Path, epsilon: float, directory: P
     ).directory  # fmt: skip
 
 
-def show(name: str, registry: list[canary.Canary], found: np.ndarray, verdict: dict[str, Any]) -> None:
+def way(registry: list[canary.Canary], found: np.ndarray, verdict: dict[str, Any]) -> dict[str, Any]:
+    """What the phrases say of one way to train."""
+    bits = exposure.bits(exposure.p_values(found, found[[one.repeats == 0 for one in registry]]))
+    planted = np.array([one.repeats if one.planted else 0 for one in registry])
+    return {
+        "median_bits": [round(float(np.median(bits[planted == tier])), 2) for tier in sorted({*planted} - {0})],
+        "auc": verdict["private"]["auc"],
+        "verdict": verdict["verdict"],
+    }
+
+
+def show(name: str, told: dict[str, Any]) -> None:
     """One row."""
-    references = found[[one.repeats == 0 for one in registry]]
-    bits = exposure.bits(exposure.p_values(found, references))
-    cells = [name]
-    for tier in sorted({one.repeats for one in registry if one.planted}):
-        mine = [b for b, one in zip(bits, registry, strict=True) if one.planted and one.repeats == tier]
-        cells.append(f"{np.median(mine):.1f}")
-    cells += [f"{verdict['private']['auc']:.2f}", verdict["verdict"]]
+    cells = [name, *(f"{bits:.1f}" for bits in told["median_bits"]), f"{told['auc']:.2f}", told["verdict"]]
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
@@ -89,9 +95,13 @@ def main() -> None:
             "| | " + " | ".join(f"{tier} x ({n})" for tier, n in zip(tiers, counts, strict=True)) + " | AUC | verdict |"
         )
         print("|---" * (len(tiers) + 3) + "|")
+        ways = {}
         for name, values in found.items():
             claim = Claim.from_json(claims[name].read_text()) if claims[name].is_file() else None
-            show(name, registry, values, stage.judge(registry, values, found["no privacy"], claim, config.audit))
+            verdict = stage.judge(registry, values, found["no privacy"], claim, config.audit)
+            ways[name] = way(registry, values, verdict)
+            show(name, ways[name])
+        store.write_json(run / "exposure_comparison.json", {"repeats": tiers, "ways": ways})
 
 
 if __name__ == "__main__":

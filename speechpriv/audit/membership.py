@@ -49,7 +49,7 @@ class Membership:
     left_out: int  # people without a counterpart of as many utterances
     utterances: int  # of each side
     with_labels: Told  # loss of the transcript
-    pseudo_labels: Told  # loss of what the model itself writes
+    pseudo_labels: Told  # the model's loss of what it writes itself, a letter; the base has no say in that
     confidence: Told  # probability that the model gives to what it finds likeliest
     notes: tuple[str, ...]  # where the two sides differ in more than membership
 
@@ -72,7 +72,7 @@ def people(
 
     Args:
       model: the model under audit.
-      base: the model before training; each score is the model's minus the base's.
+      base: the model before training; the score of a transcript, and confidence, are the model's minus the base's.
       corpus: holds everybody's utterances.
       members: rows of the corpus for each member, as `corpus.units("train")` gives them.
       others: the same for people who stayed out.
@@ -184,24 +184,25 @@ def _measured(model: Recogniser, base: Recogniser, corpus: Corpus, rows: Sequenc
     for start in range(0, len(rows), _BATCH):
         batch = [corpus[row] for row in rows[start : start + _BATCH]]
         said = [Utterance(row.samples(), row.text) for row in batch]
-        labelled = _above_base(model, base, said)  # first: it says so where a model is broken
+        labelled = _losses(model, "audited", said) - _losses(base, "base", said)  # first: it says where one is broken
         waveforms = [samples for samples, _ in said]
         written = [Utterance(s, text) for s, text in zip(waveforms, model.transcribe(waveforms), strict=True)]
         spelled = [i for i, (samples, text) in enumerate(written) if text and model.fits(len(samples), text)]
-        pseudo = np.zeros(len(said))  # where nothing is written, nothing is known
+        pseudo = np.full(len(said), np.nan)
         if spelled:
-            pseudo[spelled] = _above_base(model, base, [written[i] for i in spelled])
+            # Not above the base's: what is wrongly written of a stranger surprises the base more than the model.
+            known = [written[i] for i in spelled]
+            pseudo[spelled] = _losses(model, "audited", known) / [len(utterance.text) for utterance in known]
         doubt = [base.confidence(samples) - model.confidence(samples) for samples in waveforms]
         parts.append(np.stack([labelled, pseudo, doubt]))
-    return scores.check_finite(np.concatenate(parts, axis=1), "audited or base", "scores of utterances")
+    found = np.concatenate(parts, axis=1)
+    nothing = np.isnan(found[1])  # is written: nothing is known
+    found[1, nothing] = found[1, ~nothing].max(initial=0.0)
+    return scores.check_finite(found, "audited or base", "scores of utterances")
 
 
-def _above_base(model: Recogniser, base: Recogniser, utterances: Sequence[Utterance]) -> np.ndarray:
-    found, known = (
-        scores.check_finite(recogniser.losses(utterances).double().cpu().numpy(), name, "utterances")
-        for name, recogniser in (("audited", model), ("base", base))
-    )
-    return found - known
+def _losses(recogniser: Recogniser, name: str, utterances: Sequence[Utterance]) -> np.ndarray:
+    return scores.check_finite(recogniser.losses(utterances).double().cpu().numpy(), name, "utterances")
 
 
 def _notes(corpus: Corpus, *sides: Sequence[Sequence[int]]) -> tuple[str, ...]:

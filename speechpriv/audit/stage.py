@@ -31,7 +31,7 @@ class AuditStageConfig(Section):
     base: str
 
 
-@store.stage(version=5)
+@store.stage(version=6)
 def run(
     config: AuditStageConfig,
     inputs: Mapping[str, Path],

@@ -32,6 +32,7 @@ class Facts:
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # accuracy of base, nonprivate, private
     verdict: Mapping[str, Any] = field(default_factory=dict)
     exposures: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # of canaries: private, twin
+    comparison: Mapping[str, Any] = field(default_factory=dict)  # exposure for other ways to train
     bundle: Mapping[str, Any] = field(default_factory=dict)  # manifest of what is shipped
     sizes_bytes: Mapping[str, int] = field(default_factory=dict)  # of the bundle's files
     samples: Sequence[Mapping[str, Any]] = ()  # made-up recordings before and after
@@ -66,6 +67,7 @@ def read(run_dir: Path) -> Facts:
         figures=_json(private / "evaluate" / "figures.json", {}),
         verdict=_json(private / "audit" / "verdict.json", {}),
         exposures=_json(private / "audit" / "exposures.json", {}),
+        comparison=_json(private / "exposure_comparison.json", {}),
         bundle=_json(bundle / store.MANIFEST, {}),
         sizes_bytes={
             str(file.relative_to(bundle)): file.stat().st_size for file in bundle.rglob("*") if file.is_file()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from speechpriv.report import pictures
+from speechpriv.report import attacks, pictures
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import finite
 from speechpriv.report.words import lines, number, percent, price, size, words
@@ -47,7 +47,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 def of(facts: Facts) -> View:
     """Everything that the template shows."""
-    parts: tuple[Callable[[Facts], View], ...] = (_top, _data, _training, _audit, _samples, _export, _check)
+    parts: tuple[Callable[[Facts], View], ...] = (_top, _data, _training, _audit, attacks.of, _samples, _export, _check)
     view: View = {"name": facts.name}
     for part in parts:
         view |= part(facts)

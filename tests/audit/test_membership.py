@@ -65,8 +65,8 @@ def test_members_learned_by_heart_are_told(overfitted, before, everybody, halves
     assert found.with_labels.auc_low > 0.7  # eleven people a side say no more
     assert found.with_labels.named > 0.5
     assert found.confidence.auc > 0.7
-    # So overfitted a model is as sure of what it writes for others: that attack sees nothing here, and says so.
-    assert found.pseudo_labels.auc <= found.with_labels.auc
+    assert found.pseudo_labels.auc > 0.95
+    assert found.pseudo_labels.auc_low > 0.7
 
 
 def test_held_out_people_stay_quiet(overfitted, before, everybody, halves):
@@ -78,8 +78,11 @@ def test_held_out_people_stay_quiet(overfitted, before, everybody, halves):
         membership.people(overfitted, before, everybody, *sides)
     for pair in ((before, before), (overfitted, overfitted)):
         found = membership.people(*pair, everybody, *halves)
-        for told in (found.with_labels, found.pseudo_labels, found.confidence):
+        for told in (found.with_labels, found.confidence):
             assert (told.auc, told.named) == (0.5, 0)
+    # What a model writes itself is not set against the base: quiet is a model that has learned from nobody.
+    quiet = membership.people(before, before, everybody, *halves).pseudo_labels
+    assert quiet.auc_low <= 0.5 <= quiet.auc_high
 
 
 def test_two_halves_of_held_out_people_stay_quiet(overfitted, before, everybody, halves, monkeypatch):

@@ -50,7 +50,23 @@ VERDICT: dict[str, Any] = {
              "median_exposure_bits": 7.4, "epsilon_lower_bound": 3.4},
     "negative_control": {"p_value": 0.61}, "claimed_epsilon": 7.9,
     "detectable": {"auc": 0.913, "memorised": None, "memorised_far": 3},
+    "extraction": {
+        model: [{"attack": "masked by noise", "planted": {"tries": 28, "hits": hits, "at_most": high},
+                 "controls": {"tries": 28, "hits": 0, "at_most": 0.1015}}]
+        for model, hits, high in (("private", 0, 0.1015), ("twin", 9, 0.494))
+    },
+    "membership": {
+        model: {"members": 150, "others": 38, "notes": ["members have 400 s of speech and others 300 s"],
+                **{attacker: {"auc": auc, "auc_low": auc - 0.06, "auc_high": auc + 0.06, "named": auc - 0.45}
+                   for attacker in ("with_labels", "pseudo_labels", "confidence")}}
+        for model, auc in (("private", 0.53), ("twin", 0.71))
+    },
+    "stress": {"private": {"auc": 0.55, "median_exposure_bits": 1.4}},
+    "survival": {"whole": 29, "lost": 2, "altered": 0, "left_out": 0, "unscored": 0,
+                 "personal": {"name": 5, "phone": 5}, "missed": {"name": 1, "phone": 0}},
 }  # fmt: skip
+CLIPPING = {"median_bits": [4.9, 6.6], "auc": 0.95, "verdict": "FAIL"}
+COMPARISON = {"repeats": [1, 16], "ways": {"clipping alone": CLIPPING}}
 CONFIG: dict[str, Any] = {
     "recipe": "assistant", "seed": 1, "data": {"source": "demo", "path": "/home/somebody/secret corpus"},
     "privacy": {"unit_name": "speaker", "units": 160, "epsilon": 8.0, "budget_epsilon": 10.0},
@@ -90,7 +106,7 @@ def facts(**changed: Any) -> Facts:
     return Facts(**{
         "name": "assistant-1a2b3c4d", "config": CONFIG, "stages": stages(), "claim": CLAIM,
         "epsilon_by_step": [[15 * i, round(7.9 * (i / 20) ** 0.55, 3)] for i in range(1, 21)],
-        "figures": FIGURES, "verdict": VERDICT, "exposures": exposures(),
+        "figures": FIGURES, "verdict": VERDICT, "exposures": exposures(), "comparison": COMPARISON,
         "bundle": {"files": dict.fromkeys(sizes, "5f" * 32), "counts": {"parity": 0.995, "compared": 200}},
         "sizes_bytes": sizes, "samples": SAMPLES, **changed,
     })  # fmt: skip
@@ -115,6 +131,7 @@ def run_dir(tmp_path):
         "private/evaluate/figures.json": whole.figures,
         "private/audit/verdict.json": whole.verdict,
         "private/audit/exposures.json": whole.exposures,
+        "private/exposure_comparison.json": whole.comparison,
         "private/report_samples.json": whole.samples,
         "release/bundle/manifest.json": whole.bundle,
         **{f"private/{stage}/manifest.json": manifest for stage, manifest in whole.stages.items()},

@@ -1,0 +1,100 @@
+"""What the audit found besides its tests: what a stranger got out, who was told apart, what became of the canaries."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from speechpriv.report.facts import Facts
+from speechpriv.report.plots import finite
+from speechpriv.report.words import number, percent, words
+
+_ATTACKERS = {
+    "with_labels": "recordings and what is said in them",
+    "pseudo_labels": "recordings; loss of what the model writes",
+    "confidence": "recordings; how sure the model is",
+}
+_STATES = {
+    "lost": "missing or doubled",
+    "altered": "saying other words",
+    "left_out": "too short for their words",
+    "unscored": "without a finite loss",
+}
+
+
+def of(facts: Facts) -> dict[str, Any]:
+    """The tables of the page's section on the audit; each empty where it was not measured."""
+    verdict = facts.verdict
+    return {
+        "extraction": _extraction(verdict.get("extraction") or {}),
+        "membership": _membership(verdict.get("membership") or {}),
+        "membership_note": _note(verdict.get("membership") or {}),
+        "survival": _survival(verdict.get("survival") or {}),
+        "stress": [
+            (words(name), number(found.get("auc")), number(found.get("median_exposure_bits")))
+            for name, found in (verdict.get("stress") or {}).items()
+        ],
+        "comparison": _comparison(facts.comparison),
+    }
+
+
+def _extraction(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row an attack: what came out of the private model, of phrases that stayed out, and of the twin."""
+    private, twin = found.get("private", ()), found.get("twin", ())
+    return [
+        (words(mine["attack"]), _hits(mine["planted"]), _hits(mine["controls"]), _hits(other["planted"]))
+        for mine, other in zip(private, twin, strict=True)
+    ]
+
+
+def _hits(hits: Mapping[str, Any]) -> str:
+    return f"{number(hits.get('hits'))} of {number(hits.get('tries'))} (at most {percent(hits.get('at_most'))})"
+
+
+def _membership(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """A row an attacker: AUC with its interval, and the share of members told at 1 % false alarms."""
+    if not {"private", "twin"} <= found.keys():
+        return []
+    return [
+        (label, _told(found["private"][name]), _told(found["twin"][name]))
+        for name, label in _ATTACKERS.items()
+        if name in found["private"]
+    ]
+
+
+def _told(told: Mapping[str, Any]) -> str:
+    auc, low, high = (number(told.get(name), 2) for name in ("auc", "auc_low", "auc_high"))
+    return f"{auc} ({low} to {high}); {percent(told.get('named'))} told"
+
+
+def _note(found: Mapping[str, Any]) -> str:
+    if "not_measured" in found:
+        return words(found["not_measured"])
+    private = found.get("private") or {}
+    if not private:
+        return ""
+    sides = f"{number(private.get('members'))} who took part, {number(private.get('others'))} who did not."
+    return " ".join([sides, *(f"But {words(note)}." for note in private.get("notes", ()))])
+
+
+def _survival(found: Mapping[str, Any]) -> list[str]:
+    """Sentences: planted phrases on their way to training, and personal ones on their way out."""
+    if not found:
+        return []
+    planted = sum(finite(found.get(state)) or 0 for state in ("whole", *_STATES))
+    said = [f"{number(found.get('whole'))} of {number(planted)} planted phrases reached training whole"]
+    said += [f"{number(found[state])} {label}" for state, label in _STATES.items() if found.get(state)]
+    told = ["; ".join(said) + "."]
+    personal, missed = found.get("personal") or {}, found.get("missed") or {}
+    if personal:
+        kinds = (f"{words(kind)} {number(missed.get(kind, 0))} of {number(count)}" for kind, count in personal.items())
+        told.append(f"Made-up personal data, planted before scrubbing and left after it: {', '.join(kinds)}.")
+    return told
+
+
+def _comparison(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Median exposure by repeats for other ways to train on the same corpus, if `benchmarks/exposure.py` was run."""
+    tiers = [f"{number(tier)} ×" for tier in found.get("repeats", ())]
+    rows = [
+        (words(name), *(number(bits) for bits in way["median_bits"]), number(way["auc"]), words(way["verdict"]))
+        for name, way in (found.get("ways") or {}).items()
+    ]
+    return {"header": ["training", *tiers, "AUC", "verdict"], "rows": rows} if rows else {}
