@@ -72,19 +72,7 @@ def word_error_rate(recogniser: asr.CtcRecogniser, seed: int, utterances: int = 
 
 
 def main(config: PretrainConfig, run_dir: Path) -> None:
-    """Train for `config.steps` steps, checkpointed, and write `run_dir/release/tiny-en`."""
-    while True:
-        try:
-            return train(config, run_dir)
-        except RuntimeError as error:
-            # About once in 100,000 sentences the synthesiser, a C library, takes its worker process down.
-            if "DataLoader worker" not in str(error):
-                raise
-            print("pre-training: the synthesiser's process died; going on from the last checkpoint")
-
-
-def train(config: PretrainConfig, run_dir: Path) -> None:
-    """Go on from the last checkpoint until `config.steps` are done."""
+    """Train for `config.steps` steps, going on from the last checkpoint, and write `run_dir/release/tiny-en`."""
     release, checkpoint = run_dir / "release" / "tiny-en", run_dir / "private" / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.performance.threads)

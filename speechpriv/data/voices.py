@@ -1,19 +1,26 @@
-"""Made-up voices: eSpeak NG through ctypes, with true word times.
+"""Made-up voices: eSpeak NG, with true word times.
 
-eSpeak NG (GPL-3) comes with the package `espeakng-loader`, the extra `voices`; it is loaded only when a voice
-is asked for. One process holds one synthesiser, since the C library keeps its state in globals; for the same
-reason most variants (flutter, breath) sound the same but are not bit-equal when a text is spoken twice.
+eSpeak NG (GPL-3) comes with the package `espeakng-loader`, the extra `voices`; it is started, in a process of its own
+(synthesiser.py), only when a voice is asked for. The C library keeps its state in globals: most variants (flutter,
+breath) sound the same but are not bit-equal when a text is spoken twice.
 """
 
-import ctypes
+import atexit
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import IO, Any
 
 import numpy as np
 import soxr
 
+from speechpriv.data import synthesiser
 from speechpriv.errors import ConfigError, DataError
 
 RATE_HZ = 16_000
@@ -27,10 +34,6 @@ ACCENTS = (
     "en-gb-x-gbcwmd",
     "en-029",
 )
-
-_SYNCHRONOUS, _CHARS_UTF8, _DONT_EXIT, _IPA = 2, 1, 0x8000, 2
-_RATE, _PITCH, _PITCH_RANGE = 1, 3, 4
-_EVENT_END, _EVENT_WORD = 0, 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Speech:
 
 def variants() -> tuple[str, ...]:
     """The timbre variants that the synthesiser ships, sorted."""
-    return _library().variants
+    return tuple(_synthesiser(os.getpid()).facts["variants"])
 
 
 def random_voice(rng: np.random.Generator, among: Sequence[str] | None = None) -> Voice:
@@ -83,7 +86,8 @@ def speak(text: str, voice: Voice) -> Speech:
 
     Args:
       text: at least one word; words are separated by white space.
-      voice: any combination of `ACCENTS` and `variants()`.
+      voice: any combination of `ACCENTS` and `variants()`. Of the few that the synthesiser crashes on, some at some
+        words, the pitch or else the variant is changed to ordinary ones.
 
     Returns:
       Speech at 16 kHz, peak below 1. The synthesiser joins some short words ("of the"): they share a span.
@@ -94,14 +98,16 @@ def speak(text: str, voice: Voice) -> Speech:
     """
     if not text.strip():
         raise DataError("voices.speak: empty text; expected at least one word.")
-    library = _library()
-    chunks, events = library.synthesise(text, voice)
-    if not chunks:
+    manners = (voice, replace(voice, pitch=50, pitch_range=50), replace(voice, variant="m1"))
+    answer = next(filter(None, (_ask("speak", text=text, **_told(manner)) for manner in manners)), None)
+    if answer is None or not answer[1]:
         raise DataError(f"voices.speak: the synthesiser made no sound for a text of {len(text)} characters.")
-    samples = np.concatenate(chunks).astype(np.float32) / 32768
-    resampled = soxr.resample(samples, library.rate_hz, RATE_HZ).astype(np.float32)
-    scale = RATE_HZ / library.rate_hz
-    return Speech(resampled, _words(text, [(at, int(sample * scale)) for at, sample in events], len(resampled)))
+    head, body = answer
+    rate_hz = _synthesiser(os.getpid()).facts["rate_hz"]
+    samples = np.frombuffer(body, dtype=np.int16).astype(np.float32) / 32768
+    resampled = soxr.resample(samples, rate_hz, RATE_HZ).astype(np.float32)
+    scale = RATE_HZ / rate_hz
+    return Speech(resampled, _words(text, [(at, int(sample * scale)) for at, sample in head["events"]], len(resampled)))
 
 
 def phonemes(text: str, accent: str = "en-us") -> str:
@@ -110,7 +116,8 @@ def phonemes(text: str, accent: str = "en-us") -> str:
     Raises:
       ConfigError: the synthesiser is not installed or does not know the accent.
     """
-    return _library().pronounce(text, accent)
+    answer = _ask("pronounce", text=text, accent=accent)
+    return str(answer[0]["phonemes"]) if answer else ""
 
 
 def _words(text: str, events: list[tuple[int, int]], samples: int) -> tuple[SpokenWord, ...]:
@@ -135,98 +142,77 @@ def _tokens(text: str) -> list[tuple[int, str]]:
     return found
 
 
-class _Id(ctypes.Union):
-    _fields_ = (("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8))
+class _Synthesiser:
+    """The other process, and what it said of itself."""
+
+    def __init__(self) -> None:
+        try:
+            import espeakng_loader  # noqa: PLC0415  GPL-3 and optional: imported only where a voice is made
+        except ImportError as error:
+            raise ConfigError(
+                "made-up voices need the extra `voices`, which is not installed. Run: pip install 'speechpriv[voices]'"
+            ) from error
+        command = [sys.executable, "-P", synthesiser.__file__]  # -P: its neighbours are no modules of its own
+        places = [espeakng_loader.get_library_path(), espeakng_loader.get_data_path()]
+        self._process = subprocess.Popen([*command, *places], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._turn, self._owner = threading.Lock(), os.getpid()
+        atexit.register(self.close)
+        found = self._answer()
+        if found is None or found[0]["rate_hz"] <= 0:
+            raise ConfigError("the speech synthesiser did not start. Reinstall the extra `voices`.")
+        self.facts = found[0]
+
+    def ask(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes] | None:
+        """Its answer; None if it died of the question."""
+        with self._turn:
+            try:
+                _of(self._process.stdin).write(json.dumps(request).encode() + b"\n")
+                _of(self._process.stdin).flush()
+            except BrokenPipeError:
+                return None
+            return self._answer()
+
+    def _answer(self) -> tuple[dict[str, Any], bytes] | None:
+        output = _of(self._process.stdout)
+        if not (line := output.readline()):
+            return None
+        head = json.loads(line)
+        body = output.read(head["bytes"])
+        return (head, body) if len(body) == head["bytes"] else None
+
+    def close(self) -> None:
+        """End it, if this process started it."""
+        if os.getpid() == self._owner:
+            atexit.unregister(self.close)
+            with contextlib.suppress(BrokenPipeError):
+                self._process.communicate()
 
 
-class _Event(ctypes.Structure):
-    """`espeak_EVENT` of eSpeak NG's speak_lib.h."""
-
-    _fields_ = (
-        ("type", ctypes.c_int),
-        ("unique_identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),
-        ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p),
-        ("id", _Id),
-    )
-
-
-_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
-
-
-@dataclass(frozen=True)
-class _Library:
-    rate_hz: int
-    variants: tuple[str, ...]
-    synthesise: Callable[[str, Voice], tuple[list[np.ndarray], list[tuple[int, int]]]]
-    pronounce: Callable[[str, str], str]
-
-
-def _start() -> tuple[ctypes.CDLL, Path, int]:
-    """The synthesiser's library, its data and its sampling rate."""
-    try:
-        import espeakng_loader  # noqa: PLC0415  GPL-3 and optional: imported only where a voice is made
-    except ImportError as error:
-        raise ConfigError(
-            "made-up voices need the extra `voices`, which is not installed. Run: pip install 'speechpriv[voices]'"
-        ) from error
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
-    data = espeakng_loader.get_data_path()
-    rate_hz = library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
-    if rate_hz <= 0:
-        raise ConfigError(f"the speech synthesiser did not start (code {rate_hz}). Reinstall the extra `voices`.")
-    return library, Path(data), rate_hz
-
-
-def _pronounced(library: ctypes.CDLL, text: str) -> str:
-    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-    rest, clauses = ctypes.c_char_p(text.encode()), []
-    while rest.value is not None:  # a clause at a time
-        clauses.append(library.espeak_TextToPhonemes(ctypes.byref(rest), _CHARS_UTF8, _IPA).decode())
-    return " ".join(clauses)
+def _of(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise ConfigError("the speech synthesiser was started without pipes.")
+    return pipe
 
 
 @functools.cache
-def _library() -> _Library:
-    """Load and start the synthesiser; once a process."""
-    library, data, rate_hz = _start()
-    chunks: list[np.ndarray] = []
-    events: list[tuple[int, int]] = []
+def _synthesiser(_process: int) -> _Synthesiser:
+    """The synthesiser of a process: one that was forked may not talk to its parent's."""
+    return _Synthesiser()
 
-    def collect(samples: "ctypes._Pointer[ctypes.c_short]", count: int, event: "ctypes._Pointer[_Event]") -> int:
-        if count > 0:
-            chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        index = 0
-        while event[index].type != _EVENT_END:
-            if event[index].type == _EVENT_WORD:
-                events.append((event[index].text_position - 1, event[index].sample))
-            index += 1
-        return 0
 
-    callback = _Callback(collect)
-    library.espeak_SetSynthCallback(callback)
+def _told(voice: Voice) -> dict[str, Any]:
+    """A voice as the synthesiser is told it."""
+    told = asdict(voice)
+    return {"voice": f"{told.pop('accent')}+{told.pop('variant')}", **told}
 
-    def choose(name: str) -> None:
-        if library.espeak_SetVoiceByName(name.encode()) != 0:
-            raise ConfigError(f"the synthesiser has no voice {name!r}; accents: {', '.join(ACCENTS)}.")
 
-    def synthesise(text: str, voice: Voice) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
-        _ = callback  # the C library holds the only other reference to the callback
-        choose(f"{voice.accent}+{voice.variant}")
-        for parameter, value in ((_RATE, voice.rate_wpm), (_PITCH, voice.pitch), (_PITCH_RANGE, voice.pitch_range)):
-            library.espeak_SetParameter(parameter, value, 0)
-        chunks.clear()
-        events.clear()
-        encoded = text.encode()
-        library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _CHARS_UTF8, None, None)
-        return list(chunks), list(events)
-
-    def pronounce(text: str, accent: str) -> str:
-        choose(accent)
-        return _pronounced(library, text)
-
-    names = tuple(sorted(path.name for path in (data / "voices" / "!v").iterdir()))
-    return _Library(rate_hz, names, synthesise, pronounce)
+def _ask(do: str, **request: Any) -> tuple[dict[str, Any], bytes] | None:
+    """An answer of the synthesiser; None, and it is started anew, if it died of the question."""
+    found = _synthesiser(os.getpid())
+    answer = found.ask({"do": do, **request})
+    if answer is None:
+        found.close()
+        _synthesiser.cache_clear()
+    elif "unknown" in answer[0]:
+        raise ConfigError(f"the synthesiser has no voice {answer[0]['unknown']!r}; accents: {', '.join(ACCENTS)}.")
+    return answer
