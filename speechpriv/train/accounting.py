@@ -4,10 +4,16 @@ Mechanism: Gaussian noise on a sum of clipped gradients, drawn by coins and repe
 Adjacency: add or remove one unit, both ways. Every figure comes from the privacy loss distribution (PLD) of
 Google's dp_accounting, with a discretisation that only rounds towards more loss, so it is an upper bound. Whatever
 is not understood costs infinitely much, never nothing.
+
+A slip (mechanism.py) is added to delta as it is. Where one unit alone has something, the sum is two independent parts:
+its noise over what others have too, and what is shown of its own, which is nothing with probability 1 - slip. If the
+unit is there, the loss of the second part is infinite with probability slip, else log(1 - slip) < 0; if it is not, the
+loss is -log(1 - slip), which adds at most slip to any delta.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import dp_accounting
 import numpy as np
@@ -47,7 +53,16 @@ def epsilon(*, sampling_rate: float, noise_multiplier: float, steps: int, delta:
     return epsilon_of([event(sampling_rate, noise_multiplier, steps, records)], delta)
 
 
-def noise_multiplier(*, sampling_rate: float, steps: int, epsilon: float, delta: float, records: int = 1) -> float:
+def noise_multiplier(
+    *,
+    sampling_rate: float,
+    steps: int,
+    epsilon: float,
+    delta: float,
+    records: int = 1,
+    slip: float = 0.0,
+    beside: Sequence[Event] = (),
+) -> float:
     """The smallest noise multiplier whose epsilon is at most `epsilon`, rounded up by at most 0.05 %.
 
     Args:
@@ -55,7 +70,8 @@ def noise_multiplier(*, sampling_rate: float, steps: int, epsilon: float, delta:
       steps: number of steps, 1 to a million.
       epsilon: the target, > 0 and finite.
       delta: in (0, 1).
-      records: see `event`.
+      records, slip: see `event`.
+      beside: what else is released, that counts towards the target.
 
     Returns:
       A value that meets the target by this module's own `epsilon`; at least 0.001.
@@ -67,7 +83,7 @@ def noise_multiplier(*, sampling_rate: float, steps: int, epsilon: float, delta:
         raise ConfigError(f"accounting: epsilon = {epsilon}, expected > 0 and finite.")
 
     def excess(log_sigma: float) -> float:
-        spent = epsilon_of([event(sampling_rate, math.exp(log_sigma), steps, records)], delta)
+        spent = epsilon_of([*beside, event(sampling_rate, math.exp(log_sigma), steps, records, slip)], delta)
         return min(math.log(max(spent, 1e-300) / epsilon), _FAR)  # nearly linear, so that few trials are enough
 
     most, least = math.log(_MOST_NOISE), math.log(LEAST_NOISE)
@@ -120,14 +136,15 @@ def privacy_profile(events: Sequence[Event], epsilons: Sequence[float] | np.ndar
     grid = np.asarray(epsilons, dtype=np.float64)
     if not (((grid >= 0) & (grid <= _LARGEST_EPSILON)).all() and (np.diff(grid) >= 0).all()):
         raise ConfigError(f"accounting: epsilons must ascend within 0 to {_LARGEST_EPSILON:g}.")
-    return _deltas(_compose(events, _LEAST_DELTA)[1], grid)
+    return np.minimum(_deltas(_compose(_without_slips(events), _LEAST_DELTA)[1], grid) + _slips(events), 1.0)
 
 
 def mu_gdp(events: Sequence[Event]) -> float:
-    """Gaussian differential privacy: one number for the whole profile.
+    """Gaussian differential privacy: one number for the whole profile, but for what slips.
 
     Rule: the smallest mu whose Gaussian profile is nowhere below ours, where ours is at least 1e-10. Between grid
-    points, our delta on the left must not exceed the Gaussian's on the right, so mu errs upwards (below 1 %).
+    points, our delta on the left must not exceed the Gaussian's on the right, so mu errs upwards (below 1 %). No mu
+    covers a probability that does not shrink with epsilon: slips are left out, and hold on top of mu.
 
     Returns:
       mu >= 0; infinity if an event is not understood or epsilon at delta 1e-10 is above 700.
@@ -167,6 +184,7 @@ def max_true_positive_rate(events: Sequence[Event], false_positive_rate: float =
     if not 0 < alpha < 1:
         raise ConfigError(f"accounting: false positive rate = {alpha}, expected in (0, 1).")
     grid, deltas = _profile(events)
+    deltas = np.minimum(deltas + _slips(events), 1.0)
     bounds = np.minimum(deltas + np.exp(grid) * alpha, 1 - np.exp(-grid) * (1 - deltas - alpha))
     return float(np.clip(bounds.min(), alpha, 1.0))
 
@@ -174,7 +192,8 @@ def max_true_positive_rate(events: Sequence[Event], false_positive_rate: float =
 def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccountant | None]:
     """Epsilon at `delta`, and an accountant as fine as that needs; infinity and None for what isn't understood."""
     known = [event for event in events if event is not None and understood(event)]
-    if len(known) < len(events):
+    delta -= _slips(known)
+    if len(known) < len(events) or delta <= 0:
         return math.inf, None
 
     def composed(interval: float) -> tuple[float, pld.PLDAccountant]:
@@ -197,6 +216,14 @@ def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccou
         return math.inf, None
 
 
+def _slips(events: Sequence[Event]) -> float:
+    return math.fsum(event.slip for event in events if event is not None and understood(event))
+
+
+def _without_slips(events: Sequence[Event]) -> list[Event]:
+    return [replace(event, slip=0.0) if event is not None and understood(event) else None for event in events]
+
+
 def _most_drawn(one: SampledGaussian) -> int:
     """So many records of a unit are drawn at once that more have a probability below e^-50, dp_accounting's limit."""
     beyond = stats.binom.sf(np.arange(one.records), one.records, one.sampling_rate)
@@ -213,8 +240,8 @@ def _deltas(accountant: pld.PLDAccountant | None, epsilons: np.ndarray) -> np.nd
 
 
 def _profile(events: Sequence[Event]) -> tuple[np.ndarray, np.ndarray]:
-    """Epsilons from 0 to where delta is 1e-10, and the deltas; delta 1 throughout if that is out of reach."""
-    largest, accountant = _compose(events, _LEAST_DELTA)
+    """Epsilons from 0 to where delta is 1e-10, and the deltas, slips left out; all 1 if that is out of reach."""
+    largest, accountant = _compose(_without_slips(events), _LEAST_DELTA)
     if not largest <= _LARGEST_EPSILON:
         return np.array([0.0, _LARGEST_EPSILON]), np.ones(2)
     grid = np.linspace(0.0, largest, _PROFILE_POINTS)

@@ -14,9 +14,9 @@ _EXPONENTS = np.geomspace(1e-4, 1e3, 70)  # of the Chernoff bound
 
 
 def second_opinion(
-    *, sampling_rate: float, noise_multiplier: float, steps: int, delta: float, records: int = 1
+    *, sampling_rate: float, noise_multiplier: float, steps: int, delta: float, records: int = 1, beside: float = 0.0
 ) -> float:
-    """Epsilon of a run; arguments as of `mechanism.event`.
+    """Epsilon of a run, and of one Gaussian over everybody whose mu is `beside`; arguments as of `mechanism.event`.
 
     Of whole units: Opacus's PRV accountant, whose numerical error is about 1 %, upwards. Of several records a unit,
     which Opacus does not know: the density of the mixture, its losses on a grid, and their sum by one Fourier
@@ -26,7 +26,7 @@ def second_opinion(
     """
     if records == 1:
         accountant = PRVAccountant()
-        accountant.history = [(noise_multiplier, sampling_rate, steps)]
+        accountant.history = [(noise_multiplier, sampling_rate, steps), *([(1 / beside, 1.0, 1)] if beside else [])]
         with np.errstate(divide="ignore"):  # log(1 - rate) where everyone is in every cohort
             return float(accountant.get_epsilon(delta))
     edges = np.linspace(-_TAIL_Z * noise_multiplier, records + _TAIL_Z * noise_multiplier, _POINTS + 1)
@@ -38,18 +38,25 @@ def second_opinion(
         loss = np.logaddexp(loss, chance + drawn * (2 * x - drawn) / (2 * noise_multiplier**2))
         present += np.exp(chance) * np.diff(special.ndtr((edges - drawn) / noise_multiplier))
     absent = np.diff(special.ndtr(edges / noise_multiplier))
-    return max(_summed(loss, present, steps, delta), _summed(-loss, absent, steps, delta))
+    return max(_summed(losses, mass, steps, delta, beside) for losses, mass in ((loss, present), (-loss, absent)))
 
 
-def _summed(losses: np.ndarray, mass: np.ndarray, steps: int, delta: float) -> float:
-    """Epsilon at `delta` of the sum of `steps` independent losses, each with its probability."""
+def _summed(losses: np.ndarray, mass: np.ndarray, steps: int, delta: float, beside: float) -> float:
+    """Epsilon at `delta` of the sum of `steps` independent losses, each with its probability, and a Gaussian's."""
     losses, mass = losses[mass > _NEVER], mass[mass > _NEVER]
-    low, high = (sign * _reach(sign * losses, mass, steps, delta / 1000) for sign in (-1, 1))
+    low, high = (
+        sign * (_reach(sign * losses, mass, steps, delta / 1000) + sign * beside**2 / 2 + _TAIL_Z * beside)
+        for sign in (-1, 1)
+    )
     width = (high - low) / _BINS
     # Bin b stands for the losses near b width; what the transform wraps around lies outside `low` to `high`.
     one = np.bincount(np.rint(losses / width).astype(np.int64) % _BINS, weights=mass, minlength=_BINS)
     first = math.floor(low / width)
-    total = np.roll(fft.irfft(fft.rfft(one) ** steps, _BINS), -first)
+    waves = fft.rfft(one) ** steps
+    if beside:  # its loss is normal, with mean mu^2 / 2 and variance mu^2
+        edges = ((np.arange(_BINS + 1) - _BINS // 2 - 0.5) * width - beside**2 / 2) / beside
+        waves *= fft.rfft(np.roll(np.diff(special.ndtr(edges)), -(_BINS // 2)))
+    total = np.roll(fft.irfft(waves, _BINS), -first)
     values = width * (first + np.arange(_BINS))
 
     def excess(epsilon: float) -> float:

@@ -118,6 +118,31 @@ def test_composition_adds_up():
     assert accounting.epsilon_of([], DELTA) == 0.0
 
 
+@pytest.mark.parametrize(("mu", "slip"), [(1.0, 1e-3), (0.5, 1e-6)])
+def test_a_slip_is_added_to_delta(mu, slip):
+    """Against the two pairs of distributions written out: the unit is there, or it is not (accounting.py, head)."""
+    event = accounting.event(1.0, 1 / mu, 1, slip=slip)
+    shift = math.log1p(-slip)
+    for epsilon in (0.5, 1.0, 2.0):
+        there = slip + (1 - slip) * gaussian_delta(mu, epsilon - shift)
+        exact = max(there, gaussian_delta(mu, epsilon + shift))
+        found = accounting.privacy_profile([event], [epsilon])[0]
+        assert exact <= found <= exact + 0.01 * gaussian_delta(mu, epsilon) + slip**2 + slip * gaussian_delta(mu, 0)
+    assert accounting.epsilon_of([event], slip) == math.inf
+    assert accounting.epsilon_of([event], 2 * slip) == pytest.approx(gaussian_epsilon(mu, slip), rel=3e-3)
+    assert accounting.mu_gdp([event]) == accounting.mu_gdp([accounting.event(1.0, 1 / mu, 1)])
+    plain = accounting.max_true_positive_rate([accounting.event(1.0, 1 / mu, 1)])
+    assert plain < accounting.max_true_positive_rate([event]) <= plain + slip
+
+
+def test_noise_beside_another_release_meets_the_target_of_both():
+    first = accounting.event(1.0, 1.2, 1, slip=1e-6)
+    sigma = accounting.noise_multiplier(sampling_rate=0.3, steps=30, epsilon=6.0, delta=1e-5, beside=[first])
+    both = accounting.epsilon_of([first, accounting.event(0.3, sigma, 30)], 1e-5)
+    assert 5.95 < both <= 6.0
+    assert sigma > accounting.noise_multiplier(sampling_rate=0.3, steps=30, epsilon=6.0, delta=1e-5)
+
+
 NOT_UNDERSTOOD = [
     None,
     "poisson_sampled_gaussian",
@@ -129,7 +154,7 @@ NOT_UNDERSTOOD = [
             {"sampling_rate": 0.0}, {"sampling_rate": math.nan}, {"sampling_rate": 1.5}, {"sampling_rate": "0.1"},
             {"noise_multiplier": 0.0}, {"noise_multiplier": 1e-4}, {"noise_multiplier": math.nan},
             {"noise_multiplier": math.inf}, {"count": 0}, {"count": -3}, {"count": 2.5}, {"records": 0},
-            {"records": 1001}, {"records": 1.5},
+            {"records": 1001}, {"records": 1.5}, {"slip": 1e-6}, {"slip": -0.1}, {"slip": math.nan}, {"slip": 1},
         )
     ),
 ]  # fmt: skip

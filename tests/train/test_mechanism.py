@@ -8,8 +8,11 @@ from speechpriv.train import mechanism
 
 RUN = mechanism.event(0.1, 0.7, 40)
 UTTERANCES = mechanism.event(0.1, 0.7, 40, records=8)
-KEYS = ["mechanism", "sampling_rate", "noise_multiplier", "count", "records", "x"]
-NAMES = ["poisson_sampled_gaussian", "poisson_sampled_gaussian_per_utterance"]
+PHRASES = mechanism.event(1.0, 0.7, 1, slip=1e-6)
+KEYS = ["mechanism", "sampling_rate", "noise_multiplier", "count", "records", "slip", "x"]
+NAMES = [
+    "poisson_sampled_gaussian", "poisson_sampled_gaussian_per_utterance", "gaussian_counts_above_a_threshold",
+]  # fmt: skip
 
 
 @settings(deadline=None, max_examples=60)
@@ -24,6 +27,16 @@ def test_json_round_trip(rate, sigma, steps, records):
     text = mechanism.event_to_json(event)
     assert mechanism.event_from_json(text) == event
     assert json.loads(text)["count"] == steps  # the ledger reads this
+
+
+def test_a_slip_is_kept_and_is_not_for_several_records():
+    text = mechanism.event_to_json(PHRASES)
+    assert json.loads(text) == {
+        "mechanism": "gaussian_counts_above_a_threshold", "sampling_rate": 1.0, "noise_multiplier": 0.7, "count": 1,
+        "slip": 1e-6,
+    }  # fmt: skip
+    assert mechanism.event_from_json(text) == PHRASES
+    assert not mechanism.understood(mechanism.event(0.1, 0.7, 40, records=8, slip=1e-6))
 
 
 def test_what_ledgers_hold_stays_readable():
@@ -46,7 +59,7 @@ def test_reading_never_crashes_and_never_invents(text):
     assert event is None or mechanism.event_from_json(mechanism.event_to_json(event)) == event
 
 
-@pytest.mark.parametrize("event", [RUN, UTTERANCES], ids=["units", "utterances"])
+@pytest.mark.parametrize("event", [RUN, UTTERANCES, PHRASES], ids=["units", "utterances", "phrases"])
 @pytest.mark.parametrize(
     "change",
     [
