@@ -51,6 +51,7 @@ class Claim(_Frozen):
     """
 
     event: str  # JSON of the mechanism, for train.accounting.event_from_json
+    phrases: str | None = None  # the same of the table of phrases that the model learned from first
     epsilon: Annotated[float, Field(ge=0)]
     delta: Annotated[float, Field(gt=0, lt=1)]
     mu_gdp: Annotated[float, Field(ge=0)]  # Gomez et al. 2025, arXiv:2503.10945

@@ -117,6 +117,14 @@ class CanaryConfig(Section):
         return self
 
 
+class PhrasesConfig(Section):
+    """What may be spent on publishing what many say, for the model to learn from first, spoken by made-up voices."""
+
+    epsilon: Positive  # of that alone, at privacy.delta; the recordings get what it leaves of privacy.epsilon
+    order: Annotated[int, Field(ge=2, le=4)] = 2  # words in a row that are counted
+    cap: Annotated[int, Field(ge=1, le=1000)] = 32  # different ones of a unit that count, at most
+
+
 class PrivacyConfig(Section):
     """The public facts that fix the guarantee."""
 
@@ -132,6 +140,7 @@ class PrivacyConfig(Section):
     clip_norm: Positive = 1.0
     cap_per_unit: Count = 8  # utterances of one unit, at most: in a step (units), or in the whole run (utterances)
     cap_seconds_per_unit: Positive | None = None  # the same for seconds; one utterance is always left
+    phrases: PhrasesConfig | None = None  # None: nothing is published, and training on recordings gets all of epsilon
     budget_epsilon: Positive | None = None  # on the corpus, over all runs; None: recorded, not limited
     ledger: str | None = None  # the file that records them; None: ledgers/, by corpus
 
@@ -146,6 +155,11 @@ class PrivacyConfig(Section):
             raise ValueError(
                 f"privacy.utterances = {self.utterances}: expected a number if privacy.sampling is utterances, and "
                 "nothing if it is units"
+            )
+        if self.phrases and not self.phrases.epsilon < self.epsilon:
+            raise ValueError(
+                f"privacy.phrases.epsilon = {self.phrases.epsilon}: must be below privacy.epsilon = {self.epsilon}, or "
+                "nothing is left for the recordings. Lower it"
             )
         if not self.cohort <= self.records:
             name = "units" if self.utterances is None else "utterances"
@@ -181,6 +195,9 @@ class TrainConfig(Section):
     copies: Annotated[int, Field(ge=0)] = 0  # distorted ones of each utterance, beside it in its unit's gradient
     dropout: Literal["none", "family"] = "none"  # family: dropout, LayerDrop and SpecAugment as the model's config says
     precision: Literal["fp32", "bf16"] = "fp32"  # of the passes; gradients, sums and weights are fp32 at least
+    made_up_steps: Count = 600  # of ordinary training on sentences from privacy.phrases, if that is set
+    made_up_learning_rate: Positive = 1e-3
+    made_up_general: Fraction = 0.25  # of that speech is of the general kind the base knows, so that it forgets nothing
     twin_epochs: Count = 8
     twin_learning_rate: Positive = 1e-3
 

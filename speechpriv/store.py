@@ -28,7 +28,7 @@ from speechpriv.errors import StageError
 
 MANIFEST = "manifest.json"
 _PACKAGES = ("speechpriv", "torch", "torchaudio", "transformers", "datasets", "opacus", "dp-accounting", "numpy")
-_IDENTITY = ".identity"
+IDENTITY = ".identity"
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
 _FIXED_TIME_S = 315_532_800  # 1980-01-01: file times say nothing about when anybody spoke
 
@@ -165,6 +165,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write readable JSON, whole or not at all."""
     temporary = path.with_name(f".{path.name}.new")
@@ -218,7 +223,7 @@ def _identity(name: str, version: int, config: BaseModel, inputs: Mapping[str, P
 
 def _prepare(work_dir: Path, identity: str, *, resumable: bool) -> None:
     """An empty working directory, or a killed run's if it may be taken up again."""
-    label = work_dir / _IDENTITY
+    label = work_dir / IDENTITY
     if not (resumable and label.is_file() and label.read_text() == identity):
         shutil.rmtree(work_dir, ignore_errors=True)
         work_dir.mkdir(parents=True)

@@ -147,6 +147,8 @@ NUMBERS = (
     "train.learning_rate",
     "train.average_from",
     "train.average_decay",
+    "train.made_up_learning_rate",
+    "train.made_up_general",
     "train.twin_learning_rate",
     "audit.alpha",
     "audit.confidence",
@@ -283,6 +285,7 @@ def other(name, value):
         "canary.speeds": [1.0, 4.0],
         "canary.placed": "spread",
         "canary.recordings": {"path": "there"},
+        "privacy.phrases": {"epsilon": 2.0},
         "canary.command": ["say", "{text}", "{out}"],
     }
     if name in by_name:
@@ -303,6 +306,12 @@ def test_every_other_setting_changes_the_fingerprint(good):
             changed += 1
     assert len(seen) == changed + 1
     assert changed > 40
+
+
+@pytest.mark.parametrize("value", ["8", "9", ".nan", "0"])
+def test_phrases_must_leave_something_for_the_recordings(good, value):
+    assert load(good, ["privacy.phrases.epsilon=3"]).privacy.phrases.order == 2
+    assert "privacy.phrases" in refuse(good, f"privacy.phrases.epsilon={value}")
 
 
 UTTERANCES = ["privacy.sampling=utterances", "privacy.utterances=1600"]

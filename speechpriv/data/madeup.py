@@ -2,7 +2,8 @@
 vocabulary, every voice, rooms, microphones and noise.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -62,14 +63,19 @@ def batches(
     variants = training_variants()
     while True:
         difficulty = float(np.clip((done - easy) / ramp, 0, 1))
-        pool = [utterance(rng, variants, difficulty) for _ in range(_POOL)]
-        pool = sorted((u for u in pool if len(u[0]) <= _MAX_S * voices.RATE_HZ), key=lambda u: len(u[0]))
-        limit = seconds * voices.RATE_HZ * (1 + 2 * difficulty) / 3
-        groups: list[list[Spoken]] = [[]]
-        for item in pool:
-            if groups[-1] and (len(groups[-1]) + 1) * len(item[0]) > limit:
-                groups.append([])
-            groups[-1].append(item)
-        for index in rng.permutation(len(groups)):
-            yield groups[index]
-        done += len(groups)
+        limit_s = seconds * (1 + 2 * difficulty) / 3
+        found = groups(functools.partial(utterance, rng, variants, difficulty), rng, limit_s)
+        yield from found
+        done += len(found)
+
+
+def groups(draw: Callable[[], Spoken], rng: np.random.Generator, seconds: float) -> list[list[Spoken]]:
+    """One pool of utterances in batches of like-long ones, up to so many seconds each, in random order."""
+    pool = (draw() for _ in range(_POOL))
+    fitting = sorted((u for u in pool if len(u[0]) <= _MAX_S * voices.RATE_HZ), key=lambda u: len(u[0]))
+    found: list[list[Spoken]] = [[]]
+    for item in fitting:
+        if found[-1] and (len(found[-1]) + 1) * len(item[0]) > seconds * voices.RATE_HZ:
+            found.append([])
+        found[-1].append(item)
+    return [found[index] for index in rng.permutation(len(found))]

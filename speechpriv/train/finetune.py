@@ -10,7 +10,6 @@ again ends in the same weights and spends nothing twice.
 """
 
 import functools
-import hashlib
 import hmac
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,11 +24,10 @@ from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.claim import ADJACENCY, Claim, OtherRelease, UtteranceLevel
 from speechpriv.config import PrivacyConfig, Section, TrainConfig
-from speechpriv.corpus import Corpus
-from speechpriv.errors import ConfigError, LedgerError, ModelError
+from speechpriv.errors import ModelError
 from speechpriv.models import asr, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
-from speechpriv.train import accounting, checkpoint, clipping, comparison, noise, sampling
+from speechpriv.train import accounting, checkpoint, clipping, comparison, noise, phrasebook, releases, sampling
 from speechpriv.train.lamb import Lamb
 from speechpriv.train.ledger import Ledger, RunSummary
 from speechpriv.train.recordings import Recordings
@@ -66,7 +64,8 @@ def run(
 
     Args:
       config: see `FinetuneConfig`.
-      inputs: `corpus`, a corpus directory whose train split is learned from.
+      inputs: `corpus`, a corpus directory whose train split is learned from; `start`, a rehearsal on phrases that were
+        published of it: its model goes on learning here, and what was published counts towards epsilon.
       out_dir: the stage directory.
       key: the run key; stays in `private/` and is destroyed when training ends.
       ledger: the ledger file of the corpus's lineage.
@@ -81,21 +80,24 @@ def run(
       ModelError: two accountants disagree (no step was taken), or the weights ended up not finite.
     """
     privacy, corpus = config.privacy, corpora.read(inputs["corpus"])
+    phrases = phrasebook.published(inputs["start"]) if "start" in inputs else None
     sigma = accounting.noise_multiplier(
         sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta,
-        records=privacy.records_per_unit,
+        records=privacy.records_per_unit, beside=_events(phrases),
     )  # fmt: skip
     event = accounting.event_to_json(_event(privacy, sigma, privacy.steps))
-    _check_accountants(privacy, sigma, event)
-    recogniser = asr.load(config.train.base, device)
-    key = _release_key(key, (out_dir / ".identity").read_bytes(), corpus, recogniser)
-    # Another key is another release, even of the same data: it must not pass for a replay.
-    run_id = hmac.digest(key, b"run id", "sha256").hex()[:16]
+    _check_accountants(privacy, sigma, event, phrases)
+    recogniser = asr.load(str(inputs["start"] / "model") if "start" in inputs else config.train.base, device)
+    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser))
+    run_id = releases.run_id(key)
+    own = {run_id, *([phrases.run_id] if phrases else [])}
     with Ledger(ledger) as book:
-        _others(book, run_id, privacy)
+        releases.others(book, own, privacy)
+        if phrases:
+            releases.check_recorded(book, *phrases)
         book.open_run(
             run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
-            epsilon_limit=privacy.budget_epsilon, compose=compose,
+            epsilon_limit=privacy.budget_epsilon, compose=releases.compose,
         )  # fmt: skip
         recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
         plan = _Plan(config, sigma, key, recordings.units(), recordings, batch_s)
@@ -108,30 +110,12 @@ def run(
             on_step(step + 1)
         training.finish()
         book.close_run(run_id)
-        claim = _claim(privacy, sigma, event, _others(book, run_id, privacy))
+        claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy))
     recogniser.save(out_dir / "model")
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
-    store.write_json(out_dir / "public.json", {"epsilon_by_step": _epsilon_by_step(privacy, sigma)})
+    store.write_json(out_dir / "public.json", {"epsilon_by_step": _epsilon_by_step(privacy, sigma, phrases)})
     store.write_json(out_dir / "history.json", training.history)
     return {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
-
-
-def compose(events: Sequence[str], delta: float) -> float:
-    """Epsilon at `delta` of events in JSON, all on the same units; what a ledger needs to keep a budget."""
-    return accounting.epsilon_of([accounting.event_from_json(event) for event in events], delta)
-
-
-def _release_key(key: bytes, identity: bytes, corpus: Corpus, recogniser: Recogniser) -> bytes:
-    """A key for exactly these settings, recordings and weights: the same noise on any others would cancel out."""
-    if not len(key) >= 32:
-        raise ConfigError(f"finetune: the run key has {len(key)} bytes, expected 32. Use noise.new_key().")
-    parts = [identity, *(store.sha256(Path(file["filename"])).encode() for file in corpus.table.cache_files)]
-    for name, weights in recogniser.model.state_dict().items():
-        parts += [name.encode(), weights.cpu().reshape(-1).view(torch.uint8).numpy().tobytes()]
-    mixed = hmac.new(key, digestmod="sha256")
-    for part in parts:
-        mixed.update(hashlib.sha256(part).digest())
-    return mixed.digest()
 
 
 @dataclass(frozen=True)
@@ -251,49 +235,59 @@ def _event(privacy: PrivacyConfig, sigma: float, steps: int) -> accounting.Event
     return accounting.event(privacy.sampling_rate, sigma, steps, privacy.records_per_unit)
 
 
-def _epsilon_by_step(privacy: PrivacyConfig, sigma: float) -> list[tuple[int, float]]:
-    """Epsilon after each of about ten steps, for the report."""
+def _epsilon_by_step(
+    privacy: PrivacyConfig, sigma: float, phrases: phrasebook.Published | None
+) -> list[tuple[int, float]]:
+    """Epsilon after each of about ten steps, for the report; before the first, that of the phrases."""
     steps = sorted({max(1, round(privacy.steps * tenth / 10)) for tenth in range(1, 11)})
-    events = [_event(privacy, sigma, step) for step in steps]
-    return [(step, accounting.epsilon_of([event], privacy.delta)) for step, event in zip(steps, events, strict=True)]
+    before = _events(phrases)
+    spent = [(step, [*before, _event(privacy, sigma, step)]) for step in steps]
+    spent = [(0, before), *spent] if before else spent
+    return [(step, accounting.epsilon_of(events, privacy.delta)) for step, events in spent]
 
 
-def _check_accountants(privacy: PrivacyConfig, sigma: float, event: str) -> None:
+def _events(phrases: phrasebook.Published | None) -> tuple[accounting.Event, ...]:
+    return (accounting.event_from_json(phrases.event),) if phrases else ()
+
+
+def _check_accountants(privacy: PrivacyConfig, sigma: float, event: str, phrases: phrasebook.Published | None) -> None:
     """Two accountants that share no code must agree before anything is spent."""
-    ours = compose([event], privacy.delta)
+    before = _events(phrases)
+    ours = accounting.epsilon_of([*before, accounting.event_from_json(event)], privacy.delta)
+    slip, mu = (before[0].slip, 1 / before[0].noise_multiplier) if before and before[0] else (0.0, 0.0)
     theirs = accounting.second_opinion(
-        sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, steps=privacy.steps, delta=privacy.delta,
-        records=privacy.records_per_unit,
+        sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, steps=privacy.steps, delta=privacy.delta - slip,
+        records=privacy.records_per_unit, beside=mu,
     )  # fmt: skip
     # PRV's upper bound lies 0.01 above its estimate, whatever epsilon is.
     if not abs(theirs - ours) <= 0.02 + 0.01 * ours:
         raise ModelError(f"two accountants disagree: epsilon {ours:.4g} (PLD) and {theirs:.4g} (PRV). Report this.")
 
 
-def _others(book: Ledger, run_id: str, privacy: PrivacyConfig) -> list[RunSummary]:
-    """The other releases of the same recordings, which must protect the same unit, or no claim covers them all."""
-    others = [run for run in book.spent() if run.run_id != run_id]
-    if differing := {run.unit for run in others if (run.unit, run.adjacency) != (privacy.unit_name, ADJACENCY)}:
-        raise LedgerError(
-            f"the ledger holds runs per {', '.join(sorted(differing))}, and this one is per {privacy.unit_name}: their "
-            "guarantees do not add up. Use one privacy.unit_name for all runs on a corpus."
-        )
-    return others
+def _weights(recogniser: Recogniser) -> Iterator[bytes]:
+    """Names and values of all weights."""
+    for name, weights in recogniser.model.state_dict().items():
+        yield name.encode()
+        yield weights.cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def _claim(privacy: PrivacyConfig, sigma: float, event: str, others: Sequence[RunSummary]) -> Claim:
+def _claim(
+    privacy: PrivacyConfig, sigma: float, event: str, phrases: phrasebook.Published | None, others: Sequence[RunSummary]
+) -> Claim:
     """What is guaranteed, for whom, and beside which other releases."""
-    mechanism = [accounting.event_from_json(event)]
+    own = [event, *([phrases.event] if phrases else [])]
+    mechanism = [accounting.event_from_json(one) for one in own]
     return Claim(
-        event=event, epsilon=accounting.epsilon_of(mechanism, privacy.delta), delta=privacy.delta,
+        event=event, phrases=phrases.event if phrases else None,
+        epsilon=accounting.epsilon_of(mechanism, privacy.delta), delta=privacy.delta,
         mu_gdp=accounting.mu_gdp(mechanism), members_named_at_1_percent=accounting.max_true_positive_rate(mechanism),
         unit=privacy.unit_name, cap_per_unit=privacy.cap_per_unit, sampling=privacy.sampling,
         sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, clip_norm=privacy.clip_norm,
         normalisation=privacy.cohort, steps=privacy.steps, units=privacy.units,
         other_releases=tuple(
-            OtherRelease(run_id=run.run_id, epsilon=compose([run.event_json], privacy.delta)) for run in others
+            OtherRelease(run_id=run.run_id, epsilon=releases.compose([run.event_json], privacy.delta)) for run in others
         ),
-        composed_epsilon=compose([event, *(run.event_json for run in others)], privacy.delta),
+        composed_epsilon=releases.compose([*own, *(run.event_json for run in others)], privacy.delta),
         utterance_level=_utterance_level(privacy, sigma),
     )  # fmt: skip
 

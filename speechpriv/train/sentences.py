@@ -1,11 +1,13 @@
 """Sentences sampled from published n-grams: every n-gram in them is one that was published."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from speechpriv.train.phrases import END, START, Gram
 
+_SLOT = re.compile(r"\[([A-Z_]+)\]")
 _MOST_WORDS = 24
 _TRIES = 50  # for one sentence, before the table is taken to hold none
 
@@ -42,3 +44,8 @@ def sample(table: Mapping[Gram, float], rng: np.random.Generator) -> Iterator[st
                 break
         else:
             return
+
+
+def filled(sentence: str, fill: Callable[[str], str]) -> str:
+    """A sentence with something in each slot: `call [NAME]` -> `call anna smith`, if `fill("NAME")` says so."""
+    return _SLOT.sub(lambda slot: fill(slot[1]), sentence)

@@ -11,7 +11,7 @@ from speechpriv.config import DataConfig, PipelineConfig
 from speechpriv.data import lineage as kin
 from speechpriv.data import sources
 from speechpriv.errors import LedgerError
-from speechpriv.train import accounting, finetune
+from speechpriv.train import accounting, releases
 from speechpriv.train.ledger import Ledger, Limit, RunSummary
 
 _FOLDER = Path("ledgers")  # beside runs/, so that deleting runs does not forget what they spent
@@ -101,11 +101,11 @@ def read(path: Path) -> Spending:
     priced = []
     for number, run in enumerate(runs, start=1):
         events = [one.event_json for one in runs[:number]]
-        so_far = finetune.compose(events, run.delta) if _alike(runs[:number]) else None
-        priced.append(Spent(run, finetune.compose(events[-1:], run.delta), so_far))
+        so_far = releases.compose(events, run.delta) if _alike(runs[:number]) else None
+        priced.append(Spent(run, releases.compose(events[-1:], run.delta), so_far))
     delta = limit.delta if limit else min((run.delta for run in runs), default=1e-5)
     events = [run.event_json for run in runs]
-    composed = finetune.compose(events, delta) if _alike(runs) else None
+    composed = releases.compose(events, delta) if _alike(runs) else None
     room = _room(events, limit) if limit and composed is not None else None
     return Spending(tuple(priced), composed, delta, limit, room)
 

@@ -16,7 +16,7 @@ from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import BudgetError, ConfigError, LedgerError, ModelError
 from speechpriv.models import asr
-from speechpriv.train import accounting, clipping, comparison, finetune, noise, recordings
+from speechpriv.train import accounting, clipping, comparison, finetune, noise, recordings, releases
 from speechpriv.train.ledger import Ledger
 
 KEY = bytes(range(32))
@@ -90,7 +90,7 @@ def test_the_claim_says_what_was_done(done):
     assert claim.sampling_rate == 6 / 9
     assert claim.unit == "speaker"
     assert claim.other_releases == ()
-    assert finetune.compose([claim.event], claim.delta) == claim.epsilon == claim.composed_epsilon
+    assert releases.compose([claim.event], claim.delta) == claim.epsilon == claim.composed_epsilon
 
 
 def test_the_ledger_has_the_plan_each_step_and_the_end(done):
@@ -246,16 +246,16 @@ def test_other_settings_recordings_or_weights_get_other_noise(corpus_dir, recogn
     content[len(content) // 2] ^= 1  # neither name nor size nor time tells
     table.write_bytes(content)
     same, altered = corpora.read(tmp_path / "same"), corpora.read(tmp_path / "altered")
-    expected = finetune._release_key(KEY, b"identity", corpora.read(corpus_dir), recogniser)
-    assert finetune._release_key(KEY, b"identity", same, recogniser) == expected
-    others = [
-        finetune._release_key(bytes(32), b"identity", same, recogniser),
-        finetune._release_key(KEY, b"another", same, recogniser),
-        finetune._release_key(KEY, b"identity", altered, recogniser),
-    ]
+
+    def key(corpus, run_key=KEY, identity=b"identity"):
+        return releases.key_for(run_key, identity, corpus, finetune._weights(recogniser))
+
+    expected = key(corpora.read(corpus_dir))
+    assert key(same) == expected
+    others = [key(same, bytes(32)), key(same, identity=b"another"), key(altered)]
     with torch.no_grad():
         recogniser.model.ctc_head.bias[0] += 1e-3
-    others.append(finetune._release_key(KEY, b"identity", same, recogniser))
+    others.append(key(same))
     assert len({expected, *others}) == 5
 
 
@@ -348,7 +348,7 @@ def test_utterances_are_accounted_per_unit(train):
     alone = accounting.noise_multiplier(sampling_rate=0.5, steps=STEPS, epsilon=8, delta=1e-2)
     assert claim.sampling_rate == 0.5
     assert claim.noise_multiplier > 1.2 * alone
-    assert finetune.compose([claim.event], claim.delta) == claim.epsilon
+    assert releases.compose([claim.event], claim.delta) == claim.epsilon
 
 
 def test_utterances_beyond_the_cap_are_never_used(base, corpus_dir):

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from speechpriv import cli
 from speechpriv import corpus as corpora
+from speechpriv.claim import ADJACENCY
 from speechpriv.config import DataConfig, PipelineConfig, PrivacyConfig
 from speechpriv.data import ingest, sources
 from speechpriv.errors import BudgetError, LedgerError
-from speechpriv.train import accounting, finetune, spending
+from speechpriv.train import accounting, releases, spending
 from speechpriv.train.ledger import Ledger, Limit
 
 DELTA = 1e-3
@@ -28,8 +29,8 @@ def record(path, *runs, records=1, limit=None, first=0):
     with Ledger(path) as book:
         for number, (steps, unit, delta) in enumerate(runs, start=first):
             book.open_run(
-                f"run-{number}", unit=unit, adjacency=finetune.ADJACENCY, event_json=event(steps, records),
-                delta=delta, epsilon_limit=limit, compose=finetune.compose,
+                f"run-{number}", unit=unit, adjacency=ADJACENCY, event_json=event(steps, records),
+                delta=delta, epsilon_limit=limit, compose=releases.compose,
             )  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def test_what_is_left_is_enough_for_exactly_one_more_run(tmp_path):
     for share, fits in ((0.99, True), (1.02, False)):
         sigma = accounting.noise_multiplier(sampling_rate=1.0, steps=1, epsilon=share * found.room, delta=DELTA)
         more = accounting.event_to_json(accounting.event(1.0, sigma, 1))
-        assert (finetune.compose([event(10), more], DELTA) <= 5.0) == fits
+        assert (releases.compose([event(10), more], DELTA) <= 5.0) == fits
 
 
 def test_nothing_is_left_of_a_budget_that_is_used_up(tmp_path):
@@ -81,9 +82,9 @@ def test_nothing_is_left_of_a_budget_that_is_used_up(tmp_path):
 def test_units_and_utterances_drawn_from_the_same_people_share_one_budget(tmp_path):
     """A run over budget is refused before it starts, whichever way it draws."""
     path = tmp_path / "l.sqlite"
-    both = finetune.compose([event(10), event(10, records=4)], DELTA)
+    both = releases.compose([event(10), event(10, records=4)], DELTA)
     record(path, (10, "speaker", DELTA), limit=0.99 * both)
-    assert finetune.compose([event(10, records=4)], DELTA) < 0.99 * both  # by itself it would fit
+    assert releases.compose([event(10, records=4)], DELTA) < 0.99 * both  # by itself it would fit
     with pytest.raises(BudgetError, match="over the corpus's budget"):
         record(path, (10, "speaker", DELTA), records=4, first=1)
     assert len(spending.read(path).runs) == 1
@@ -98,8 +99,8 @@ def test_a_mechanism_nobody_knows_leaves_nothing(tmp_path):
     record(path, (10, "speaker", DELTA))
     with Ledger(path) as book:
         book.open_run(
-            "odd", unit="speaker", adjacency=finetune.ADJACENCY, event_json='{"mechanism": "odd", "count": 3}',
-            delta=DELTA, epsilon_limit=None, compose=finetune.compose,
+            "odd", unit="speaker", adjacency=ADJACENCY, event_json='{"mechanism": "odd", "count": 3}',
+            delta=DELTA, epsilon_limit=None, compose=releases.compose,
         )  # fmt: skip
     assert spending.read(path).composed == math.inf
     with pytest.raises(BudgetError):

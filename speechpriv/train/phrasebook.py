@@ -1,0 +1,101 @@
+"""The stage that publishes what many people say: one release of n-grams, in the ledger like any other."""
+
+import hmac
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from speechpriv import corpus as corpora
+from speechpriv import store
+from speechpriv.claim import ADJACENCY
+from speechpriv.config import PhrasesConfig, PrivacyConfig, Section
+from speechpriv.corpus import Corpus
+from speechpriv.errors import ConfigError
+from speechpriv.models.utterance import words_and_slots
+from speechpriv.train import accounting, phrases, releases
+from speechpriv.train.ledger import Ledger
+from speechpriv.train.mechanism import SampledGaussian
+from speechpriv.train.phrases import Gram
+
+TABLE, RELEASE = "phrases.json", "release.json"
+
+
+class PhrasebookConfig(Section):
+    """What the table and the guarantee depend on."""
+
+    privacy: PrivacyConfig
+
+
+@store.stage(version=1)
+def run(
+    config: PhrasebookConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes, ledger: Path
+) -> dict[str, Any]:
+    """Publish the n-grams that many units of `inputs["corpus"]`'s train split say; write `phrases.json`
+    and, for whoever learns from it, `release.json`.
+
+    Args:
+      config: see `PhrasebookConfig`; `privacy.phrases` says how much is spent, and on what.
+      inputs: `corpus`.
+      out_dir: the stage directory.
+      key: 32 bytes that stay in `private/` and are destroyed when training ends.
+      ledger: the ledger file of the corpus's lineage.
+
+    Raises:
+      BudgetError: it would exceed the corpus's budget; nothing was published.
+      LedgerError: the ledger is damaged, or holds runs that protect another kind of unit.
+    """
+    privacy, asked = config.privacy, config.privacy.phrases
+    if asked is None:
+        raise ConfigError("privacy.phrases is not set: expected what may be spent on them, for example {epsilon: 4}.")
+    corpus = corpora.read(inputs["corpus"])
+    event = event_of(privacy, asked)
+    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus)
+    run_id, event_json = releases.run_id(key), accounting.event_to_json(event)
+    with Ledger(ledger) as book:
+        releases.others(book, {run_id}, privacy)
+        book.open_run(
+            run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event_json, delta=privacy.delta,
+            epsilon_limit=privacy.budget_epsilon, compose=releases.compose,
+        )  # fmt: skip
+        book.record_step(run_id, 0)
+        table = phrases.release(
+            said(corpus), hmac.digest(key, b"phrases", "sha256"), order=asked.order, cap=asked.cap,
+            noise_multiplier=event.noise_multiplier, slip=event.slip,
+        )  # fmt: skip
+        book.close_run(run_id)
+    store.write_json(out_dir / TABLE, [[*gram, weight] for gram, weight in table.items()])
+    store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json})
+    words = {word for gram in table for word in gram} - {phrases.START, phrases.END}
+    return {"epsilon": asked.epsilon, "phrases": len(table), "words": len(words)}
+
+
+def event_of(privacy: PrivacyConfig, asked: PhrasesConfig) -> SampledGaussian:
+    """The mechanism: a quarter of delta is for what slips, so that it is none of training's, half for the noise."""
+    slip = privacy.delta / 4
+    sigma = accounting.noise_multiplier(
+        sampling_rate=1.0, steps=1, epsilon=asked.epsilon, delta=privacy.delta, slip=slip
+    )
+    return accounting.event(1.0, sigma, 1, slip=slip)
+
+
+def said(corpus: Corpus) -> dict[str, list[list[str]]]:
+    """The transcripts of each unit that is trained on, in words; what was scrubbed is a word of its own, `[NAME]`."""
+    texts = corpus.table["text"][:]
+    return {unit: [words_and_slots(texts[row]) for row in rows] for unit, rows in corpus.units("train").items()}
+
+
+def read(directory: Path) -> dict[Gram, float]:
+    """The table that was published, largest weight first."""
+    return {tuple(gram): weight for *gram, weight in store.read_json(directory / TABLE)}
+
+
+class Published(NamedTuple):
+    """A table's release: its name in the ledger, and its event as JSON."""
+
+    run_id: str
+    event: str
+
+
+def published(directory: Path) -> Published:
+    """The release that a stage published, or that its model learned from."""
+    return Published(**store.read_json(directory / RELEASE))

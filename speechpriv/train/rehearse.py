@@ -1,0 +1,95 @@
+"""The stage that learns from published phrases: sentences sampled from them, spoken by made-up voices.
+
+Only the table is read, which is private already, so that nothing here costs anything (post-processing). Between these
+sentences comes speech of the general kind that the base was trained on, so that it forgets nothing.
+"""
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speechpriv import store
+from speechpriv.config import Section, TrainConfig
+from speechpriv.data import augment, madeup, voices
+from speechpriv.errors import DataError
+from speechpriv.models import asr
+from speechpriv.models.asr import Recogniser, Utterance
+from speechpriv.train import ordinary, phrasebook, sentences
+
+_BATCH_S = 48.0
+
+
+class RehearseConfig(Section):
+    """What is learned, and for how long."""
+
+    train: TrainConfig
+    seed: int
+
+
+@store.stage(version=1)
+def run(
+    config: RehearseConfig,
+    inputs: Mapping[str, Path],
+    out_dir: Path,
+    *,
+    fill: Callable[[str, np.random.Generator], str],
+    device: str = "cpu",
+    on_step: Callable[[int, int], None] = store.silent,
+) -> dict[str, Any]:
+    """Fine-tune all weights of `train.base` on made-up speech; write `model/`, and `release.json`: what it cost.
+
+    Args:
+      config: see `RehearseConfig`.
+      inputs: `phrases`, a phrasebook stage.
+      out_dir: the stage directory.
+      fill: a made-up value for what was scrubbed, from its kind (`NAME`) and a generator.
+      device: where the model lives.
+      on_step: told each finished step, and how many there are.
+
+    Raises:
+      DataError: no sentence can be made from the table.
+    """
+    recogniser = asr.load(config.train.base, device)
+    rng = np.random.default_rng(config.seed)
+    said = sentences.sample(phrasebook.read(inputs["phrases"]), rng)
+    filled = (sentences.filled(sentence, lambda kind: fill(kind, rng)) for sentence in said)
+    steps, learned = config.train.made_up_steps, batches(filled, recogniser, rng, config.train.made_up_general)
+    ordinary.fit(
+        recogniser, itertools.islice(learned, steps), steps=steps,
+        learning_rate=config.train.made_up_learning_rate, on_step=on_step,
+    )  # fmt: skip
+    recogniser.save(out_dir / "model")
+    shutil.copyfile(inputs["phrases"] / phrasebook.RELEASE, out_dir / phrasebook.RELEASE)
+    return {"steps": steps}
+
+
+def batches(
+    said: Iterator[str], recogniser: Recogniser, rng: np.random.Generator, general: float
+) -> Iterator[list[Utterance]]:
+    """Batches without end of sentences, spoken as in pre-training; a share of them is of the general kind.
+
+    Raises:
+      DataError: there are no sentences.
+    """
+    variants = madeup.training_variants()
+
+    def spoken() -> madeup.Spoken:
+        if rng.random() < general:
+            return madeup.utterance(rng, variants)
+        if (words := next(said, None)) is None:
+            raise DataError(
+                "no sentence can be made from the published phrases: too few were said by enough people. Raise "
+                "privacy.phrases.epsilon, or leave privacy.phrases out."
+            )
+        samples = voices.speak(words, voices.random_voice(rng, variants)).samples
+        return augment.distort(samples, rng), words
+
+    while True:
+        for group in madeup.groups(spoken, rng, _BATCH_S):
+            batch = [Utterance(samples, words) for samples, words in group if recogniser.fits(len(samples), words)]
+            if batch:
+                yield batch

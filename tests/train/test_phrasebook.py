@@ -1,0 +1,170 @@
+"""Publishing phrases and learning from them: in the ledger, replayed, counted in the claim, spoken by nobody real."""
+
+import json
+
+import numpy as np
+import pytest
+
+from speechpriv import corpus as corpora
+from speechpriv.claim import Claim
+from speechpriv.config import PrivacyConfig, TrainConfig
+from speechpriv.corpus import Row
+from speechpriv.errors import BudgetError, ConfigError, DataError, LedgerError
+from speechpriv.models import asr
+from speechpriv.train import accounting, finetune, phrasebook, phrases, rehearse, releases
+from speechpriv.train.ledger import Ledger
+
+KEY = bytes(range(32))
+PRIVACY = {"units": 9, "epsilon": 200, "delta": 1e-2, "cohort": 6, "steps": 3, "cap_per_unit": 2}
+
+
+def privacy(spent=100, **changed):
+    return PrivacyConfig(**PRIVACY | {"phrases": {"epsilon": spent}} | changed)
+
+
+@pytest.fixture
+def publish(corpus_dir, tmp_path):
+    def run(name="phrases", *, key=KEY, corpus=corpus_dir, **changed):
+        settings = phrasebook.PhrasebookConfig(privacy=privacy(**changed))
+        return phrasebook.run(
+            settings, {"corpus": corpus}, tmp_path / name, key=key, ledger=tmp_path / "ledger.sqlite"
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def learn(base, tmp_path):
+    def run(published, name="rehearsal", **changed):
+        train = TrainConfig(base=str(base), trainable="head", made_up_steps=2, **changed)
+        return rehearse.run(
+            rehearse.RehearseConfig(train=train, seed=1), {"phrases": published}, tmp_path / name,
+            fill=lambda kind, _: kind.lower(),
+        ).directory  # fmt: skip
+
+    return run
+
+
+def rows(ledger):
+    with Ledger(ledger) as book:
+        return [(row.kind, row.run_id) for row in book.rows()]
+
+
+def test_what_many_say_is_published_once_and_priced_as_planned(publish, tmp_path):
+    stage = publish()
+    table = phrasebook.read(stage.directory)
+    assert table[phrases.START, "turn"] > 1
+    assert all(len(gram) == 2 for gram in table)
+    run_id, event = phrasebook.published(stage.directory)
+    assert 99 < releases.compose([event], 1e-2) <= 100 == stage.counts["epsilon"]
+    assert rows(tmp_path / "ledger.sqlite") == [("open", run_id), ("step", run_id), ("close", run_id)]
+
+
+def test_the_same_again_is_a_replay_and_another_key_or_setting_another_release(publish, tmp_path):
+    first = publish("a")
+    again = publish("b")
+    assert phrasebook.read(first.directory) == phrasebook.read(again.directory)
+    assert len(rows(tmp_path / "ledger.sqlite")) == 3
+    other = publish("c", key=bytes(32))
+    wider = publish("d", spent=90)
+    assert len(rows(tmp_path / "ledger.sqlite")) == 9
+    shared = phrases.START, "turn"
+    assert len({phrasebook.read(stage.directory)[shared] for stage in (first, other, wider)}) == 3
+
+
+def test_only_the_train_split_is_read_and_slots_are_words(tmp_path, corpus_dir, publish):
+    flac = next(iter(corpora.read(corpus_dir).rows())).flac
+    said = [Row(f"r{i}", f"u{i}", "train", flac, "Call [NAME], now!", 1.0) for i in range(9)]
+    said += [Row(f"t{i}", f"t{i}", "test", flac, "of the test people", 1.0) for i in range(9)]
+    made = corpora.write(iter(said), tmp_path / "made", lineage="made-up")
+    assert phrasebook.said(made)["u3"] == [["call", "[NAME]", "now"]]
+    table = phrasebook.read(publish(corpus=tmp_path / "made").directory)
+    words = {word for gram in table for word in gram}
+    assert {"call", "[NAME]", "now"} <= words
+    assert not {"of", "test", "people", "name"} & words
+
+
+def test_over_the_budget_nothing_is_published(publish, tmp_path):
+    with pytest.raises(BudgetError):
+        publish(budget_epsilon=50)
+    assert rows(tmp_path / "ledger.sqlite") == []
+    assert not (tmp_path / "phrases").exists()
+
+
+def test_without_the_setting_it_is_refused(corpus_dir, tmp_path):
+    settings = phrasebook.PhrasebookConfig(privacy=PrivacyConfig(**PRIVACY))
+    with pytest.raises(ConfigError, match=r"privacy\.phrases"):
+        phrasebook.run(settings, {"corpus": corpus_dir}, tmp_path / "x", key=KEY, ledger=tmp_path / "ledger.sqlite")
+
+
+def test_a_model_learns_from_them_and_the_claim_counts_both(publish, learn, base, corpus_dir, tmp_path):
+    published = publish().directory
+    start = learn(published)
+    before, after = asr.load(str(base)), asr.load(str(start / "model"))
+    assert any((a != b).any() for a, b in zip(before.model.parameters(), after.model.parameters(), strict=True))
+    settings = finetune.FinetuneConfig(
+        privacy=privacy(), train=TrainConfig(base=str(base), trainable="head", learning_rate=1e-9)
+    )
+    ledger = tmp_path / "ledger.sqlite"
+    done = finetune.run(settings, {"corpus": corpus_dir, "start": start}, tmp_path / "train", key=KEY, ledger=ledger)
+    claim = Claim.from_json((done.directory / "claim.json").read_text())
+    own = [claim.event, claim.phrases]
+    assert 199 < claim.epsilon <= 200
+    assert claim.epsilon == claim.composed_epsilon == releases.compose(own, claim.delta)
+    assert claim.other_releases == ()
+    alone = accounting.noise_multiplier(sampling_rate=6 / 9, steps=3, epsilon=200, delta=1e-2)
+    assert claim.noise_multiplier > 1.02 * alone
+    assert claim.mu_gdp == accounting.mu_gdp([accounting.event_from_json(event) for event in own])
+    with Ledger(ledger) as book:
+        assert releases.compose([run.event_json for run in book.spent()], 1e-2) == pytest.approx(claim.epsilon)
+    by_step = json.loads((done.directory / "public.json").read_text())["epsilon_by_step"]
+    assert by_step[0][0] == 0
+    assert 99 < by_step[0][1] <= 100
+    # It goes on from what was learned, whose weights a rate this small leaves as they were.
+    found = asr.load(str(done.directory / "model")).model.state_dict()
+    for name, weights in after.model.state_dict().items():
+        np.testing.assert_allclose(found[name], weights, atol=1e-6)
+
+
+def test_a_ledger_that_does_not_hold_the_phrases_is_refused(publish, learn, base, corpus_dir, tmp_path):
+    start = learn(publish().directory)
+    settings = finetune.FinetuneConfig(privacy=privacy(), train=TrainConfig(base=str(base)))
+    with pytest.raises(LedgerError, match="would not be counted"):
+        finetune.run(
+            settings, {"corpus": corpus_dir, "start": start}, tmp_path / "train", key=KEY, ledger=tmp_path / "other"
+        )
+
+
+def test_two_accountants_are_asked_about_both(publish, learn, base, corpus_dir, tmp_path, monkeypatch):
+    start = learn(publish().directory)
+    asked = {}
+
+    def opinion(**arguments):
+        asked.update(arguments)
+        return 150.0
+
+    monkeypatch.setattr(accounting, "second_opinion", opinion)
+    settings = finetune.FinetuneConfig(privacy=privacy(), train=TrainConfig(base=str(base)))
+    with pytest.raises(finetune.ModelError, match="disagree"):
+        finetune.run(
+            settings, {"corpus": corpus_dir, "start": start}, tmp_path / "train", key=KEY,
+            ledger=tmp_path / "ledger.sqlite",
+        )  # fmt: skip
+    assert asked["beside"] > 0
+    assert asked["delta"] == 0.75e-2
+
+
+def test_a_table_that_makes_no_sentence_says_what_to_do(publish, learn):
+    published = publish(spent=0.01).directory
+    assert phrasebook.read(published) == {}
+    with pytest.raises(DataError, match=r"Raise privacy\.phrases"):
+        learn(published, made_up_general=0.0)
+
+
+def test_sentences_are_spoken_between_general_speech(recogniser):
+    rng = np.random.default_rng(0)
+    (batch,) = [next(rehearse.batches(iter(["stop the music"] * 500), recogniser, rng, 0.25))]
+    made = rehearse.batches(iter(["stop the music"] * 5000), recogniser, rng, 0.25)
+    texts = [utterance.text for _ in range(12) for utterance in next(made)]
+    assert 0.6 < texts.count("stop the music") / len(texts) < 0.9
+    assert all(np.abs(utterance.samples).max() <= 1 for utterance in batch)
