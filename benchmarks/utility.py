@@ -107,10 +107,11 @@ def train_privately(found: Recordings, units: dict[str, list[int]], epsilon: flo
 
 
 def stepped(
-    config: finetune.FinetuneConfig, sigma: float, key: bytes, units: dict[str, list[int]], found: Recordings
-) -> Any:
+    config: finetune.FinetuneConfig, sigma: float, key: bytes, units: dict[str, list[int]], found: Recordings,
+    recogniser: Any = None,
+) -> Any:  # fmt: skip
     """A recogniser after the product's own steps, without a ledger; sigma 0 adds no noise, which is not offered."""
-    recogniser = asr.load(config.train.base)
+    recogniser = recogniser or asr.load(config.train.base)
     plan = finetune._Plan(config, sigma, key, units, found)  # noqa: SLF001
     training = finetune._Training(recogniser, plan, Path("no checkpoint"), "")  # noqa: SLF001
     for step in range(config.privacy.steps):
@@ -179,29 +180,41 @@ def numbers(given: str) -> list[float]:
     return [float(number) for number in given.split(",")]
 
 
-def main() -> None:
-    """Read the command line."""
-    settings = {"steps": 40, "share": 1.0, "clip_norm": 1.0, "clipping": "flat", "cap": 24}
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser, epsilons: list[float], seeds: int) -> None:
+    """What `phrases.py` is asked too."""
     parser.add_argument("--units", type=lambda given: [int(n) for n in given.split(",")], default=[2000])
-    parser.add_argument("--epsilons", type=numbers, default=[1, 2, 4, 8, math.inf])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--ordinary-seeds", type=int, default=1)
-    parser.add_argument("--ordinary", type=numbers, help="WER,EXACT of an earlier run; with --ordinary-seeds 0")
+    parser.add_argument("--epsilons", type=numbers, default=epsilons)
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--ordinary", type=numbers, help="WER,EXACT of an earlier run, instead of ordinary training")
     parser.add_argument("--people", choices=["validation", "test"], default="test")
     parser.add_argument("--commands", type=Path)
     parser.add_argument("--cache", type=Path, default=Path("/tmp/speechpriv-utility"))
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes")
+
+
+def read_arguments(parser: argparse.ArgumentParser) -> Any:
+    """The arguments, with `settings` and `train`; None if there is nothing to measure."""
+    settings = {"steps": 40, "share": 1.0, "clip_norm": 1.0, "clipping": "flat", "cap": 24}
     args = parser.parse_args()
     if args.commands and not args.commands.is_dir():
         print(f"{args.commands} is not there: nothing is measured.")
-        return
+        return None
     changes = dict(change.split("=", 1) for change in args.changes)
     args.settings = own = {name: type(value)(changes.get(name, value)) for name, value in settings.items()}
     args.train = TrainConfig.model_validate({k.removeprefix("train."): v for k, v in changes.items() if k not in own})
-    torch.set_num_threads(1)
     args.cache.mkdir(parents=True, exist_ok=True)
-    measure(args)
+    return args
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ordinary-seeds", type=int, default=1)
+    add_arguments(parser, epsilons=[1, 2, 4, 8, math.inf], seeds=3)
+    args = read_arguments(parser)
+    if args is not None:
+        torch.set_num_threads(1)
+        measure(args)
 
 
 if __name__ == "__main__":

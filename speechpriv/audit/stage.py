@@ -11,8 +11,21 @@ import numpy as np
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.audit import canary, exposure, onerun, power, record, scores, statistics, stranger, survival, verdict
+from speechpriv.audit import (
+    canary,
+    exposure,
+    onerun,
+    power,
+    published,
+    record,
+    scores,
+    statistics,
+    stranger,
+    survival,
+    verdict,
+)  # fmt: skip
 from speechpriv.audit.canary import Canary
+from speechpriv.audit.published import Published
 from speechpriv.audit.record import Past
 from speechpriv.audit.survival import Survival
 from speechpriv.claim import Claim
@@ -46,7 +59,8 @@ def run(
       config: see `AuditStageConfig`.
       inputs: `plant` (the plant stage), `model` (a directory with `model/` or an exported bundle, and its
         `claim.json`) and `twin` (the non-private twin's stage); `survival`, if canaries were seen to survive;
-        `people`, a corpus of people who took part and others, all treated alike, if membership is to be told.
+        `people`, a corpus of people who took part and others, all treated alike, if membership is to be told;
+        `phrases`, if a table of phrases was published.
       out_dir: gets `verdict.json` and `exposures.json`; neither holds a phrase. The audit is counted in audits.json
         beside the plant stage.
       device: where models live.
@@ -72,7 +86,10 @@ def run(
     audits = inputs["plant"].parent / record.NAME
     past = record.past(audits, canaries, same)
     survived = survival.read(inputs["survival"]) if "survival" in inputs else None
-    judged = judge(registry, found["private"], found["twin"], claim, config.audit, past=past, survived=survived)
+    told = published.check(inputs["phrases"], registry, phrases, trained_on) if "phrases" in inputs else None
+    judged = judge(
+        registry, found["private"], found["twin"], claim, config.audit, past=past, survived=survived, told=told
+    )
     record.add(audits, canaries, same, judged["verdict"])
     models = {name: asr.load(source, device) for name, source in sources.items()}
     base = asr.load(config.base, device)
@@ -95,6 +112,7 @@ def judge(
     *,
     past: Past = record.FIRST,
     survived: Survival | None = None,
+    told: Published | None = None,
 ) -> dict[str, Any]:
     """The verdict as plain values: words, p-values, bounds; no phrase.
 
@@ -106,6 +124,7 @@ def judge(
       config: alpha and confidence.
       past: audits of the same canaries before this one, which have spent their shares of alpha.
       survived: what became of the canaries until training; None: nobody looked.
+      told: what a table of phrases tells; None: there is none.
 
     Raises:
       AuditError: too few canaries, scores that are not finite or not of the registry, or a claim about another
@@ -150,11 +169,12 @@ def judge(
         name: power.detectable(int(planted.sum()), found[reference], allowed, level)
         for name, found, allowed in (("private", scores, mu), ("twin", twin, 0.0))
     }
+    wrong = [reason for part in (survived, told) if part for reason in part.failures()]
     decisions = {
         name: verdict.decide(
             model=found, positive=caught[name], negative=negative, reverse=reverse, planted=int(planted.sum()),
             proved=proved[name], detectable=least[name], claim=claim if name == "private" else None, alpha=alpha,
-            failures=survived.failures() if survived and name == "private" else (),
+            failures=wrong if name == "private" else (),
             doubts=survived.doubts() if survived and name == "private" else (),
         )
         for name, found in leakage.items()
@@ -190,6 +210,7 @@ def judge(
             if stress.any()
         },
         "survival": asdict(survived) if survived else None,
+        "published": asdict(told) if told else None,
         "detectable": asdict(least["private"]),
     }
 

@@ -241,7 +241,7 @@ def _epsilon_by_step(
     """Epsilon after each of about ten steps, for the report; before the first, that of the phrases."""
     steps = sorted({max(1, round(privacy.steps * tenth / 10)) for tenth in range(1, 11)})
     before = _events(phrases)
-    spent = [(step, [*before, _event(privacy, sigma, step)]) for step in steps]
+    spent = [(step, (*before, _event(privacy, sigma, step))) for step in steps]
     spent = [(0, before), *spent] if before else spent
     return [(step, accounting.epsilon_of(events, privacy.delta)) for step, events in spent]
 
