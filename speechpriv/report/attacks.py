@@ -27,7 +27,7 @@ def of(facts: Facts) -> dict[str, Any]:
         "extraction": _extraction(verdict.get("extraction") or {}),
         "membership": _membership(verdict.get("membership") or {}),
         "membership_note": _note(verdict.get("membership") or {}),
-        "survival": _survival(verdict.get("survival") or {}),
+        "survival": [*_survival(verdict.get("survival") or {}), *_published(verdict.get("published") or {})],
         "stress": [
             (words(name), number(found.get("auc")), number(found.get("median_exposure_bits")))
             for name, found in (verdict.get("stress") or {}).items()
@@ -88,6 +88,18 @@ def _survival(found: Mapping[str, Any]) -> list[str]:
         kinds = (f"{words(kind)} {number(missed.get(kind, 0))} of {number(count)}" for kind, count in personal.items())
         told.append(f"Made-up personal data, planted before scrubbing and left after it: {', '.join(kinds)}.")
     return told
+
+
+def _published(found: Mapping[str, Any]) -> list[str]:
+    """Sentences: what the table of phrases, from which the model learned first, tells on single people."""
+    if not found:
+        return []
+    count = {name: number(value) for name, value in found.items()}
+    said = f"{count['phrases']} phrases of many were published; {count['of_one_unit']} of them one unit alone says."
+    told = [f"Planted phrases seen among them: {count['planted_seen']} of {count['planted']}."]
+    if found.get("spread"):
+        told.append(f"Of those spread over several units each: {count['spread_seen']} of {count['spread']}.")
+    return [said, *told]
 
 
 def _comparison(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from speechpriv.claim import Claim
 from speechpriv.report import attacks, pictures
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import finite
@@ -96,7 +97,9 @@ def _training(facts: Facts) -> View:
     claim = facts.claim
     return {
         "unit": _unit(facts),
-        "claim_rows": [(label, number(getattr(claim, name))) for name, label in _CLAIM.items()] if claim else [],
+        "claim_rows": [*((label, number(getattr(claim, name))) for name, label in _CLAIM.items()), *_phrases(claim)]
+        if claim
+        else [],
         "utterance_level": [(number(one.utterances), number(one.epsilon)) for one in claim.utterance_level]
         if claim
         else [],
@@ -107,6 +110,15 @@ def _training(facts: Facts) -> View:
         "composed": number(claim.composed_epsilon) if claim else "",
         "ledger": pictures.ledger(facts),
     }
+
+
+def _phrases(claim: Claim) -> list[tuple[str, str]]:
+    """What was published before training, if anything was."""
+    if claim.phrases is None:
+        return []
+    event = json.loads(claim.phrases)
+    told = f"noise multiplier {number(event['noise_multiplier'])}; slips with probability {number(event['slip'])}"
+    return [("phrases of many, learned first", told)]
 
 
 def _audit(facts: Facts) -> View:
@@ -201,12 +213,7 @@ def _commands(facts: Facts) -> list[tuple[str, str]]:
         ("The whole run, with the same overrides if it had any; what is done is skipped", f"speechpriv run {config}")
     ]
     if facts.claim:
-        names = ("sampling_rate", "noise_multiplier", "steps", "delta")
-        arguments = ", ".join(f"{name}={getattr(facts.claim, name)!r}" for name in names)
-        if facts.claim.sampling == "utterances":
-            arguments += f", records={facts.claim.cap_per_unit}"
-        code = f"from speechpriv.train.accounting import epsilon; print(epsilon({arguments}))"
-        found.append(("Epsilon, from the parameters alone", f'python -c "{code}"'))
+        found.append(("Epsilon, from the parameters alone", f'python -c "{_recomputed(facts.claim)}"'))
         found.append(("The ledger", f"speechpriv budget {run}"))
     if facts.verdict:
         found.append(("Verdict, p-values and bounds", f"speechpriv audit {run}"))
@@ -216,6 +223,18 @@ def _commands(facts: Facts) -> list[tuple[str, str]]:
             ("The same audit, on the shipped files", f"speechpriv audit {run} --artefact {run}/release/bundle")
         )
     return [*found, ("This page", f"speechpriv report {run}")]
+
+
+def _recomputed(claim: Claim) -> str:
+    """Code that computes epsilon from what the claim says, and needs nothing else of the run."""
+    numbers = f"{claim.sampling_rate!r}, {claim.noise_multiplier!r}, {claim.steps}"
+    records = f", records={claim.cap_per_unit}" if claim.sampling == "utterances" else ""
+    events = [f"event({numbers}{records})"]
+    if claim.phrases is not None:
+        phrases = json.loads(claim.phrases)
+        events.append(f"event(1.0, {phrases['noise_multiplier']!r}, 1, slip={phrases['slip']!r})")
+    code = f"print(epsilon_of([{', '.join(events)}], {claim.delta!r}))"
+    return f"from speechpriv.train.accounting import epsilon_of, event; {code}"
 
 
 def _unit(facts: Facts) -> str:

@@ -61,6 +61,8 @@ VERDICT: dict[str, Any] = {
                    for attacker in ("with_labels", "pseudo_labels", "confidence")}}
         for model, auc in (("private", 0.53), ("twin", 0.71))
     },
+    "published": {"phrases": 310, "of_one_unit": 0, "units": 184, "slip": 2.5e-6, "planted": 31, "planted_seen": 0,
+                  "spread": 4, "spread_seen": 1},
     "stress": {"private": {"auc": 0.55, "median_exposure_bits": 1.4}},
     "survival": {"whole": 29, "lost": 2, "altered": 0, "left_out": 0, "unscored": 0,
                  "personal": {"name": 5, "phone": 5}, "missed": {"name": 1, "phone": 0}},

@@ -34,6 +34,9 @@ def test_phrases_on_their_way_and_personal_data_left(told):
     assert told["survival"] == [
         "29 of 31 planted phrases reached training whole; 2 missing or doubled.",
         "Made-up personal data, planted before scrubbing and left after it: name 1 of 5, phone 0 of 5.",
+        "310 phrases of many were published; 0 of them one unit alone says.",
+        "Planted phrases seen among them: 0 of 31.",
+        "Of those spread over several units each: 1 of 4.",
     ]
 
 

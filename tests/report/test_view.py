@@ -1,9 +1,14 @@
 import shlex
+import subprocess
+import sys
+
+import pytest
 
 from speechpriv.claim import Claim, UtteranceLevel
 from speechpriv.report import view
 from speechpriv.report.facts import Facts
 from speechpriv.report.page import render
+from speechpriv.train import accounting
 
 
 def test_the_command_for_epsilon_holds_the_claims_parameters(made_up):
@@ -11,11 +16,26 @@ def test_the_command_for_epsilon_holds_the_claims_parameters(made_up):
     python, option, code = shlex.split(command)
     assert (python, option) == ("python", "-c")
     compile(code, "command", "exec")
-    assert "sampling_rate=0.4, noise_multiplier=2.871, steps=300, delta=1e-05" in code
+    assert "epsilon_of([event(0.4, 2.871, 300)], 1e-05)" in code
     assert "records" not in code
     changed = {"sampling": "utterances", "event": '{"mechanism": "made up", "records": 8}'}
     drawn = view.of(made_up(claim=Claim(**made_up().claim.model_dump() | changed)))
-    assert "delta=1e-05, records=8))" in dict(drawn["commands"])["Epsilon, from the parameters alone"]
+    assert "event(0.4, 2.871, 300, records=8)], 1e-05)" in dict(drawn["commands"])["Epsilon, from the parameters alone"]
+
+
+def test_the_command_for_epsilon_computes_what_a_claim_with_phrases_says(made_up):
+    """Run as it stands: both events are in it."""
+    before, after = accounting.event(1.0, 1.3, 1, slip=2e-6), accounting.event(0.4, 2.871, 300)
+    epsilon = accounting.epsilon_of([before, after], 1e-5)
+    changed = {
+        "event": accounting.event_to_json(after), "phrases": accounting.event_to_json(before), "epsilon": epsilon,
+        "composed_epsilon": epsilon,
+    }  # fmt: skip
+    shown = view.of(made_up(claim=Claim(**made_up().claim.model_dump() | changed)))
+    code = shlex.split(dict(shown["commands"])["Epsilon, from the parameters alone"])[2]
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert float(printed) == pytest.approx(epsilon)
+    assert any("slips with probability 2e-" in value for _, value in shown["claim_rows"])
 
 
 def test_commands_quote_the_name_of_the_run():
