@@ -8,7 +8,7 @@ import torchaudio.functional
 
 from speechpriv.models.asr import RATE_HZ, CtcRecogniser, normalise
 
-_LEAN = 0.9  # where between two peaks a word boundary lies; of 0, 0.1 ... 1, nearest to a synthesiser's true times
+_LEAN = 0.8  # where between two peaks a word boundary lies; nearest to a synthesiser's true times (LOG.md)
 _LEAST_S = 0.06  # per letter or digit: nobody says a written number faster ("one million" is 0.5 s, in seven digits)
 
 
@@ -78,8 +78,8 @@ def _words(
     for word in pieces:
         own = spans[taken : taken + len(word)]
         taken += len(word)
-        # Frame t is centred on sample t x samples_per_frame: it begins half a frame earlier.
-        peaks.append((max(0.0, own[0].start - 0.5), own[-1].end - 0.5) if own else None)
+        # Frame t is centred on sample t x samples_per_frame, and a token span's end is exclusive.
+        peaks.append((float(own[0].start), float(own[-1].end - 1)) if own else None)
         confidences.append(sum(span.score for span in own) / len(own) if own else 1.0)
     edges = _boundaries(peaks, samples / samples_per_frame)
     at = [min(samples, round(edge * samples_per_frame)) for edge in edges]
