@@ -18,8 +18,8 @@ from speechpriv.data import ingest, sources
 from speechpriv.export import bundle, gate, onnx
 from speechpriv.models import evaluate
 from speechpriv.report import page, samples
-from speechpriv.scrub import clean
-from speechpriv.train import finetune, ordinary, spending
+from speechpriv.scrub import clean, surrogate
+from speechpriv.train import finetune, ordinary, phrasebook, rehearse, spending
 
 Until = Literal["prepare", "train", "audit", "export", "report"]
 
@@ -71,13 +71,29 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     )  # fmt: skip
     progress.show("survival", survived)
     ledger = spending.ledger_path(config, corpus.read(raw.directory).lineage, run_dir)
+    before, told = {}, {}
+    if config.privacy.phrases:  # what many say is published, spoken by made-up voices, and learned first
+        published = phrasebook.run(
+            phrasebook.PhrasebookConfig(privacy=config.privacy), training, private / "phrases",
+            key=store.secret(keys / "phrases"), ledger=ledger,
+        )  # fmt: skip
+        progress.show("phrases", published)
+        told = {"phrases": published.directory}
+        with progress.bar("rehearse") as update:
+            rehearsed = rehearse.run(
+                rehearse.RehearseConfig(train=config.train, seed=config.seed), told, private / "rehearse",
+                fill=surrogate.value, device=speed.device, on_step=update,
+            )  # fmt: skip
+        progress.show("rehearse", rehearsed)
+        before = {"start": rehearsed.directory}
     with progress.bar("train", config.privacy.steps) as update:
         trained = finetune.run(
-            finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training, private / "train",
+            finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training | before, private / "train",
             key=store.secret(keys / "noise"), ledger=ledger,
             device=speed.device, checkpoint_every=speed.checkpoint_every, batch_s=speed.batch_s, on_step=update,
         )  # fmt: skip
-    (keys / "noise").unlink()  # nobody, not even its owner, can strip the noise from now on
+    for name in ("noise", "phrases"):
+        (keys / name).unlink(missing_ok=True)  # nobody, not even its owner, can strip the noise from now on
     progress.show("train", trained)
     with progress.bar("twin") as update:
         ordinary_config = ordinary.OrdinaryConfig(train=config.train, seed=config.seed)
@@ -95,7 +111,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     progress.show("evaluate", figures)
     verdict = audit.run(
         audit.AuditStageConfig(audit=config.audit, base=base),
-        {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory, **models},
+        {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory, **models, **told},
         private / "audit", device=speed.device,
     )  # fmt: skip
     progress.show("audit", verdict)

@@ -106,6 +106,8 @@ def audit(
     settings = stage.AuditStageConfig(audit=config.audit, base=config.train.base)
     inputs = {name: private / name for name in ("plant", "survival", "twin")}
     inputs |= {"people": private / "scrub", "model": artefact or private / "train"}
+    if config.privacy.phrases:
+        inputs["phrases"] = private / "phrases"
     for path in inputs.values():
         store.require(path)
     done = stage.run(settings, inputs, private / ("audit-artefact" if artefact else "audit"))

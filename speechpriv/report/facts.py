@@ -14,7 +14,10 @@ from speechpriv.claim import Claim
 from speechpriv.errors import StageError
 
 Content = TypeVar("Content", dict[str, Any], list[Any])
-STAGES = ("ingest", "personal", "scrub", "anonymize", "plant", "survival", "train", "twin", "evaluate", "audit")
+STAGES = (
+    "ingest", "personal", "scrub", "anonymize", "plant", "survival", "phrases", "rehearse", "train", "twin", "evaluate",
+    "audit",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ SHARED = {"errors", "config", "store", "corpus", "claim", "data", "models", "pro
 COMPOSERS = {"cli", "packaged", "progress"}
 ALONE = (
     "train/sampling.py", "train/noise.py", "train/mechanism.py", "train/crosscheck.py", "train/accounting.py",
-    "train/ledger.py", "audit/onerun.py",
+    "train/phrases.py", "train/ledger.py", "audit/onerun.py",
 )  # fmt: skip
 PRICED = {"speechpriv.train.mechanism", "speechpriv.train.crosscheck"}  # all that accounting.py may know besides
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -20,6 +20,8 @@ COUNTS: dict[str, dict[str, Any]] = {
     "anonymize": {"rows": 3120, "method": "mcadams"},
     "plant": {"candidates": 60, "planted": 31, "references": 1000, "rows": 3309, "units": 184},
     "survival": {"whole": 31, "lost": 0},
+    "phrases": {"epsilon": 4.0, "phrases": 310, "words": 190},
+    "rehearse": {"steps": 600},
     "train": {"epsilon": 7.9},
     "twin": {},
     "evaluate": {},

@@ -17,6 +17,7 @@ SMALL_PRIVACY = (
     "privacy.steps=2",
     "privacy.delta=0.01",
     "train.twin_epochs=1",
+    "train.made_up_steps=2",
 )
 CANARIES = ("canary.candidates=40", "canary.references=1000")
 THREADS = "performance.threads=1"  # the tests share their machine
