@@ -117,7 +117,7 @@ def private(way: str, train: Corpus, units: dict[str, list[int]], epsilon: float
     privacy = PrivacyConfig(
         units=n, epsilon=epsilon, delta=n**-1.1, cohort=max(1, round(own["share"] * n)), steps=own["steps"],
         clip_norm=own["clip_norm"], clipping=own["clipping"], cap_per_unit=own["cap"],
-        phrases=PhrasesConfig(epsilon=0.9999 * spent * epsilon, order=args.order, cap=args.cap) if spent else None,
+        phrases=PhrasesConfig(share=min(spent, 0.9999), order=args.order, cap=args.cap) if spent else None,
     )  # fmt: skip
     start = asr.load(args.train.base)
     if spent:

@@ -45,7 +45,10 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     rows, probed_corpus = probed.counts["rows"], {"corpus": probed.directory / "corpus"}
     with progress.bar("scrub", rows) as update:
         cleaning = clean.CleanConfig(scrub=config.scrub)
-        scrubbed = clean.run(cleaning, probed_corpus, private / "scrub", device=speed.device, on_row=update)
+        scrubbed = clean.run(
+            cleaning, probed_corpus, private / "scrub", key=store.secret(keys / "voices"), device=speed.device,
+            on_row=update,
+        )  # fmt: skip
     progress.show("scrub", scrubbed)
     with progress.bar("anonymize", rows) as update:
         disguised = anonymize.run(
@@ -71,7 +74,8 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     )  # fmt: skip
     progress.show("survival", survived)
     ledger = spending.ledger_path(config, corpus.read(raw.directory).lineage, run_dir)
-    before, told = {}, {}
+    before: dict[str, Path] = {}
+    told: dict[str, Path] = {}
     if config.privacy.phrases:  # what many say is published, spoken by made-up voices, and learned first
         published = phrasebook.run(
             phrasebook.PhrasebookConfig(privacy=config.privacy), training, private / "phrases",

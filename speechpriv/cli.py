@@ -117,6 +117,36 @@ def audit(
 
 
 @app.command()
+def scrub(
+    run_dir: RunDir,
+    review: Annotated[int, typer.Option(help="So many changed rows, and some others, with their words.")] = 0,
+) -> None:
+    """What the scrubber did in a run, in numbers; with --review, rows at random to judge it by.
+
+    --review prints what people said: to this terminal only, and only there.
+    """
+    from rich.text import Text
+
+    from speechpriv.scrub import review as sheets
+
+    private = run_dir / "private"
+    counts = store.require(private / "scrub")["counts"]
+    for name, value in counts.items():
+        print(f"{name}: {', '.join(f'{kind} {n}' for kind, n in value.items()) if isinstance(value, dict) else value}")
+    for row in sheets.sample(private, review) if review else ():
+        said = Text()
+        for index, word in enumerate(row.words):
+            covered = any(first <= index < end for first, end, _, _ in row.found)
+            said.append(word, style="bold red" if covered else "").append(" ")
+        sure = "" if row.confidence is None else f", least sure place {row.confidence:.0%}"
+        Console().print(f"\n[bold]{row.id}[/bold] {row.outcome}{sure}")
+        Console().print(Text("  said    "), said, end="\n")
+        Console().print(Text(f"  kept    {row.after or '-'}"))
+        for first, end, kind, rule in row.found:
+            print(f"  found   {kind} at words {first + 1} to {end} ({rule})")
+
+
+@app.command()
 def report(run_dir: RunDir) -> None:
     """Write the report again from what the run has left; print where it is."""
     from speechpriv.report import page

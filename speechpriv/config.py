@@ -76,6 +76,10 @@ class ScrubConfig(Section):
     profile: Literal["default"] = "default"
     aligner: str = "tiny-en"  # the CTC recogniser that tells when a word is said: tiny-en, a directory or a hub id
     min_word_confidence: Fraction = 0.02  # below this mean probability an alignment is not trusted: the row is dropped
+    redaction: Literal["silence", "beep", "cut", "replace"] = (
+        "silence"  # what is heard instead; replace: made-up values
+    )
+    mark: Literal["token", "remove"] = "token"  # what is read instead: [KIND], or nothing (replace: the made-up values)
 
 
 class AnonymizeConfig(Section):
@@ -120,7 +124,7 @@ class CanaryConfig(Section):
 class PhrasesConfig(Section):
     """What may be spent on publishing what many say, for the model to learn from first, spoken by made-up voices."""
 
-    epsilon: Positive  # of that alone, at privacy.delta; the recordings get what it leaves of privacy.epsilon
+    share: Annotated[float, Field(gt=0, lt=1)]  # of privacy.epsilon, for that alone; recordings get what it leaves
     order: Annotated[int, Field(ge=2, le=4)] = 2  # words in a row that are counted
     cap: Annotated[int, Field(ge=1, le=1000)] = 32  # different ones of a unit that count, at most
 
@@ -155,11 +159,6 @@ class PrivacyConfig(Section):
             raise ValueError(
                 f"privacy.utterances = {self.utterances}: expected a number if privacy.sampling is utterances, and "
                 "nothing if it is units"
-            )
-        if self.phrases and not self.phrases.epsilon < self.epsilon:
-            raise ValueError(
-                f"privacy.phrases.epsilon = {self.phrases.epsilon}: must be below privacy.epsilon = {self.epsilon}, or "
-                "nothing is left for the recordings. Lower it"
             )
         if not self.cohort <= self.records:
             name = "units" if self.utterances is None else "utterances"

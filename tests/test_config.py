@@ -285,7 +285,7 @@ def other(name, value):
         "canary.speeds": [1.0, 4.0],
         "canary.placed": "spread",
         "canary.recordings": {"path": "there"},
-        "privacy.phrases": {"epsilon": 2.0},
+        "privacy.phrases": {"share": 0.5},
         "canary.command": ["say", "{text}", "{out}"],
     }
     if name in by_name:
@@ -308,10 +308,10 @@ def test_every_other_setting_changes_the_fingerprint(good):
     assert changed > 40
 
 
-@pytest.mark.parametrize("value", ["8", "9", ".nan", "0"])
+@pytest.mark.parametrize("value", ["1", "1.5", ".nan", "0"])
 def test_phrases_must_leave_something_for_the_recordings(good, value):
-    assert load(good, ["privacy.phrases.epsilon=3"]).privacy.phrases.order == 2
-    assert "privacy.phrases" in refuse(good, f"privacy.phrases.epsilon={value}")
+    assert load(good, ["privacy.phrases.share=0.9"]).privacy.phrases.order == 2
+    assert "privacy.phrases.share" in refuse(good, f"privacy.phrases.share={value}")
 
 
 UTTERANCES = ["privacy.sampling=utterances", "privacy.utterances=1600"]

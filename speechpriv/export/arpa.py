@@ -27,9 +27,7 @@ def arpa(table: Mapping[Gram, float]) -> str:
       ModelError: the table is empty.
     """
     if not table:
-        raise ModelError(
-            "language model: no phrase was published. Raise privacy.phrases.epsilon, or do not ask for it."
-        )
+        raise ModelError("language model: no phrase was published. Raise privacy.phrases.share, or do not ask for it.")
     order = len(next(iter(table)))
     chances: list[Chances] = []
     for size in range(1, order + 1):

@@ -2,9 +2,12 @@
 
 import collections
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from speechpriv import corpus as corpora
 from speechpriv import store
@@ -13,50 +16,74 @@ from speechpriv.corpus import Row
 from speechpriv.data import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import CtcRecogniser
-from speechpriv.scrub import align, detect, redact
+from speechpriv.scrub import align, detect, redact, surrogate
+from speechpriv.scrub.detect import Finding
+
+EVIDENCE = "scrub.jsonl"
 
 
 class CleanConfig(Section):
-    """What is looked for, and the recogniser that aligns words with audio."""
+    """What is looked for, what stands in its place, and the recogniser that aligns words with audio."""
 
     scrub: ScrubConfig
 
 
-@store.stage(version=1)
+@dataclass(frozen=True)
+class _Scrubbed:
+    """What became of a row: `changed`, `unchanged`, or why it is dropped, and then there is no row."""
+
+    outcome: str
+    row: Row | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@store.stage(version=2)
 def run(
     config: CleanConfig,
     inputs: Mapping[str, Path],
     out_dir: Path,
     *,
+    key: bytes,
     device: str = "cpu",
     on_row: Callable[[int], None] = store.silent,
 ) -> dict[str, Any]:
     """Scrub every row of `inputs["corpus"]`; rows that cannot be scrubbed with certainty are dropped and counted.
 
-    Writes a corpus and, for private eyes, `scrub.jsonl`: which rule fired on which words of which row, and which
-    rows were dropped. Never the words themselves.
+    Writes a corpus and, for private eyes, `scrub.jsonl`: a line for each row that was changed or dropped, with which
+    rule fired on which words, the samples that were cut, how sure the alignment was of its least sure word, and which
+    words of the new text are made up. Never a word of anybody's.
+
+    Args:
+      config: see `ScrubConfig`.
+      inputs: `corpus`.
+      out_dir: private.
+      key: what made-up values are drawn with.
+      device: where the aligner lives.
+      on_row: is told how many rows are done.
+
+    Raises:
+      ConfigError: values are to be replaced, and the synthesiser is not installed.
+      DataError: no row is left.
     """
     corpus = corpora.read(inputs["corpus"])
     recogniser = asr.load_ctc(config.scrub.aligner, device)
     counts: collections.Counter[str] = collections.Counter()
     kinds: collections.Counter[str] = collections.Counter()
-    with (out_dir / "scrub.jsonl").open("w") as evidence:
+    with (out_dir / EVIDENCE).open("w") as evidence:
 
         def cleaned() -> Iterator[Row]:
             for done, row in enumerate(corpus.rows(), start=1):
                 findings = detect.find(row.text, config.scrub.profile)
                 kinds.update(finding.kind for finding in findings)
-                result = _clean(row, findings, recogniser, config.scrub)
-                outcome = result if isinstance(result, str) else ("changed" if findings else "unchanged")
-                counts[outcome] += 1
-                if findings or isinstance(result, str):
+                result = _clean(row, findings, recogniser, config.scrub, key)
+                counts[result.outcome] += 1
+                if result.outcome != "unchanged":
                     words = [list(part) for part in detect.word_indices(row.text, findings)]
                     rules = [finding.rule for finding in findings]
-                    evidence.write(
-                        json.dumps({"id": row.id, "outcome": outcome, "words": words, "rules": rules}) + "\n"
-                    )
-                if isinstance(result, Row):
-                    yield result
+                    line = {"id": row.id, "outcome": result.outcome, "words": words, "rules": rules}
+                    evidence.write(json.dumps({**line, **result.evidence}) + "\n")
+                if result.row is not None:
+                    yield result.row
                 on_row(done)
 
         kept = corpora.write(cleaned(), out_dir, lineage=corpus.lineage)
@@ -70,24 +97,63 @@ def run(
     }
 
 
-def _clean(row: Row, findings: list[detect.Finding], recogniser: CtcRecogniser, config: ScrubConfig) -> Row | str:
+def _clean(
+    row: Row, findings: Sequence[Finding], recogniser: CtcRecogniser, config: ScrubConfig, key: bytes
+) -> _Scrubbed:
     """The row without its findings, or the reason why it must be dropped."""
     samples = row.samples()
     if not recogniser.fits(len(samples), row.text):
-        return "not_alignable"
-    text = detect.mask(row.text, findings)
-    if not asr.normalise(text):
-        return "nothing_left"
+        return _Scrubbed("not_alignable")
+    if not asr.normalise(_without(row.text, findings)):
+        return _Scrubbed("nothing_left")
     if not findings:
-        return row
+        return _Scrubbed("unchanged", row)
     words = align.align(recogniser, samples, row.text)
     if words is None:
-        return "not_alignable"
-    if not all(word.confidence >= config.min_word_confidence for word in words):
-        return "low_confidence"
+        return _Scrubbed("not_alignable")
+    found = detect.word_indices(row.text, findings)
     # The recogniser tells time in output frames: its boundaries are right to about half of one.
     margin = recogniser.samples_per_frame // 2
-    found = detect.word_indices(row.text, findings)
     spans = [(words[first].start - margin, words[last - 1].end + margin) for first, last, _ in found]
-    clean = redact.silence(samples, spans, audio.RATE_HZ)
-    return Row(row.id, row.unit, row.split, audio.flac(clean), text, row.seconds)
+    confidence = float(np.nan_to_num(np.min([word.confidence for word in words]), nan=-1.0))
+    evidence: dict[str, Any] = {"spans": spans, "confidence": round(confidence, 4)}
+    if not confidence >= config.min_word_confidence:
+        return _Scrubbed("low_confidence", evidence=evidence)
+    if config.redaction == "replace":
+        rng = surrogate.generator(key, row.id)
+        values = [surrogate.value(finding.kind, rng) for finding in findings]
+        clean = redact.replace(samples, spans, audio.RATE_HZ, surrogate.speak(values, rng))
+        text, evidence["made_up"] = _replaced(row.text, findings, values)
+    else:
+        clean = redact.WAYS[config.redaction](samples, spans, audio.RATE_HZ)
+        text = detect.mask(row.text, findings) if config.mark == "token" else _without(row.text, findings)
+    return _Scrubbed("changed", _row(row, clean, text), evidence)
+
+
+def _row(row: Row, samples: np.ndarray, text: str) -> Row:
+    """The row with other audio and text."""
+    return Row(row.id, row.unit, row.split, audio.flac(samples), text, len(samples) / audio.RATE_HZ)
+
+
+def _without(text: str, findings: Sequence[Finding]) -> str:
+    """`text` without the findings."""
+    return " ".join(_with(text, findings, [""] * len(findings)).split())
+
+
+def _replaced(text: str, findings: Sequence[Finding], values: Sequence[str]) -> tuple[str, list[list[int]]]:
+    """`text` with `values` in the findings' place, and which of its words are made up, as [first, end)."""
+    new, made_up, longer = _with(text, findings, values), [], 0
+    for (first, end, _), value in zip(detect.word_indices(text, findings), values, strict=True):
+        count = len(value.split())
+        made_up.append([first + longer, first + longer + count])
+        longer += count - (end - first)
+    return new, made_up
+
+
+def _with(text: str, findings: Sequence[Finding], values: Sequence[str]) -> str:
+    """`text` with each finding (sorted, not overlapping) replaced and all else as it is."""
+    pieces, at = [], 0
+    for finding, value in zip(findings, values, strict=True):
+        pieces += [text[at : finding.start], value]
+        at = finding.end
+    return "".join([*pieces, text[at:]])

@@ -46,7 +46,7 @@ def run(
     """
     privacy, asked = config.privacy, config.privacy.phrases
     if asked is None:
-        raise ConfigError("privacy.phrases is not set: expected what may be spent on them, for example {epsilon: 4}.")
+        raise ConfigError("privacy.phrases is not set: expected what may be spent on them, for example {share: 0.5}.")
     corpus = corpora.read(inputs["corpus"])
     event = event_of(privacy, asked)
     key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus)
@@ -66,14 +66,14 @@ def run(
     store.write_json(out_dir / TABLE, [[*gram, weight] for gram, weight in table.items()])
     store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json})
     words = {word for gram in table for word in gram} - {phrases.START, phrases.END}
-    return {"epsilon": asked.epsilon, "phrases": len(table), "words": len(words)}
+    return {"epsilon": asked.share * privacy.epsilon, "phrases": len(table), "words": len(words)}
 
 
 def event_of(privacy: PrivacyConfig, asked: PhrasesConfig) -> SampledGaussian:
     """The mechanism: a quarter of delta is for what slips, so that it is none of training's, half for the noise."""
     slip = privacy.delta / 4
     sigma = accounting.noise_multiplier(
-        sampling_rate=1.0, steps=1, epsilon=asked.epsilon, delta=privacy.delta, slip=slip
+        sampling_rate=1.0, steps=1, epsilon=asked.share * privacy.epsilon, delta=privacy.delta, slip=slip
     )
     return accounting.event(1.0, sigma, 1, slip=slip)
 

@@ -29,7 +29,7 @@ def scrubbed(planted, tiny_en, tmp_path_factory):
     """What the scrubber really leaves."""
     inputs = {"corpus": planted.directory / "corpus"}
     out = tmp_path_factory.mktemp("run") / "scrub"
-    return clean.run(clean.CleanConfig(scrub=ScrubConfig()), inputs, out).directory
+    return clean.run(clean.CleanConfig(scrub=ScrubConfig()), inputs, out, key=KEY).directory
 
 
 def test_as_many_as_asked_for_among_the_others(planted, corpus_dir):

@@ -10,8 +10,10 @@ from speechpriv.config import ScrubConfig
 from speechpriv.corpus import Row
 from speechpriv.data import audio, voices
 from speechpriv.errors import DataError
-from speechpriv.scrub import align, clean, detect
+from speechpriv.models import asr
+from speechpriv.scrub import align, clean, detect, redact
 
+KEY = b"k" * 32
 SECRET = "555 123 4567"
 TEXTS = {
     "plain": "turn on the lights",
@@ -53,9 +55,11 @@ def source(corpus, tmp_path_factory):
 def scrub(base, source, tmp_path):
     """Run the stage; the random recogniser is sure of nothing, so every alignment is trusted unless asked."""
 
-    def run(min_word_confidence=0.0, corpus=source):
-        config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=min_word_confidence, aligner=str(base)))
-        stage = clean.run(config, {"corpus": corpus}, tmp_path / "scrub")
+    def run(min_word_confidence=0.0, corpus=source, redaction="silence", **settings):
+        scrub = ScrubConfig(
+            min_word_confidence=min_word_confidence, aligner=str(base), redaction=redaction, **settings
+        )  # fmt: skip
+        stage = clean.run(clean.CleanConfig(scrub=scrub), {"corpus": corpus}, tmp_path / "scrub", key=KEY)
         return stage, {row.id.removeprefix("id-"): row for row in corpora.read(stage.directory).rows()}
 
     return run
@@ -140,12 +144,69 @@ def test_evidence_says_which_words_but_not_what_they_are(scrub):
     assert lines["id-only"]["outcome"] == "nothing_left"
     assert lines["id-short"]["outcome"] == lines["id-quick"]["outcome"] == "not_alignable"
     for line in lines.values():
-        assert set(line) == {"id", "outcome", "words", "rules"}
+        assert set(line) <= {"id", "outcome", "words", "rules", "spans", "confidence"}
+        assert ("spans" in line) == (line["outcome"] == "changed")
         assert all(isinstance(a, int) and isinstance(b, int) and kind.isupper() for a, b, kind in line["words"])
         assert len(line["rules"]) == len(line["words"])
     spoken = {word for text in TEXTS.values() for word in text.split()} - {"name"}  # which is a kind too
     assert not spoken & set(re.findall(r"\w+", content.lower()))
     assert not spoken & set(re.findall(r"\w+", json.dumps(stage.counts).lower()))
+
+
+def test_without_a_mark_the_words_are_simply_gone(scrub):
+    _, rows = scrub(mark="remove")
+    assert rows["name"].text == "my name is and i like music"
+
+
+def test_beeps_are_heard_where_words_were(scrub, corpus):
+    _, rows = scrub(redaction="beep")
+    before, after = rows_of(corpus)["name"], rows["name"]
+    assert len(after.samples()) == len(before.samples())
+    assert after.text == "my name is [NAME] and i like music"
+    silent = np.flatnonzero(scrub()[1]["name"].samples() == 0)
+    tone = np.abs(np.fft.rfft(after.samples()[silent]))
+    assert np.fft.rfftfreq(len(silent), 1 / 16_000)[tone.argmax()] == pytest.approx(1000, abs=20)
+
+
+def test_what_is_cut_leaves_a_gap_of_one_length_whatever_was_said(scrub, corpus):
+    stage, rows = scrub(redaction="cut")
+    lines = {line["id"]: line for line in map(json.loads, (stage.directory / "scrub.jsonl").read_text().splitlines())}
+    for name in CHANGED:
+        before, after = rows_of(corpus)[name], rows[name]
+        total = len(before.samples())
+        removed = sum(min(end, total) - max(start, 0) for start, end in lines[f"id-{name}"]["spans"])
+        gaps = len(lines[f"id-{name}"]["spans"]) * round(redact.GAP_S * 16_000)
+        assert len(after.samples()) == total - removed + gaps
+        assert after.seconds == pytest.approx(len(after.samples()) / 16_000)
+
+
+def test_values_are_replaced_by_made_up_ones_in_text_and_sound_alike(scrub, corpus):
+    stage, rows = scrub(redaction="replace")
+    lines = {line["id"]: line for line in map(json.loads, (stage.directory / "scrub.jsonl").read_text().splitlines())}
+    for name in CHANGED:
+        text, said = rows[name].text, TEXTS[name].split()
+        ((first, last),) = lines[f"id-{name}"]["made_up"]
+        ((_, end, _),) = lines[f"id-{name}"]["words"]
+        words = text.split()
+        assert words[:first] == said[:first]
+        assert words[last:] == said[end:]
+        assert asr.normalise(text) == text  # a recogniser can learn all of it
+        assert words[first:last] != said[first:end]
+        assert rows[name].seconds == pytest.approx(len(rows[name].samples()) / 16_000)
+    assert "[" not in " ".join(row.text for row in rows.values())
+
+
+def test_replacements_depend_on_key_and_row_alone(corpus, base, tmp_path):
+    scrub = ScrubConfig(min_word_confidence=0.0, aligner=str(base), redaction="replace")
+
+    def texts(name, key, *, backwards=False):
+        rows = list(corpus.rows())
+        corpora.write(rows[::-1] if backwards else rows, tmp_path / name, lineage="made-up")
+        done = clean.run(clean.CleanConfig(scrub=scrub), {"corpus": tmp_path / name}, tmp_path / f"{name}-out", key=key)
+        return {row.id: row.text for row in corpora.read(done.directory).rows()}
+
+    assert texts("a", KEY) == texts("b", KEY, backwards=True)
+    assert texts("a", KEY) != texts("c", bytes(32))
 
 
 def test_if_nothing_is_left_at_all_it_says_so(scrub, corpus, tmp_path):
@@ -184,8 +245,8 @@ def test_the_words_that_are_cut_are_the_words_that_were_found(tmp_path):
 
     corpora.write(rows(), tmp_path / "raw", lineage="made-up")
     raw = {row.id: row for row in corpora.read(tmp_path / "raw").rows()}
-    config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=0.0))
-    clean.run(config, {"corpus": tmp_path / "raw"}, tmp_path / "out")
+    config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=0.0, redaction="silence"))
+    clean.run(config, {"corpus": tmp_path / "raw"}, tmp_path / "out", key=KEY)
     left = [
         each
         for row in corpora.read(tmp_path / "out").rows()

@@ -18,8 +18,8 @@ KEY = bytes(range(32))
 PRIVACY = {"units": 9, "epsilon": 200, "delta": 1e-2, "cohort": 6, "steps": 3, "cap_per_unit": 2}
 
 
-def privacy(spent=100, **changed):
-    return PrivacyConfig(**PRIVACY | {"phrases": {"epsilon": spent}} | changed)
+def privacy(share=0.5, **changed):
+    return PrivacyConfig(**PRIVACY | {"phrases": {"share": share}} | changed)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_the_same_again_is_a_replay_and_another_key_or_setting_another_release(p
     assert phrasebook.read(first.directory) == phrasebook.read(again.directory)
     assert len(rows(tmp_path / "ledger.sqlite")) == 3
     other = publish("c", key=bytes(32))
-    wider = publish("d", spent=90)
+    wider = publish("d", share=0.45)
     assert len(rows(tmp_path / "ledger.sqlite")) == 9
     shared = phrases.START, "turn"
     assert len({phrasebook.read(stage.directory)[shared] for stage in (first, other, wider)}) == 3
@@ -155,7 +155,7 @@ def test_two_accountants_are_asked_about_both(publish, learn, base, corpus_dir, 
 
 
 def test_a_table_that_makes_no_sentence_leaves_the_base_as_it_is(publish, learn, base):
-    published = publish(spent=0.01).directory
+    published = publish(share=1e-4).directory
     assert phrasebook.read(published) == {}
     found = asr.load(str(learn(published) / "model")).model.state_dict()
     for name, weights in asr.load(str(base)).model.state_dict().items():
