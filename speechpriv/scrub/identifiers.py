@@ -1,0 +1,230 @@
+"""Numbers and codes that a carrier phrase names ("my account number is ..."), or that their own shape gives away.
+
+`CARRIERS` is the table to extend: a kind, the phrases that announce it, and how long it may be.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from speechpriv.scrub.letters import ALPHABET, letter_end
+from speechpriv.scrub.numbers import NumberSpan
+from speechpriv.scrub.shapes import kind_by_shape
+from speechpriv.scrub.utterance import Hit, Utterance
+from speechpriv.scrub.words import MEASURES, word_set
+
+
+class Carrier(NamedTuple):
+    """What announces a kind.
+
+    Attributes:
+      kind: what is reported.
+      phrases: a regular expression over lower-case words with single spaces.
+      fewest: the fewest characters of a number for which the carrier is believed.
+      most: the most.
+      letters: whether letters may be among them.
+    """
+
+    kind: str
+    phrases: str
+    fewest: int
+    most: int
+    letters: bool = True
+
+
+_NO = "(?: (?:number|no|num|id|code|ending))"
+CARRIERS = (
+    Carrier(
+        "SSN", "social security|social insurance|national insurance|ssn|s s n|nino|aadhaar|my social|social", 4, 11
+    ),
+    Carrier("HEALTH", f"nhs{_NO}?|medicare(?: beneficiary)?|medicaid|health card|national health|health{_NO}", 4, 14),
+    Carrier(
+        "HEALTH_PLAN",
+        f"(?:policy|insurance|member(?:ship)?|subscriber|beneficiary|group|health plan|insurance card){_NO}|"
+        f"health (?:plan|insurance)",
+        4,
+        20,
+    ),
+    Carrier("MEDICAL_RECORD", f"medical record|mrn|m r n|(?:patient|chart|hospital|record|encounter){_NO}", 4, 16),
+    Carrier("ROUTING", "routing|aba|sort code|bsb|transit number|swift|bic|ifsc|branch code", 4, 12),
+    Carrier("IBAN", "iban|i b a n", 8, 34),
+    Carrier(
+        "BANK_ACCOUNT",
+        rf"(?:(?:bank|checking|savings|current|deposit) )?(?:account|acct){_NO}?|(?:checking|savings) account|banking",
+        4,
+        20,
+    ),
+    Carrier("PASSPORT", "passport", 5, 12),
+    Carrier("DRIVING_LICENCE", r"(?:driver'?s |drivers |driving )?licen[cs]e(?! plate)|d l number|dl", 4, 20),
+    Carrier("PLATE", "licen[cs]e plate|number plate|plates?|(?:car )?reg|(?:vehicle )?registration|tag number", 3, 10),
+    Carrier(
+        "TAX", f"(?:tax|taxpayer|vat|utr|itin|i t i n|tin|ein|e i n|pan){_NO}?|tax reference|unique taxpayer", 4, 14
+    ),
+    Carrier("VEHICLE", f"vin|v i n|vehicle(?: identification)?{_NO}|chassis{_NO}", 5, 20),
+    Carrier("DEVICE", f"serial{_NO}?|imei|i m e i|(?:device|pacemaker|implant|meter){_NO}|udi", 5, 24),
+    Carrier("POSTCODE", "zip ?code|zip|post ?code|postal code", 5, 9),
+    Carrier(
+        "PIN",
+        "pin(?: code| number)?|p i n|pass ?code|password|cvv|c v v|cvc|otp|(?:one time|security|access|door|gate|alarm|"
+        "entry|verification|unlock|lock|safe|pass|garage|authentication|authorization|login|two factor|sms|voicemail|"
+        r"building|confirmation|keypad|screen) (?:code|combination)|(?<!area )(?<!country )(?<!error )code(?= is|'s)|"
+        "combination",
+        3,
+        12,
+    ),
+    Carrier(
+        "CARD",
+        "card|visa|mastercard|master card|amex|american express|discover card|debit|credit",
+        4,
+        19,
+        letters=False,
+    ),
+    Carrier(
+        "ACCOUNT",
+        f"(?:customer|client|employee|student|badge|loyalty|rewards|frequent flyer|certificate|dea|npi|user|staff|union|"
+        f"library card|card member){_NO}",
+        4,
+        24,
+    ),
+    Carrier(
+        "NUMBER",
+        f"(?:claim|case|booking|order|invoice|confirmation|reference|tracking|ticket|transaction|reservation){_NO}?",
+        4,
+        34,
+    ),
+    Carrier("FAX", f"fax{_NO}?", 6, 15, letters=False),
+    Carrier("PHONE", "extension|ext", 2, 6, letters=False),
+    Carrier(
+        "PHONE",
+        "(?:tele)?phone|mobile|cell(?:phone)?|landline|pager|dial|call|ring|text|message|whatsapp|number|reach|digits are|"
+        "texted|called|contact",
+        6,
+        15,
+        letters=False,
+    ),
+)
+_LINKS = (
+    "is|was|are|it's|that's|number|numbers|number's|no|num|code|id|the|my|his|her|our|their|your|as|of|for|to|with|"
+    "ending in|ends in|ending|ends with|digits|last|first|four|um|uh|er|erm|please|back|starting|plus|area|country|at|on|"
+    "me|him|them|us|wife|husband|mother|father|son|daughter|mom|mum|dad|under|using|should be|actually|should|be|up|"
+    "here|here's|saved|listed|card|or|via|reads|equals|like|it|issued|in|u s"
+)
+_ANY = "|".join(f"(?P<c{row}>{carrier.phrases})" for row, carrier in enumerate(CARRIERS))
+_BEFORE = re.compile(rf"(?:^| )(?:{_ANY})(?:'s)?(?: (?:{_LINKS}))*$")
+_AFTER = re.compile(rf"(?:is|was|that's|as) (?:(?:my|the|his|her|our|their|your) )?(?:[a-z']+ )?(?:{_ANY})(?= |$)")
+_FILLERS = word_set("dash hyphen then um uh er erm space and slash")
+_MIXED = re.compile(r"(?=[a-z-]*[0-9])(?![0-9]+(?:st|nd|rd|th|am|pm)$)[a-z0-9]+(?:-[a-z0-9]+)*")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-(?:[0-9]{2}){1,2}")
+_SPOKEN_POSTCODE = re.compile(r"[a-z]{1,2}[0-9][0-9a-z]?[0-9][abd-hjlnp-uw-z]{2}|[a-z][0-9][a-z][0-9][a-z][0-9]")
+
+
+def find(u: Utterance) -> Iterator[Hit]:
+    """Phone, card, social security, account and such numbers; hits may overlap; linear in the number of words."""
+    for code in _codes(u):
+        start, end = code[0].start, code[-1].end
+        lettered = any(not span.parts for span in code)
+        carrier = _carrier(u.words, start, end)
+        if lettered and carrier and carrier.letters and carrier.fewest <= _size(u, code) <= carrier.most:
+            yield start, end, carrier.kind, f"{carrier.kind.lower()}.carrier"
+            continue
+        if lettered and _SPOKEN_POSTCODE.fullmatch(_characters(u, code)) and end - start > 3:
+            yield start, end, "POSTCODE", "postcode.spoken"
+            continue
+        for spoken, run in groupby(code, key=lambda span: bool(span.parts)):
+            hit = _identify(u, list(run)) if spoken else None
+            if hit:
+                yield hit
+
+
+def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:
+    """What adjacent numbers are, by the words around them or else by themselves."""
+    start, end = run[0].start, run[-1].end
+    parts = [part for span in run for part in span.parts]
+    size = sum(map(len, parts))
+    carrier = _carrier(u.words, start, end)
+    believed = carrier is not None and carrier.fewest <= size <= carrier.most
+    if carrier and carrier.kind == "PHONE" and size < 7 and carrier.fewest > 2 and len(parts) < 3:
+        believed = False  # "change the number to five hundred thousand"
+    if u.word(start - 1) in ("point", "dot") or u.word(end) in ("dot", "point"):
+        return None
+    if (u.word(end) in MEASURES and not (believed and size > 5)) or _DATE.fullmatch(u.words[start]):
+        return None
+    plus = u.words[start].startswith("+") or u.word(start - 1) == "plus"
+    shape = kind_by_shape(parts, plus=plus)
+    if carrier and believed and not (shape and shape[0] == "CARD"):
+        return start, end, carrier.kind, f"{carrier.kind.lower()}.carrier"
+    return (start, end, *shape) if shape else None
+
+
+def _codes(u: Utterance) -> Iterator[list[NumberSpan]]:
+    """Numbers with the letters and mixed words around them ("s w one a", "ab12"), across "dash" and "um".
+
+    Letters come as spans without parts. A code has at least one digit.
+    """
+    code: list[NumberSpan] = []
+    at = 0
+    while at <= len(u.words):
+        word = u.word(at)
+        span = u.number_at.get(at)
+        if span is None and word:
+            end = letter_end(u, at, alphabet=True)
+            if not end and not word.isalpha() and _MIXED.fullmatch(word):
+                end = at + 1
+            span = NumberSpan(at, end, ()) if end else None
+        if span is not None:
+            code.append(span)
+        elif code and not (word in _FILLERS and at < code[-1].end + 2):
+            if any(each.parts or not u.words[each.start].isalpha() for each in code):
+                yield _without_words(u, code)
+            code = []
+        at = span.end if span else at + 1
+
+
+def _without_words(u: Utterance, code: list[NumberSpan]) -> list[NumberSpan]:
+    """Without an article or a pronoun at the edges: "a", "i"; and without a lone word of the alphabet ("mike")."""
+    while len(code) > 1 and not code[0].parts and u.words[code[0].start] in ("i", "a") and code[1].parts:
+        if u.word(code[0].start - 1) in ("is", "number", "it's", "plate") or (len(code) > 2 and not code[1].parts):
+            break
+        code = code[1:]
+    while len(code) > 1 and not code[0].parts and u.words[code[0].start] in ALPHABET and code[1].parts:
+        if u.word(code[0].start - 1) in ("call", "text", "ring", "phone", "email", "message"):
+            code = code[1:]
+        else:
+            break
+    return code
+
+
+def _characters(u: Utterance, code: Sequence[NumberSpan]) -> str:
+    """The code as it would be written."""
+    pieces = []
+    for span in code:
+        word = u.words[span.start]
+        letter = u.words[span.start + 1] if word in ("capital", "uppercase", "lowercase") else word
+        pieces.append(span.digits or (letter[0] if letter in ALPHABET else letter))
+    return "".join(pieces)
+
+
+def _size(u: Utterance, code: Sequence[NumberSpan]) -> int:
+    return len(_characters(u, code).replace("-", ""))
+
+
+def _carrier(words: Sequence[str], start: int, end: int) -> Carrier | None:
+    """The carrier phrase right before words [start, end), or right after them."""
+    found = _BEFORE.search(" ".join(words[max(0, start - 10) : start]))
+    if found is None:
+        found = _AFTER.match(" ".join(words[end : end + 6])) if end < len(words) else None
+        return CARRIERS[int((found.lastgroup or "c")[1:])] if found else None
+    carrier = CARRIERS[int((found.lastgroup or "c")[1:])]
+    timed = words[start - 1] in ("at", "on", "by", "in", "for", "or")  # "change my password at seven thirty"
+    return None if timed and carrier.kind not in ("PHONE", "FAX", "CARD") else carrier
+
+
+def any_number(u: Utterance) -> Iterator[Hit]:
+    """Every number of four digits or more that is no amount, and every word that mixes letters and digits."""
+    for span in u.numbers:
+        if len(span.digits) >= 4 and u.word(span.end) not in MEASURES:
+            yield span.start, span.end, "NUMBER", "number.any"
+    for i, word in enumerate(u.words):
+        if len(word) >= 4 and not word.isalpha() and not word[0].isdigit() and _MIXED.fullmatch(word):
+            yield i, i + 1, "NUMBER", "number.mixed"

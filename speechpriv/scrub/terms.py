@@ -1,0 +1,100 @@
+"""What the user adds to the rules: terms to remove, words to keep, patterns, and a model that tags words."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import re2
+
+from speechpriv.config import ScrubConfig
+from speechpriv.scrub.tagger import Tagger
+from speechpriv.scrub.utterance import Hit, Utterance, read
+
+_Phrases = Mapping[str, tuple[tuple[str, ...], ...]]  # by their first word, the longest first
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """The user's own kinds, ready to be looked for; made once by `custom`."""
+
+    terms: _Phrases = field(default_factory=dict)
+    keep: _Phrases = field(default_factory=dict)
+    patterns: tuple[tuple[str, "re2._Regexp"], ...] = ()
+    tagger: Tagger | None = None
+
+    def own(self, u: Utterance) -> Iterator[Hit]:
+        """Terms and matches of patterns, widened to whole words; nothing of them is kept."""
+        if self.terms:
+            for start, end in _occurrences(u.words, self.terms):
+                yield start, end, "TERM", "term"
+        for kind, pattern in self.patterns:
+            for match in pattern.finditer(u.text):
+                yield from _whole_words(u, match.start(), match.end(), kind, "pattern")
+
+    def tagged(self, u: Utterance) -> Iterator[Hit]:
+        """What the model finds, widened to whole words."""
+        if self.tagger is not None:
+            for start, end, kind in self.tagger.find(u.text):
+                yield from _whole_words(u, start, end, kind, "tagger")
+
+    def without_kept(self, u: Utterance, hits: Iterable[Hit]) -> Iterator[Hit]:
+        """The hits without words to keep at their edges: a kept "jasper" leaves "smith" of "jasper smith"."""
+        kept = {i for start, end in _occurrences(u.words, self.keep) for i in range(start, end)} if self.keep else set()
+        for start, end, kind, rule in hits:
+            first, last = start, end
+            while first < last and first in kept:
+                first += 1
+            while first < last and last - 1 in kept:
+                last -= 1
+            if first < last:
+                yield first, last, kind, rule
+
+
+NOTHING = Custom()
+
+
+def custom(config: ScrubConfig, device: str = "cpu") -> Custom:
+    """What a config adds.
+
+    Raises:
+      ConfigError: the tagger cannot be read, or none of its labels is a personal kind.
+    """
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    return Custom(
+        terms=_phrases(config.terms),
+        keep=_phrases(config.keep),
+        patterns=tuple((kind, re2.compile(pattern, options)) for kind, pattern in config.patterns.items()),
+        tagger=Tagger.load(config.tagger, config.tagger_kinds, device) if config.tagger else None,
+    )
+
+
+def _phrases(phrases: Iterable[str]) -> _Phrases:
+    by_first: dict[str, list[tuple[str, ...]]] = {}
+    for phrase in phrases:
+        words = tuple(read(phrase).words)
+        if words:
+            by_first.setdefault(words[0], []).append(words)
+    return {first: tuple(sorted(found, key=len, reverse=True)) for first, found in by_first.items()}
+
+
+def _occurrences(words: list[str], phrases: _Phrases) -> Iterator[tuple[int, int]]:
+    """Word ranges of the phrases, the longest at each place; a possessive ending does not hide a term."""
+    for i, word in enumerate(words):
+        for phrase in phrases.get(word) or phrases.get(word.removesuffix("'s"), ()):
+            end = i + len(phrase)
+            if end <= len(words) and all(
+                word.removesuffix("'s") == part.removesuffix("'s")
+                for word, part in zip(words[i:end], phrase, strict=True)
+            ):
+                yield i, end
+                break
+
+
+def _whole_words(u: Utterance, start: int, end: int, kind: str, rule: str) -> Iterator[Hit]:
+    """The words that characters [start, end) touch."""
+    first = bisect_right(u.bounds, start, key=lambda bounds: bounds[1])
+    last = bisect_left(u.bounds, end, key=lambda bounds: bounds[0])
+    if first < last:
+        yield first, last, kind, rule
