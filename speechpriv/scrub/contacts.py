@@ -97,11 +97,13 @@ def urls(u: Utterance) -> Iterator[Hit]:
             yield i, i + 1, "URL", "url.written"
         elif "." in word and "@" not in word:
             host, _, path = word.partition("/")
-            if _is_host(host) and u.word(i - 1) != "at" and (path or host.rpartition(".")[0] not in _PUBLIC):
+            if _is_host(host) and (path or host.rpartition(".")[0] not in _PUBLIC):
                 yield i, i + 1, "URL", "url.written"
 
 
 def _is_host(word: str) -> bool:
+    if "@" in word:
+        return False
     labels = word.split(".")
     return len(labels) > 1 and all(labels) and labels[-1] in _TLDS and not labels[0].isdigit()
 

@@ -11,7 +11,7 @@ MONTHS = word_set(
     "january february march april may june july august september october november december jan feb mar apr jun jul aug "
     "sep sept oct nov dec"
 )
-BIRTHS = word_set("birth birthday birthdate birthday's dob d.o.b born")
+BIRTHS = word_set("birth birthday birthdate birthday's birthdays dob d.o.b born b dobs")
 _ORDINALS = ("first", "second", "third", "th")  # as endings
 _ORDINAL = re.compile(
     r"(?:first|second|third|(?:four|fif|six|seven|eigh|nin|ten|eleven|twelf|thirteen|fourteen|fifteen|sixteen|seventeen|"
@@ -34,8 +34,10 @@ def births(u: Utterance) -> Iterator[Hit]:
     for i, carrier in enumerate(u.words):
         if carrier not in BIRTHS or (carrier == "born" and u.words[0] in QUESTIONS):
             continue
+        if carrier == "b" and u.before(i, 2) != ["d", "o"]:
+            continue
         at = i + 1
-        while at < i + 4 and u.word(at) in ("is", "was", "on", "in", "the", "it's", "um", "uh", "date"):
+        while at < i + 4 and u.word(at) in ("is", "was", "on", "in", "it's", "um", "uh", "date", "of", "birth"):
             at += 1
         end, digits, dated = _spread(u, at)
         if (dated or digits >= 4) and u.word(end) not in MEASURES:

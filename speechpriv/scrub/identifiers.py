@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from speechpriv.scrub.letters import ALPHABET, letter_end
 from speechpriv.scrub.numbers import NumberSpan
-from speechpriv.scrub.shapes import kind_by_shape
+from speechpriv.scrub.shapes import is_iban, kind_by_shape
 from speechpriv.scrub.utterance import Hit, Utterance
-from speechpriv.scrub.words import MEASURES, word_set
+from speechpriv.scrub.words import FUNCTION, MEASURES, word_set
 
 
 class Carrier(NamedTuple):
@@ -33,7 +33,8 @@ class Carrier(NamedTuple):
     letters: bool = True
 
 
-_NO = "(?: (?:number|no|num|id|code|ending))"
+_NO = "(?:(?: identification)? (?:number|no|num|id|code|ending))"
+_IS = "(?= (?:is|was|number|ending)|'s)"
 CARRIERS = (
     Carrier(
         "SSN", "social security|social insurance|national insurance|ssn|s s n|nino|aadhaar|my social|social", 4, 11
@@ -68,7 +69,7 @@ CARRIERS = (
         "PIN",
         "pin(?: code| number)?|p i n|pass ?code|password|cvv|c v v|cvc|otp|(?:one time|security|access|door|gate|alarm|"
         "entry|verification|unlock|lock|safe|pass|garage|authentication|authorization|login|two factor|sms|voicemail|"
-        r"building|confirmation|keypad|screen) (?:code|combination)|(?<!area )(?<!country )(?<!error )code(?= is|'s)|"
+        r"building|confirmation|keypad|screen) (?:code|combination)|(?<!area )(?<!country )(?<!error )code(?= is| was| for|'s)|"
         "combination",
         3,
         12,
@@ -89,7 +90,7 @@ CARRIERS = (
     ),
     Carrier(
         "NUMBER",
-        f"(?:claim|case|booking|order|invoice|confirmation|reference|tracking|ticket|transaction|reservation){_NO}?",
+        f"(?:claim|case|booking|order|invoice|confirmation|reference|tracking|ticket|transaction|reservation)(?:{_NO}|{_IS})",
         4,
         34,
     ),
@@ -110,9 +111,20 @@ _LINKS = (
     "me|him|them|us|wife|husband|mother|father|son|daughter|mom|mum|dad|under|using|should be|actually|should|be|up|"
     "here|here's|saved|listed|card|or|via|reads|equals|like|it|issued|in|u s"
 )
-_ANY = "|".join(f"(?P<c{row}>{carrier.phrases})" for row, carrier in enumerate(CARRIERS))
-_BEFORE = re.compile(rf"(?:^| )(?:{_ANY})(?:'s)?(?: (?:{_LINKS}))*$")
-_AFTER = re.compile(rf"(?:is|was|that's|as) (?:(?:my|the|his|her|our|their|your) )?(?:[a-z']+ )?(?:{_ANY})(?= |$)")
+_VAGUE = ("PHONE", "FAX", "NUMBER")  # kinds whose carriers leave room for another
+_GROUPS = {f"c{row}": carrier for row, carrier in enumerate(CARRIERS)}
+_VAGUE_ANY = "|".join(f"(?P<{group}>{carrier.phrases})" for group, carrier in _GROUPS.items() if carrier.kind in _VAGUE)
+_EXACT_ANY = "|".join(
+    f"(?P<{group}>{carrier.phrases})" for group, carrier in _GROUPS.items() if carrier.kind not in _VAGUE
+)
+# "the number on the card is", "the code for the alarm is", "the social security number on file is"
+_PLACED = r"(?: (?:on|for|of|in|at|from|with|to|we|you|i) (?:[a-z']+ ){1,4}?(?:is|was))"
+_BEFORE = re.compile(
+    rf"(?:^| )(?:(?:{_EXACT_ANY})(?:'s)?(?: number| code| id)?{_PLACED}?|(?:{_VAGUE_ANY})(?:'s)?)(?: (?:{_LINKS}))*$"
+)
+_AFTER = re.compile(
+    rf"(?:is|was|that's|as) (?:(?:my|the|his|her|our|their|your) )?(?:[a-z']+ )?(?:{_EXACT_ANY}|{_VAGUE_ANY})(?= |$)"
+)
 _FILLERS = word_set("dash hyphen then um uh er erm space and slash")
 _MIXED = re.compile(r"(?=[a-z-]*[0-9])(?![0-9]+(?:st|nd|rd|th|am|pm)$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-(?:[0-9]{2}){1,2}")
@@ -122,19 +134,32 @@ _SPOKEN_POSTCODE = re.compile(r"[a-z]{1,2}[0-9][0-9a-z]?[0-9][abd-hjlnp-uw-z]{2}
 def find(u: Utterance) -> Iterator[Hit]:
     """Phone, card, social security, account and such numbers; hits may overlap; linear in the number of words."""
     for code in _codes(u):
-        start, end = code[0].start, code[-1].end
-        lettered = any(not span.parts for span in code)
-        carrier = _carrier(u.words, start, end)
-        if lettered and carrier and carrier.letters and carrier.fewest <= _size(u, code) <= carrier.most:
-            yield start, end, carrier.kind, f"{carrier.kind.lower()}.carrier"
-            continue
-        if lettered and _SPOKEN_POSTCODE.fullmatch(_characters(u, code)) and end - start > 3:
-            yield start, end, "POSTCODE", "postcode.spoken"
+        hit = _lettered(u, code)
+        if hit:
+            yield hit
             continue
         for spoken, run in groupby(code, key=lambda span: bool(span.parts)):
             hit = _identify(u, list(run)) if spoken else None
             if hit:
                 yield hit
+
+
+def _lettered(u: Utterance, code: Sequence[NumberSpan]) -> Hit | None:
+    """What a code with letters is: by its carrier, or as a spoken postcode or bank account."""
+    if all(span.parts for span in code):
+        return None
+    start, end = code[0].start, code[-1].end
+    characters = _characters(u, code)
+    carrier = _carrier(u.words, start, end)
+    if carrier and carrier.letters and carrier.fewest <= len(characters) <= carrier.most:
+        if carrier.kind == "PLATE" and len(u.word(end)) == 3 and u.words[end].isalpha():
+            end += u.words[end] not in FUNCTION  # "ab12 cde"
+        return start, end, carrier.kind, f"{carrier.kind.lower()}.carrier"
+    if end - start > 3 and _SPOKEN_POSTCODE.fullmatch(characters):
+        return start, end, "POSTCODE", "postcode.spoken"
+    if is_iban(characters):
+        return start, end, "IBAN", "iban.checksum"
+    return None
 
 
 def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:
@@ -148,13 +173,14 @@ def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:
         believed = False  # "change the number to five hundred thousand"
     if u.word(start - 1) in ("point", "dot") or u.word(end) in ("dot", "point"):
         return None
-    if (u.word(end) in MEASURES and not (believed and size > 5)) or _DATE.fullmatch(u.words[start]):
+    dated = bool(_DATE.fullmatch(u.words[start])) and not (believed and carrier and carrier.kind not in _VAGUE)
+    if dated or (u.word(end) in MEASURES and not (believed and size > 5)):
         return None
-    plus = u.words[start].startswith("+") or u.word(start - 1) == "plus"
-    shape = kind_by_shape(parts, plus=plus)
-    if carrier and believed and not (shape and shape[0] == "CARD"):
-        return start, end, carrier.kind, f"{carrier.kind.lower()}.carrier"
-    return (start, end, *shape) if shape else None
+    plus = u.word(start - 1) == "plus"
+    shape = kind_by_shape(parts, plus=plus or u.words[start].startswith("+"))
+    if carrier and believed and not (shape and shape[0] == "CARD" and carrier.kind in _VAGUE):
+        shape = carrier.kind, f"{carrier.kind.lower()}.carrier"
+    return (start - (plus and shape[0] in _VAGUE), end, *shape) if shape else None
 
 
 def _codes(u: Utterance) -> Iterator[list[NumberSpan]]:
@@ -169,30 +195,29 @@ def _codes(u: Utterance) -> Iterator[list[NumberSpan]]:
         span = u.number_at.get(at)
         if span is None and word:
             end = letter_end(u, at, alphabet=True)
-            if not end and not word.isalpha() and _MIXED.fullmatch(word):
+            if not end and ((not word.isalpha() and _MIXED.fullmatch(word)) or _is_code_word(u, at)):
                 end = at + 1
             span = NumberSpan(at, end, ()) if end else None
         if span is not None:
             code.append(span)
         elif code and not (word in _FILLERS and at < code[-1].end + 2):
             if any(each.parts or not u.words[each.start].isalpha() for each in code):
-                yield _without_words(u, code)
+                yield code
             code = []
         at = span.end if span else at + 1
 
 
-def _without_words(u: Utterance, code: list[NumberSpan]) -> list[NumberSpan]:
-    """Without an article or a pronoun at the edges: "a", "i"; and without a lone word of the alphabet ("mike")."""
-    while len(code) > 1 and not code[0].parts and u.words[code[0].start] in ("i", "a") and code[1].parts:
-        if u.word(code[0].start - 1) in ("is", "number", "it's", "plate") or (len(code) > 2 and not code[1].parts):
-            break
-        code = code[1:]
-    while len(code) > 1 and not code[0].parts and u.words[code[0].start] in ALPHABET and code[1].parts:
-        if u.word(code[0].start - 1) in ("call", "text", "ring", "phone", "email", "message"):
-            code = code[1:]
-        else:
-            break
-    return code
+def _is_code_word(u: Utterance, i: int) -> bool:
+    """Whether word i is two to four capitals beside digits, as in "AB 123456" and "AB12 CDE"."""
+    start, end = u.bounds[i]
+    beside = u.word(i - 1)[-1:].isdigit() or u.word(i + 1)[:1].isdigit()
+    return (
+        beside
+        and 2 <= end - start <= 4
+        and u.text[start:end].isupper()
+        and u.text[start:end].isalpha()
+        and not u.text.isupper()
+    )
 
 
 def _characters(u: Utterance, code: Sequence[NumberSpan]) -> str:
@@ -201,12 +226,8 @@ def _characters(u: Utterance, code: Sequence[NumberSpan]) -> str:
     for span in code:
         word = u.words[span.start]
         letter = u.words[span.start + 1] if word in ("capital", "uppercase", "lowercase") else word
-        pieces.append(span.digits or (letter[0] if letter in ALPHABET else letter))
+        pieces.append(span.digits or (letter[0] if letter in ALPHABET else letter).replace("-", ""))
     return "".join(pieces)
-
-
-def _size(u: Utterance, code: Sequence[NumberSpan]) -> int:
-    return len(_characters(u, code).replace("-", ""))
 
 
 def _carrier(words: Sequence[str], start: int, end: int) -> Carrier | None:
@@ -214,8 +235,8 @@ def _carrier(words: Sequence[str], start: int, end: int) -> Carrier | None:
     found = _BEFORE.search(" ".join(words[max(0, start - 10) : start]))
     if found is None:
         found = _AFTER.match(" ".join(words[end : end + 6])) if end < len(words) else None
-        return CARRIERS[int((found.lastgroup or "c")[1:])] if found else None
-    carrier = CARRIERS[int((found.lastgroup or "c")[1:])]
+        return _GROUPS[found.lastgroup or ""] if found else None
+    carrier = _GROUPS[found.lastgroup or ""]
     timed = words[start - 1] in ("at", "on", "by", "in", "for", "or")  # "change my password at seven thirty"
     return None if timed and carrier.kind not in ("PHONE", "FAX", "CARD") else carrier
 

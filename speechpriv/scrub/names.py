@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from speechpriv.scrub.common_names import COMMON, LOOSE, names
 from speechpriv.scrub.numbers import spans
 from speechpriv.scrub.utterance import Hit, Utterance
-from speechpriv.scrub.words import DETERMINERS, HESITATIONS, MEDIA, ROLES, STOP, word_set
+from speechpriv.scrub.words import DETERMINERS, HESITATIONS, MEASURES, MEDIA, QUESTIONS, ROLES, STOP, word_set
 
 # How strongly a word, or two, announce a name.
 _ANNOUNCED = {
@@ -18,6 +18,9 @@ _ANNOUNCED = {
     "mild": "with it's i'm meet met called hi hello hey dear thanks give send this+is i+am text+to message+to "
     "email+to mail+to send+to write+to speak+to talk+to message+from text+from call+from email+from calls+from "
     "messages+from texts+from out+to pick+up drop+off pay for+ms regards sincerely love+from signed cc "
+    "is+under name+of behalf+of me+to through+to calls+with call+with out+to holder+is attention care+of location+with "
+    "doctor+is boss+is wife+is husband+is mother+is father+is manager+is teacher+is friend+is brother+is sister+is son+is "
+    "daughter+is dentist+is therapist+is lawyer+is contact+is landlord+is my+name under "
     "married+to voicemail+from letter+to letter+from birthday+to appointment+for flowers+to cheers visit visiting "
     "introduce belongs+to wish",
     "weak": "to for from add and",
@@ -30,6 +33,14 @@ _KNOWN_BY = ("doctor", "role")
 _SETTLES = word_set(
     "i i'm we and on at about back now please that to tomorrow today tonight later again if when for from saying "
     "asking here speaking calling whether in is he she they who's um this happy"
+)
+
+
+_SPEAKS = word_set("speaking here calling")
+_OPENS = word_set("hi hello hey morning afternoon evening yes this is it's and ok okay hiya yeah")
+_WHEREABOUTS = word_set("there in available home around free coming busy ready at back here online awake out")
+_BELONGINGS = word_set(
+    "number phone mobile cell birthday house address email place office wedding party room car wife husband flight contact"
 )
 
 
@@ -55,6 +66,31 @@ def people(u: Utterance) -> Iterator[Hit]:
             end, last = after, strength
 
 
+def people_before(u: Utterance) -> Iterator[Hit]:
+    """Names before what tells them: "anna smith speaking", "is anna in", "anna's birthday"."""
+    first, known = names()
+    for i, word in enumerate(u.words):
+        if i and word in _SPEAKS and (word != "here" or i < 4):
+            start = i
+            while start and i - start < 3 and _bare(u.words[start - 1]) in known:
+                start -= 1
+            if start < i and u.words[start] in first and (start == 0 or u.words[start - 1] in _OPENS):
+                if u.words[start] not in COMMON or i - start > 1:
+                    yield start, i, "NAME", "name.speaking"
+        elif (
+            word == "is" and u.word(i - 1) not in QUESTIONS and u.word(i + 1) in first and u.words[i + 1] not in COMMON
+        ):
+            end = i + 2
+            while end < i + 4 and u.word(end) in known and u.words[end] not in LOOSE:
+                end += 1
+            if u.word(end) in _WHEREABOUTS:
+                yield i + 1, end, "NAME", "name.whereabouts"
+        elif word.endswith("'s") and u.word(i + 1) in _BELONGINGS and word != "mother's":
+            start = i - (_bare(u.word(i - 1)) in first)
+            if u.words[start] in first or (_bare(word) in first and _bare(word) not in COMMON):
+                yield start, i + 1, "NAME", "name.owner"
+
+
 def _name_end(u: Utterance, i: int, strength: str) -> int:
     """Index after the name that starts at word i, 0 if what the carrier announced is no name."""
     first, known = names()
@@ -75,7 +111,8 @@ def _name_end(u: Utterance, i: int, strength: str) -> int:
     end = i + 1
     while begins and end < min(len(u.words), i + 4) and not u.ends_phrase(end - 1):
         word_after = u.words[end]
-        surname = strength == "strong" and end == i + 1 and word_after not in STOP and not spans([word_after])
+        open_end = strength == "strong" or (word not in known and (u.capital(end) or _introduced(u, i)))
+        surname = open_end and end == i + 1 and word_after not in STOP and not spans([word_after])
         initial = len(word_after) == 1 and end + 1 < len(u.words) and _goes_on(u, end + 1, sure=sure)
         if not (surname or initial or _goes_on(u, end, sure=sure)):
             break
@@ -87,7 +124,25 @@ def _name_end(u: Utterance, i: int, strength: str) -> int:
 
 def _capital_name(u: Utterance, i: int, strength: str) -> bool:
     """Whether an unknown word is a name by its capital letter, after a role or a verb that takes a person."""
-    return strength in (*_KNOWN_BY, "verb") and u.capital(i)
+    if not u.capital(i):
+        return _introduced(u, i)
+    return strength in (*_KNOWN_BY, "verb") or (
+        strength == "mild"
+        and not u.ends_phrase(i)
+        and u.word(i + 1) not in STOP
+        and i + 1 < len(u.words)
+        and u.capital(i + 1)
+    )
+
+
+def _introduced(u: Utterance, i: int) -> bool:
+    """Whether somebody says who is speaking: "this is zebirce calling", "i'm enfes heinonen from the office"."""
+    if u.word(i - 1) not in ("is", "i'm", "am", "it's") or u.before(i, 2) == ["what", "is"]:
+        return False
+    one, two, three = u.words[i], u.word(i + 1), u.word(i + 2)
+    return (two in ("calling", "speaking") and one not in STOP) or (
+        two not in STOP and three in ("calling", "speaking", "from", "here") and two not in MEASURES
+    )
 
 
 def _pair(u: Utterance, i: int, strength: str) -> bool:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from speechpriv.scrub.utterance import Hit, Utterance
 from speechpriv.scrub.words import FUNCTION, QUESTIONS, word_set
 
-CARRIERS = word_set("password password's passphrase passwords passcode passkey")
+CARRIERS = word_set("password password's passphrase passwords passkey")
 _LINK = re.compile(
-    r"(?: (?:for|on|of|to) (?:my |the |our |his |her |their )?[a-z0-9-]+"
-    r"(?: (?:account|login|laptop|wifi|network|email|router))?)?"
-    r"(?: (?:is|was|to|it's|as|should be|will be|equals|um|uh))+ "
+    r"(?: (?:for|on|of|to|at) (?:(?:my|the|our|his|her|their|this|that) )?(?:[a-z0-9-]+ )?[a-z0-9-]+(?= (?:is|was|to|it's)))?"
+    r"(?: (?:is|was|to|it's|it is|as|should be|will be|equals|um|uh))+ "
 )
 # What is said of a password that is not the password.
 _ABOUT = word_set(

@@ -52,6 +52,7 @@ _DEFAULT = (
     Rule(letters.find),
     Rule(places.cities, places.LIVES),
     Rule(names.people),
+    Rule(names.people_before),
 )
 _HIPAA = (*_DEFAULT, Rule(dates.dates, dates.MONTHS, digits=True), Rule(places.known_cities, places.NEAR))
 _STRICT = (*_HIPAA, Rule(identifiers.any_number, _NEVER, digits=True), Rule(names.people_anywhere))

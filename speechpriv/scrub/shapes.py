@@ -81,8 +81,15 @@ def ibans(u: Utterance) -> Iterator[Hit]:
             code += u.words[j]
             if len(code) > 34 or not (code.isascii() and code.isalnum()):
                 break
-            if len(code) >= 15 and int("".join(str(int(c, 36)) for c in code[4:] + code[:4])) % 97 == 1:
+            if is_iban(code):
                 yield i, j + 1, "IBAN", "iban.checksum"
+
+
+def is_iban(code: str) -> bool:
+    """Whether letters and digits are an account number with the right check digits."""
+    if not (15 <= len(code) <= 34 and code.isascii() and code.isalnum() and _IBAN_HEAD.match(code)):
+        return False
+    return int("".join(str(int(sign, 36)) for sign in code[4:] + code[:4])) % 97 == 1
 
 
 # What one written word is by its letters and digits.

@@ -160,6 +160,8 @@ class Fillers:
             return f"({digits[:3]}) {digits[3:6]}-{digits[6:]}"
         return self._grouped(digits, (3, 3, 4), self.rng.choice(["-", " ", "."]))
 
+    _fax = _phone
+
     def _card(self) -> str:
         body = self.rng.choice(["4", "51", "54", "4", "2221"])
         body += self._digits(15 - len(body))
