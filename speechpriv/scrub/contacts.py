@@ -8,7 +8,7 @@ from speechpriv.scrub.words import DETERMINERS, HESITATIONS, QUESTIONS, STOP, wo
 
 AT = word_set("at @")
 DOT = word_set("dot")
-COLONS = word_set("colon")
+SEPARATORS = word_set("colon dash hyphen dot point period")
 _CONNECTORS = word_set("dot underscore dash hyphen plus period")
 # Top-level domains: the generic ones that people use, and those of countries.
 _TLDS = word_set(

@@ -46,10 +46,10 @@ def find(text: str, profile: Profile = "default", custom: Custom = NOTHING) -> l
     u = read(text)
     if not u.words:
         return []
-    hits = [(*hit[:2], 0, *hit[2:]) for hit in custom.own(u)]
-    ranked = [rule.find(u) for rule in RULES[profile] if rule.is_worth_it(u)]
-    for rank, found in enumerate([*ranked, custom.tagged(u)], start=1):
-        hits += [(*hit[:2], rank, *hit[2:]) for hit in custom.without_kept(u, found)]
+    found = [(rank, rule.find(u)) for rank, rule in enumerate(RULES[profile], start=1) if rule.is_worth_it(u)]
+    hits = [(first, last, rank, kind, name) for rank, hits in found for first, last, kind, name in hits]
+    if custom is not NOTHING:
+        hits = custom.applied(u, hits)
     if not hits:
         return []
     findings: list[Finding] = []

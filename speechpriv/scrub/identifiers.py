@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from speechpriv.scrub.letters import ALPHABET, letter_end
 from speechpriv.scrub.numbers import NumberSpan
-from speechpriv.scrub.shapes import is_iban, kind_by_shape
+from speechpriv.scrub.shapes import is_card, is_iban, kind_by_shape
 from speechpriv.scrub.utterance import Hit, Utterance
 from speechpriv.scrub.words import FUNCTION, MEASURES, word_set
 
@@ -69,7 +69,7 @@ CARRIERS = (
         "PIN",
         "pin(?: code| number)?|p i n|pass ?code|password|cvv|c v v|cvc|otp|(?:one time|security|access|door|gate|alarm|"
         "entry|verification|unlock|lock|safe|pass|garage|authentication|authorization|login|two factor|sms|voicemail|"
-        r"building|confirmation|keypad|screen) (?:code|combination)|(?<!area )(?<!country )(?<!error )code(?= is| was| for|'s)|"
+        r"building|confirmation|keypad|screen) (?:code|combination)|(?<!area )(?<!country )(?<!error )code(?= is| was| for| to| on| of|'s)|"
         "combination",
         3,
         12,
@@ -173,14 +173,17 @@ def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:
         believed = False  # "change the number to five hundred thousand"
     if u.word(start - 1) in ("point", "dot") or u.word(end) in ("dot", "point"):
         return None
-    dated = bool(_DATE.fullmatch(u.words[start])) and not (believed and carrier and carrier.kind not in _VAGUE)
-    if dated or (u.word(end) in MEASURES and not (believed and size > 5)):
+    if u.word(end) in MEASURES and not (believed and size > 5):
         return None
     plus = u.word(start - 1) == "plus"
+    if carrier and believed and not (carrier.kind in _VAGUE and is_card("".join(parts))):
+        if carrier.kind in _VAGUE and _DATE.fullmatch(u.words[start]):
+            return None
+        return start - (plus and carrier.kind in _VAGUE), end, carrier.kind, f"{carrier.kind.lower()}.carrier"
     shape = kind_by_shape(parts, plus=plus or u.words[start].startswith("+"))
-    if carrier and believed and not (shape and shape[0] == "CARD" and carrier.kind in _VAGUE):
-        shape = carrier.kind, f"{carrier.kind.lower()}.carrier"
-    return (start - (plus and shape[0] in _VAGUE), end, *shape) if shape else None
+    if shape is None or _DATE.fullmatch(u.words[start]):
+        return None
+    return start - (plus and shape[0] == "PHONE"), end, *shape
 
 
 def _codes(u: Utterance) -> Iterator[list[NumberSpan]]:
@@ -189,13 +192,14 @@ def _codes(u: Utterance) -> Iterator[list[NumberSpan]]:
     Letters come as spans without parts. A code has at least one digit.
     """
     code: list[NumberSpan] = []
+    cased = u.has_digits and not u.text.islower() and not u.text.isupper()
     at = 0
     while at <= len(u.words):
         word = u.word(at)
         span = u.number_at.get(at)
         if span is None and word:
-            end = letter_end(u, at, alphabet=True)
-            if not end and ((not word.isalpha() and _MIXED.fullmatch(word)) or _is_code_word(u, at)):
+            end = letter_end(u, at)
+            if not end and (_MIXED.fullmatch(word) if not word.isalpha() else cased and _is_code_word(u, at)):
                 end = at + 1
             span = NumberSpan(at, end, ()) if end else None
         if span is not None:
@@ -211,13 +215,7 @@ def _is_code_word(u: Utterance, i: int) -> bool:
     """Whether word i is two to four capitals beside digits, as in "AB 123456" and "AB12 CDE"."""
     start, end = u.bounds[i]
     beside = u.word(i - 1)[-1:].isdigit() or u.word(i + 1)[:1].isdigit()
-    return (
-        beside
-        and 2 <= end - start <= 4
-        and u.text[start:end].isupper()
-        and u.text[start:end].isalpha()
-        and not u.text.isupper()
-    )
+    return beside and 2 <= end - start <= 4 and u.text[start:end].isupper()
 
 
 def _characters(u: Utterance, code: Sequence[NumberSpan]) -> str:

@@ -21,32 +21,34 @@ _ACRONYMS = word_set(
 )
 
 
-def letter_end(u: Utterance, i: int, *, alphabet: bool = True) -> int:
+_SAID = ALPHABET | _CASES | {"double", "triple"} | frozenset("abcdefghijklmnopqrstuvwxyz")
+
+
+def letter_end(u: Utterance, i: int) -> int:
     """Index after the letter that is said at word i; 0 where there is none."""
     word = u.word(i)
+    if word not in _SAID:
+        return 0
     if word in _CASES and len(u.word(i + 1)) == 1 and u.words[i + 1].isalpha():
         return i + 2
     if word in ("double", "triple") and len(u.word(i + 1)) == 1 and u.words[i + 1].isalpha():
         return i + 2
-    if len(word) == 1 and word.isalpha():
+    if len(word) == 1:
         if u.word(i + 1) == "as" and u.word(i + 2) == "in" and u.word(i + 3):
             return i + 4
         if u.word(i + 1) == "for" and u.word(i + 2)[:1] == word and len(u.words[i + 2]) > 1:
             return i + 3
         return i + 1
-    return i + 1 if alphabet and word in ALPHABET else 0
+    return i + 1 if word in ALPHABET else 0
+
+
+LETTERS = ALPHABET | _CASES | frozenset(chr(code) for code in range(ord("b"), ord("z") + 1) if chr(code) != "i")
 
 
 def find(u: Utterance) -> Iterator[Hit]:
-    """Words that are spelled out: four letters, or three after "spelled"; also "s-m-i-t-h" and "S.M.I.T.H."."""
+    """Words that are spelled out: four letters, or three after "spelled"."""
     at = 0
     while at < len(u.words):
-        joined = _joined(u.words[at])
-        if joined:
-            if not _is_common(joined):
-                yield at, at + 1, "SPELLED", "spelled.joined"
-            at += 1
-            continue
         start, letters, said = at, "", 0
         while end := letter_end(u, at):
             letters += u.words[at] if len(u.words[at]) == 1 else u.words[at][0]
@@ -57,6 +59,13 @@ def find(u: Utterance) -> Iterator[Hit]:
         if len(letters) >= (3 if announced else 4) and (singles >= 2 or said >= 3) and not _is_common(letters):
             yield start, at, "SPELLED", "spelled.letters"
         at = max(at, start + 1)
+
+
+def joined(u: Utterance) -> Iterator[Hit]:
+    """Words that are spelled out with signs between: "s-m-i-t-h", "S.M.I.T.H."."""
+    for i, word in enumerate(u.words):
+        if len(word) >= 7 and word[1] in "-." and (letters := _joined(word)) and not _is_common(letters):
+            yield i, i + 1, "SPELLED", "spelled.joined"
 
 
 def _joined(word: str) -> str:

@@ -21,6 +21,7 @@ _TENS = {word: f"{value}0" for value, word in enumerate(_TWENTY_TO_NINETY, start
 _BASES = _SMALL | _TENS | dict.fromkeys(["zero", "oh", "o", "nought", "naught"], "0")
 _REPEATS = {"double": 2, "triple": 3, "treble": 3, "quadruple": 4}
 _WORDS = frozenset(_BASES) | frozenset(_REPEATS) | {"hundred", "thousand", "and"}
+NUMBER_WORDS = frozenset(_BASES)  # without one of these, or a digit, there is no number
 _EDGES = ".,;:!?\"'()[]{}…"
 # 415-555-2671, +1.415.555.2671, 415)555-2671: digits joined by what people write between the groups of one number.
 _WRITTEN = re.compile(r"\+?[0-9]+(?:[-()]+[0-9]+)*|\+?[0-9]+(?:\.[0-9]+){2,}")

@@ -15,6 +15,7 @@ _STREETS = word_set("street st road rd avenue ave lane ln boulevard blvd crescen
 _STREETS_OF_HOMES = word_set("drive dr way ct pl close rise vale quay wharf parade croft rue") | frozenset(
     suffix.lower() for suffix in en_US.Provider.street_suffixes
 )
+STREETS = _STREETS | _STREETS_OF_HOMES | {"box"}
 _HOME = word_set(
     "live lives lived living address home house deliver delivered delivery ship send sent located directions navigate "
     "moved moving reside resides staying stay mail shipped based billing drive take pick office find get lives"
@@ -54,18 +55,17 @@ def addresses(u: Utterance) -> Iterator[Hit]:
             end = u.number_at[i + 1].end if i + 1 in u.number_at else i + 1
             yield i - 1 - (u.words[i - 1] in ("o", "office")), _with_city(u, end), "ADDRESS", "address.box"
             continue
-        before = u.before(i, 5)
-        home = not _HOME.isdisjoint(before)
-        reach = 4 if home else int("at" in before or "to" in before)
         if i in u.number_at and len(u.number_at[i].digits) <= 6:
             first = u.number_at[i].end
             first += len(u.word(first)) == 1 and u.word(first) in "bcd"  # "two twenty one b"
         elif word[0].isdigit() and _HOUSE.fullmatch(word):
             first = i + 1
-        elif i and u.words[i - 1] in ("on", "in", "at", "is") and not RESIDES.isdisjoint(before):
+        elif u.word(i - 1) in ("on", "in", "at", "is") and not RESIDES.isdisjoint(u.before(i, 5)):
             first = i
         else:
             continue
+        before = u.before(i, 5)
+        reach = 4 if not _HOME.isdisjoint(before) else int("at" in before or "to" in before)
         end = _street_end(u, first, reach)
         if end and (reach or first == i or MEDIA.isdisjoint(u.before(i, 12))):
             yield _with_unit(u, i), _with_city(u, end), "ADDRESS", "address.street"

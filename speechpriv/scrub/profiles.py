@@ -12,50 +12,50 @@ Profile = Literal["default", "hipaa", "strict"]
 class Rule(NamedTuple):
     """One way to find personal data.
 
+    It is run where any of its marks is in the utterance.
+
     Attributes:
       find: yields word ranges with kind and rule, in time linear in the number of words.
-      words: without one of these words the rule is not run; None: it is always run.
-      digits: run it also where there is a digit, written or said.
-      sign: run it also where the text has this sign.
+      words: the words that it may start from; None: it is always run.
+      digits: whether any number will do, said or written, or a written one only.
+      signs: characters of the text.
     """
 
     find: Callable[[Utterance], Iterator[Hit]]
-    words: frozenset[str] | None = None
-    digits: bool = False
-    sign: str = ""
+    words: frozenset[str] | None = frozenset()
+    digits: Literal["", "any", "written"] = ""
+    signs: str = ""
 
     def is_worth_it(self, u: Utterance) -> bool:
         """Whether the rule can find anything in this utterance."""
-        return (
-            self.words is None
-            or (self.digits and u.has_digits)
-            or (self.sign != "" and self.sign in u.text)
-            or not self.words.isdisjoint(u.vocabulary)
-        )
+        if self.words is None or not self.words.isdisjoint(u.vocabulary):
+            return True
+        if self.digits and (u.has_digits if self.digits == "written" else u.has_numbers):
+            return True
+        return self.signs != "" and any(sign in u.text for sign in self.signs)
 
-
-_NEVER: frozenset[str] = frozenset()
 
 # In order of rank: where rules overlap, the first gives the kind.
 _DEFAULT = (
-    Rule(contacts.emails, contacts.AT, sign="@"),
-    Rule(contacts.network, contacts.COLONS, digits=True, sign=":"),
-    Rule(contacts.urls, contacts.DOT, sign="."),
-    Rule(contacts.user_names, contacts.USER_WORDS, sign="@"),
+    Rule(contacts.emails, contacts.AT, signs="@"),
+    Rule(contacts.network, contacts.SEPARATORS, signs=".:-"),
+    Rule(contacts.urls, contacts.DOT, signs="."),
+    Rule(contacts.user_names, contacts.USER_WORDS, signs="@"),
     Rule(passwords.find, passwords.CARRIERS),
     Rule(dates.births, dates.BIRTHS),
-    Rule(places.addresses, places.RESIDES, digits=True),
-    Rule(shapes.ibans, _NEVER, digits=True),
-    Rule(shapes.written, _NEVER, digits=True),
-    Rule(identifiers.find, _NEVER, digits=True),
-    Rule(dates.ages, _NEVER, digits=True),
-    Rule(letters.find),
+    Rule(places.addresses, places.STREETS),
+    Rule(shapes.ibans, digits="written"),
+    Rule(shapes.written, digits="written"),
+    Rule(identifiers.find, digits="any"),
+    Rule(dates.ages, digits="any"),
+    Rule(letters.find, letters.LETTERS),
+    Rule(letters.joined, signs="-."),
     Rule(places.cities, places.LIVES),
-    Rule(names.people),
-    Rule(names.people_before),
+    Rule(names.people, words=None),
+    Rule(names.people_before, words=None),
 )
-_HIPAA = (*_DEFAULT, Rule(dates.dates, dates.MONTHS, digits=True), Rule(places.known_cities, places.NEAR))
-_STRICT = (*_HIPAA, Rule(identifiers.any_number, _NEVER, digits=True), Rule(names.people_anywhere))
+_HIPAA = (*_DEFAULT, Rule(dates.dates, dates.MONTHS, digits="written"), Rule(places.known_cities, places.NEAR))
+_STRICT = (*_HIPAA, Rule(identifiers.any_number, digits="any"), Rule(names.people_anywhere, words=None))
 
 RULES: Mapping[Profile, tuple[Rule, ...]] = {"default": _DEFAULT, "hipaa": _HIPAA, "strict": _STRICT}
 

@@ -30,7 +30,7 @@ def kind_by_shape(parts: Sequence[str], *, plus: bool = False) -> tuple[str, str
     digits = "".join(parts)
     lengths = [len(part) for part in parts]
     one_by_one = len(digits) >= 7 and lengths.count(1) >= 4
-    if 13 <= len(digits) <= 19 and luhn(digits):
+    if is_card(digits):
         return "CARD", "card.luhn"
     if is_counting(parts):
         return None
@@ -45,8 +45,10 @@ def kind_by_shape(parts: Sequence[str], *, plus: bool = False) -> tuple[str, str
     return ("NUMBER", "number.long") if one_by_one or (len(digits) >= 9 and max(lengths) >= 3) else None
 
 
-def luhn(digits: str) -> bool:
-    """The checksum of payment cards (ISO/IEC 7812-1, annex B)."""
+def is_card(digits: str) -> bool:
+    """Whether digits have the length and the checksum of payment cards (ISO/IEC 7812-1, annex B)."""
+    if not 13 <= len(digits) <= 19:
+        return False
     total = 0
     for place, digit in enumerate(reversed(digits)):
         value = int(digit) << (place % 2)

@@ -11,6 +11,8 @@ from speechpriv.scrub.tagger import Tagger
 from speechpriv.scrub.utterance import Hit, Utterance, read
 
 _Phrases = Mapping[str, tuple[tuple[str, ...], ...]]  # by their first word, the longest first
+RankedHit = tuple[int, int, int, str, str]  # a hit with its rule's rank before the kind; the lower goes before
+_LAST = 1_000  # the rank of the model: where a rule knows better, its kind is given
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,32 +24,35 @@ class Custom:
     patterns: tuple[tuple[str, "re2._Regexp"], ...] = ()
     tagger: Tagger | None = None
 
-    def own(self, u: Utterance) -> Iterator[Hit]:
-        """Terms and matches of patterns, widened to whole words; nothing of them is kept."""
-        if self.terms:
-            for start, end in _occurrences(u.words, self.terms):
-                yield start, end, "TERM", "term"
-        for kind, pattern in self.patterns:
-            for match in pattern.finditer(u.text):
-                yield from _whole_words(u, match.start(), match.end(), kind, "pattern")
+    def applied(self, u: Utterance, hits: Iterable[RankedHit]) -> list[RankedHit]:
+        """The rules' hits without what is kept, and the user's own: first in rank, and nothing of them is kept.
 
-    def tagged(self, u: Utterance) -> Iterator[Hit]:
-        """What the model finds, widened to whole words."""
-        if self.tagger is not None:
-            for start, end, kind in self.tagger.find(u.text):
-                yield from _whole_words(u, start, end, kind, "tagger")
-
-    def without_kept(self, u: Utterance, hits: Iterable[Hit]) -> Iterator[Hit]:
-        """The hits without words to keep at their edges: a kept "jasper" leaves "smith" of "jasper smith"."""
-        kept = {i for start, end in _occurrences(u.words, self.keep) for i in range(start, end)} if self.keep else set()
-        for start, end, kind, rule in hits:
+        A hit loses the kept words at its edges: a kept "jasper" leaves "smith" of "jasper smith".
+        """
+        kept = {i for start, end in _occurrences(u.words, self.keep) for i in range(start, end)}
+        applied = [(start, end, 0, kind, rule) for start, end, kind, rule in self._own(u)]
+        tagged = ((start, end, _LAST, kind, rule) for start, end, kind, rule in self._tagged(u))
+        for start, end, *rest in (*hits, *tagged):
             first, last = start, end
             while first < last and first in kept:
                 first += 1
             while first < last and last - 1 in kept:
                 last -= 1
             if first < last:
-                yield first, last, kind, rule
+                applied.append((first, last, *rest))
+        return applied
+
+    def _own(self, u: Utterance) -> Iterator[Hit]:
+        for start, end in _occurrences(u.words, self.terms):
+            yield start, end, "TERM", "term"
+        for kind, pattern in self.patterns:
+            for match in pattern.finditer(u.text):
+                yield from _whole_words(u, match.start(), match.end(), kind, "pattern")
+
+    def _tagged(self, u: Utterance) -> Iterator[Hit]:
+        if self.tagger is not None:
+            for start, end, kind in self.tagger.find(u.text):
+                yield from _whole_words(u, start, end, kind, "tagger")
 
 
 NOTHING = Custom()

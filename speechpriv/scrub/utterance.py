@@ -1,9 +1,9 @@
 """One transcript as the rules see it: words, where they stand, and the numbers among them."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from speechpriv.scrub.numbers import NumberSpan, spans
+from speechpriv.scrub.numbers import NUMBER_WORDS, NumberSpan, spans
 
 Hit = tuple[int, int, str, str]  # words [start, end), kind, rule
 
@@ -13,8 +13,7 @@ _WORD = re.compile(rf"[^\s{_EDGE}](?:\S*[^\s{_EDGE}])?")
 _DIGIT = re.compile(r"[0-9]")
 
 
-@dataclass(frozen=True, slots=True)
-class Utterance:
+class Utterance(NamedTuple):
     """What every rule reads; see `read`.
 
     Attributes:
@@ -24,7 +23,8 @@ class Utterance:
       numbers: runs of number words, spoken or written.
       vocabulary: the distinct words, so that a rule whose carriers are absent costs one look.
       number_at: the numbers by their first word.
-      has_digits: whether there is a digit, said or written.
+      has_digits: whether a digit is written.
+      has_numbers: whether there is a digit, said or written.
     """
 
     text: str
@@ -34,6 +34,7 @@ class Utterance:
     vocabulary: frozenset[str]
     number_at: dict[int, NumberSpan]
     has_digits: bool
+    has_numbers: bool
 
     def word(self, i: int) -> str:
         """Word i, or "" outside of the utterance."""
@@ -58,12 +59,20 @@ class Utterance:
 
 def read(text: str) -> Utterance:
     """Split a transcript into words and find its numbers; linear in the length."""
-    words, bounds = [], []
-    for match in _WORD.finditer(text):
-        words.append(match[0].lower().replace("’", "'"))
-        bounds.append(match.span())
-    numbers = spans(words)
-    number_at = {span.start: span for span in numbers}
+    matches = list(_WORD.finditer(text))
+    words = [match[0].lower() for match in matches]
+    if "’" in text:
+        words = [word.replace("’", "'") for word in words]
+    vocabulary = frozenset(words)
+    digits = _DIGIT.search(text) is not None
+    numbers = spans(words) if digits or not NUMBER_WORDS.isdisjoint(vocabulary) or "-" in text else []
     return Utterance(
-        text, words, bounds, numbers, frozenset(words), number_at, bool(numbers) or bool(_DIGIT.search(text))
+        text=text,
+        words=words,
+        bounds=[match.span() for match in matches],
+        numbers=numbers,
+        vocabulary=vocabulary,
+        number_at={span.start: span for span in numbers},
+        has_digits=digits,
+        has_numbers=digits or bool(numbers),
     )
