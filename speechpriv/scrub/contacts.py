@@ -33,14 +33,14 @@ _NETWORKS = (
     "playstation|psn|steam|gamer|venmo|cash ?app|paypal|slack|wechat|youtube|spotify|netflix|wifi|mastodon|signal|login"
 )
 _USER = re.compile(
-    rf"(?:^| )(?:(?:user ?(?:name|id)|screen ?name|gamer ?tag|login(?: name| id)?|log in name|handle|nickname on [a-z]+|"
+    rf"(?:^| )(?:(?:user ?(?:name|id)|screen ?name|gamer ?tag|login(?: name| id)?|log in name|log in as|logged in as|sign in as|handle|nickname on [a-z]+|"
     rf"user)(?:(?: (?:for|on) (?:my |the )?[a-z]+){{0,1}})|(?:{_NETWORKS}) (?:handle|name|id|account|username|tag)|"
-    rf"(?:my|his|her|their) (?:{_NETWORKS}))(?: (?:is|was|to|it's|as|um|uh)|'s){{1,3}}$"
+    rf"(?:my|his|her|their) (?:{_NETWORKS}))(?: (?:is|was|to|it's|as|um|uh)|'s){{1,3}}$|(?:^| )(?:log|logged|sign|signed) in (?:as|under)$"
 )
 _FOLLOW = re.compile(
     rf"(?:^| )(?:follow|add|find|dm|message|friend) (?:me|him|her|us) on (?:{_NETWORKS})(?: (?:at|as|i'm|under|it's))+$"
 )
-USER_WORDS = word_set("username user name handle gamertag tag login id screenname") | frozenset(
+USER_WORDS = word_set("username user name handle gamertag tag login id screenname log logged sign signed") | frozenset(
     name for name in _NETWORKS.replace(" ?", "").split("|")
 )
 _NOT_USER = word_set("on not off working down broken locked blocked fine great full open closed slow missing and empty")
@@ -88,6 +88,9 @@ def urls(u: Utterance) -> Iterator[Hit]:
             start = i - 1
             while start and i - start < 3 and u.words[start - 1] not in STOP and u.words[start - 1] not in _CONNECTORS:
                 start -= 1
+            for back in range(start - 2, max(-1, start - 5), -1):
+                if u.words[back : back + 2] == ["www", "dot"]:
+                    start = back
             if start > 1 and u.words[start - 1] in ("dash", "hyphen", "underscore"):
                 start -= 2
             while u.word(end) in ("slash", "dash", "underscore") and end + 1 < len(u.words):
@@ -150,7 +153,7 @@ def _handle_end(u: Utterance, start: int) -> int:
             at = span.end
         elif (word in _CONNECTORS and at > start) or (word == "the" and at == start and u.word(at + 1) not in STOP):
             at += 1
-        elif word not in STOP and word not in _NOT_USER and words < 4:
+        elif word not in _NOT_USER and words < 4 and (word not in STOP or u.word(at + 1) in ("dot", "underscore")):
             words += 1
             at += 1
         else:

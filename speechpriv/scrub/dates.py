@@ -37,7 +37,7 @@ def births(u: Utterance) -> Iterator[Hit]:
         if carrier == "b" and u.before(i, 2) != ["d", "o"]:
             continue
         at = i + 1
-        while at < i + 4 and u.word(at) in ("is", "was", "on", "in", "it's", "um", "uh", "date", "of", "birth"):
+        while at < i + 4 and u.word(at) in ("is", "was", "on", "in", "it's", "um", "uh", "date", "of", "birth", "the"):
             at += 1
         end, digits, dated = _spread(u, at)
         if (dated or digits >= 4) and u.word(end) not in MEASURES:
@@ -133,7 +133,8 @@ def ages(u: Utterance) -> Iterator[Hit]:
         if not (span.digits.isdigit() and len(span.digits) <= 3 and 90 <= int(span.digits) <= 125):
             continue
         before, after = u.before(span.start, 5), u.words[span.end : span.end + 4]
-        old = after[:1] in (["year"], ["years"], ["yr"], ["yrs"]) and after[1:2] in (["old"], ["of"], ["young"])
+        old = after[:1] in (["year"], ["years"], ["yr"], ["yrs"]) and after[1:2] in (["old"], ["young"])
+        old = old or after[1:3] == ["of", "age"]
         aged = bool(before) and (
             before[-1] in _AGES or (before[-1] in ("is", "was", "of") and not _AGES.isdisjoint(before))
         )

@@ -37,7 +37,10 @@ _NO = "(?:(?: identification)? (?:number|no|num|id|code|ending))"
 _IS = "(?= (?:is|was|number|ending)|'s)"
 CARRIERS = (
     Carrier(
-        "SSN", "social security|social insurance|national insurance|ssn|s s n|nino|aadhaar|my social|social", 4, 11
+        "SSN",
+        "social security|social insurance|national insurance|ssn|s s n|nino|ni number|n i number|aadhaar|my social|social",
+        4,
+        11,
     ),
     Carrier("HEALTH", f"nhs{_NO}?|medicare(?: beneficiary)?|medicaid|health card|national health|health{_NO}", 4, 14),
     Carrier(
@@ -90,7 +93,8 @@ CARRIERS = (
     ),
     Carrier(
         "NUMBER",
-        f"(?:claim|case|booking|order|invoice|confirmation|reference|tracking|ticket|transaction|reservation)(?:{_NO}|{_IS})",
+        f"(?:claim|case|booking|order|invoice|confirmation|reference|tracking|ticket|transaction|reservation)(?:{_NO}|{_IS})|"
+        "last (?:four|4|six|6)(?: digits| numbers)?",
         4,
         34,
     ),
@@ -125,6 +129,7 @@ _BEFORE = re.compile(
 _AFTER = re.compile(
     rf"(?:is|was|that's|as) (?:(?:my|the|his|her|our|their|your) )?(?:[a-z']+ )?(?:{_EXACT_ANY}|{_VAGUE_ANY})(?= |$)"
 )
+_REMINDERS = word_set("alarm alarms wake timer timers remind reminder reminders snooze schedule")
 _FILLERS = word_set("dash hyphen then um uh er erm space and slash")
 _MIXED = re.compile(r"(?=[a-z-]*[0-9])(?![0-9]+(?:st|nd|rd|th|am|pm)$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-(?:[0-9]{2}){1,2}")
@@ -180,6 +185,8 @@ def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:
         if carrier.kind in _VAGUE and _DATE.fullmatch(u.words[start]):
             return None
         return start - (plus and carrier.kind in _VAGUE), end, carrier.kind, f"{carrier.kind.lower()}.carrier"
+    if not _REMINDERS.isdisjoint(u.vocabulary) and max(map(len, parts)) <= 2:
+        return None  # "set alarms for six fifteen six thirty and six forty five"
     shape = kind_by_shape(parts, plus=plus or u.words[start].startswith("+"))
     if shape is None or _DATE.fullmatch(u.words[start]):
         return None
@@ -235,7 +242,14 @@ def _carrier(words: Sequence[str], start: int, end: int) -> Carrier | None:
         found = _AFTER.match(" ".join(words[end : end + 6])) if end < len(words) else None
         return _GROUPS[found.lastgroup or ""] if found else None
     carrier = _GROUPS[found.lastgroup or ""]
-    timed = words[start - 1] in ("at", "on", "by", "in", "for", "or")  # "change my password at seven thirty"
+    timed = words[start - 2 : start - 1] not in (["ends"], ["ending"]) and words[start - 1] in (
+        "at",
+        "on",
+        "by",
+        "in",
+        "for",
+        "or",
+    )  # "change my password at seven thirty"
     return None if timed and carrier.kind not in ("PHONE", "FAX", "CARD") else carrier
 
 

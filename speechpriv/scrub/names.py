@@ -9,7 +9,7 @@ from speechpriv.scrub.words import DETERMINERS, HESITATIONS, MEASURES, MEDIA, QU
 
 # How strongly a word, or two, announce a name.
 _ANNOUNCED = {
-    "strong": "name+is name's surname+is name+was am+called named surname's she's+called he's+called is+called goes+by",
+    "strong": "name+is name's surname+is name+was am+called named surname's she's+called he's+called is+called goes+by patient+name full+name first+name last+name contact+name guest+name caller+name",
     "title": "mr mrs mister missus dr mx sir",
     "doctor": "doctor professor prof",
     "role": " ".join(ROLES),
@@ -21,6 +21,7 @@ _ANNOUNCED = {
     "is+under name+of behalf+of me+to through+to calls+with call+with out+to holder+is attention care+of location+with "
     "doctor+is boss+is wife+is husband+is mother+is father+is manager+is teacher+is friend+is brother+is sister+is son+is "
     "daughter+is dentist+is therapist+is lawyer+is contact+is landlord+is my+name under "
+    "patient+is happy+birthday morning afternoon evening bye goodbye reached ask+for asking+for looking+for congratulations "
     "married+to voicemail+from letter+to letter+from birthday+to appointment+for flowers+to cheers visit visiting "
     "introduce belongs+to wish",
     "weak": "to for from add and",
@@ -103,7 +104,7 @@ def _name_end(u: Utterance, i: int, strength: str) -> int:
     elif word in COMMON:
         after = _bare(u.words[i + 1]) if i + 1 < len(u.words) and not u.ends_phrase(i) else ""
         beside = after in known and (after not in COMMON or _pair(u, i, strength))
-        called = strength in (*_KNOWN_BY, "verb") and word in first and _settled(u, i)
+        called = strength in (*_KNOWN_BY, "verb") and word in first and (_settled(u, i) or _rang(u, i))
         begins = beside or called or u.capital(i) or (sure and word not in ("may", "will"))
         begins = begins or (sure and _settled(u, i)) or (strength == "doctor" and word not in LOOSE)
     else:
@@ -114,6 +115,7 @@ def _name_end(u: Utterance, i: int, strength: str) -> int:
         open_end = strength == "strong" or (word not in known and (u.capital(end) or _introduced(u, i)))
         surname = open_end and end == i + 1 and word_after not in STOP and not spans([word_after])
         initial = len(word_after) == 1 and end + 1 < len(u.words) and _goes_on(u, end + 1, sure=sure)
+        surname = surname or (end == i + 1 and word in first and _rang(u, i))
         if not (surname or initial or _goes_on(u, end, sure=sure)):
             break
         end += 1
@@ -132,6 +134,20 @@ def _capital_name(u: Utterance, i: int, strength: str) -> bool:
         and u.word(i + 1) not in STOP
         and i + 1 < len(u.words)
         and u.capital(i + 1)
+    )
+
+
+def _rang(u: Utterance, i: int) -> bool:
+    """Whether word i is called and the next, on no list, is all there is left to be the surname: "call grace hopper"."""
+    after = u.word(i + 1)
+    return (
+        u.word(i - 1) in ("call", "ring", "phone", "dial", "facetime", "skype")
+        and _bare(u.words[i]) not in LOOSE
+        and bool(after)
+        and after not in STOP
+        and not u.ends_phrase(i)
+        and i + 1 not in u.number_at
+        and _settled(u, i + 1)
     )
 
 

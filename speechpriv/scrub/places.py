@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from faker.providers.address import en_US
+from faker.providers.address import en_IN, en_US
 
 from speechpriv.scrub.common_names import COMMON, names
 from speechpriv.scrub.utterance import Hit, Utterance
@@ -20,7 +20,7 @@ _HOME = word_set(
     "live lives lived living address home house deliver delivered delivery ship send sent located directions navigate "
     "moved moving reside resides staying stay mail shipped based billing drive take pick office find get lives"
 )
-RESIDES = word_set("live lives lived living reside resides address")
+RESIDES = word_set("house apartment flat live lives lived living reside resides address")
 _HOUSE = re.compile(r"[0-9]{1,5}[a-z]?(?:[-/][0-9]{1,4}[a-z]?)?")
 _UNITS = word_set("apartment apt flat unit suite room floor number building block")
 _DIRECTIONS = word_set("north south east west northwest northeast southwest southeast n s e w nw ne sw se")
@@ -150,7 +150,7 @@ def _known() -> frozenset[str]:
         if ("en" in area and prefix[:1] == "1") or prefix[:2] in ("44", "61", "64", "91", "27")
         if "en" in area
     }
-    return frozenset(city for city in found if city not in COMMON and city not in STOP)
+    return frozenset(found) - STOP | {city.lower() for city in en_IN.Provider.cities}
 
 
 def known_cities(u: Utterance) -> Iterator[Hit]:
@@ -159,7 +159,8 @@ def known_cities(u: Utterance) -> Iterator[Hit]:
         if word not in NEAR:
             continue
         for size in (3, 2, 1):
-            if " ".join(u.words[i + 1 : i + 1 + size]) in _known() and i + size < len(u.words):
+            city = " ".join(u.words[i + 1 : i + 1 + size])
+            if city in _known() and i + size < len(u.words) and (city not in COMMON or u.capital(i + 1)):
                 end = i + 1 + size
                 end += u.word(end) in _STATE_WORDS and u.word(end) not in FUNCTION
                 yield i + 1, end, "CITY", "city.known"

@@ -67,7 +67,8 @@ def _render(template: str, fillers: object) -> tuple[str, list[tuple[int, int, s
         text += template[at : slot.start()]
         value = fillers.fill(slot[1])
         if slot[1].isupper():
-            spans.append((len(text), len(text) + len(value), _KINDS.get(slot[1], slot[1])))
+            article = len("the ") if value.startswith("the ") else 0  # "the third of may": not personal
+            spans.append((len(text) + article, len(text) + len(value), _KINDS.get(slot[1], slot[1])))
         text += value
         at = slot.end()
     text += template[at:]
