@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from speechpriv.scrub.letters import ALPHABET, letter_end
-from speechpriv.scrub.numbers import NumberSpan
+from speechpriv.scrub.numbers import NumberSpan, is_counting
 from speechpriv.scrub.shapes import is_card, is_iban, kind_by_shape
 from speechpriv.scrub.utterance import Hit, Utterance
 from speechpriv.scrub.words import FUNCTION, MEASURES, word_set
@@ -130,6 +130,7 @@ _AFTER = re.compile(
     rf"(?:is|was|that's|as) (?:(?:my|the|his|her|our|their|your) )?(?:[a-z']+ )?(?:{_EXACT_ANY}|{_VAGUE_ANY})(?= |$)"
 )
 _REMINDERS = word_set("alarm alarms wake timer timers remind reminder reminders snooze schedule")
+_AMOUNTS = word_set("balance total bill limit owe cost costs price fee payment worth")
 _FILLERS = word_set("dash hyphen then um uh er erm space and slash")
 _MIXED = re.compile(r"(?=[a-z-]*[0-9])(?![0-9]+(?:st|nd|rd|th|am|pm)$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-(?:[0-9]{2}){1,2}")
@@ -176,6 +177,8 @@ def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:
     believed = carrier is not None and carrier.fewest <= size <= carrier.most
     if carrier and carrier.kind == "PHONE" and size < 7 and carrier.fewest > 2 and len(parts) < 3:
         believed = False  # "change the number to five hundred thousand"
+    if carrier and not _AMOUNTS.isdisjoint(u.before(start, 8)):
+        believed = False  # "the balance on my account is two thousand"
     if u.word(start - 1) in ("point", "dot") or u.word(end) in ("dot", "point"):
         return None
     if u.word(end) in MEASURES and not (believed and size > 5):
@@ -256,7 +259,7 @@ def _carrier(words: Sequence[str], start: int, end: int) -> Carrier | None:
 def any_number(u: Utterance) -> Iterator[Hit]:
     """Every number of four digits or more that is no amount, and every word that mixes letters and digits."""
     for span in u.numbers:
-        if len(span.digits) >= 4 and u.word(span.end) not in MEASURES:
+        if len(span.digits) >= 4 and u.word(span.end) not in MEASURES and not is_counting(span.parts):
             yield span.start, span.end, "NUMBER", "number.any"
     for i, word in enumerate(u.words):
         if len(word) >= 4 and not word.isalpha() and not word[0].isdigit() and _MIXED.fullmatch(word):

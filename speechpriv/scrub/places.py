@@ -41,11 +41,19 @@ _CARRIER = re.compile(
 )
 LIVES = _LAST = word_set("in near outside around from to is was hometown's")
 _NOT_CITY = word_set(
+    "last recently currently originally ago years months weeks days alone together apart pain debt denial "
     "fear peace work town person school paris's people nature bed home harmony luxury poverty captivity water trees "
     "space mars earth hell heaven rooms houses apartments scratch somewhere everywhere nowhere next monday tuesday "
     "wednesday thursday friday saturday sunday where college downtown abroad trouble"
 )
-NEAR = word_set("in from near to at visiting outside around of")
+# Towns of these names are taken for the word.
+_WORDS_TOO = word_set(
+    "many man along media lead center centre central union council century normal section sale mission broke winner supply "
+    "plenty concrete pen boring reform advance circle cable lock tower gap temple trail begun settle brush unity summit "
+    "imperial deposit liberal honor beach bear spring hurt luck mobile reading rugby tea tongue weed yea brick gulf globe "
+    "commerce liberty pacific arab atlantic republic reserve alliance sisters mars independence enterprise valley"
+)
+NEAR = word_set("in from near to at visiting outside")
 
 
 def addresses(u: Utterance) -> Iterator[Hit]:
@@ -150,7 +158,7 @@ def _known() -> frozenset[str]:
         if ("en" in area and prefix[:1] == "1") or prefix[:2] in ("44", "61", "64", "91", "27")
         if "en" in area
     }
-    return frozenset(found) - STOP | {city.lower() for city in en_IN.Provider.cities}
+    return frozenset(found) - STOP - _WORDS_TOO | {city.lower() for city in en_IN.Provider.cities}
 
 
 def known_cities(u: Utterance) -> Iterator[Hit]:

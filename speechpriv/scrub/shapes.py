@@ -8,7 +8,8 @@ import phonenumbers
 from speechpriv.scrub.numbers import is_counting
 from speechpriv.scrub.utterance import Hit, Utterance
 
-_POSTCODE = re.compile(r"[a-z]{1,2}[0-9][0-9a-z]? ?[0-9](?!st|nd|rd|th|gb|tb|lb|ft|hz)[abd-hjlnp-uw-z]{2}")
+_POSTCODE = re.compile(r"[a-z]{1,2}[0-9][0-9a-z]? ?[0-9][abd-hjlnp-uw-z]{2}")
+_UNIT = re.compile(r".*[0-9](?:st|nd|rd|th|gb|tb|lb|ft|hz)")  # "mp3 4gb" is none, "M3 4GB" is
 _CANADIAN = re.compile(r"[abceghj-nprstvxy][0-9][a-z] ?[0-9][a-z][0-9]")
 _IBAN_HEAD = re.compile(r"[a-z]{2}[0-9]{2}")
 _INSURANCE = re.compile(r"(?!bg|gb|kn|nk|nt|tn|zz)[a-ceghj-prstw-z][a-ceghj-nprstw-z][0-9]{6}[a-d]")
@@ -117,6 +118,7 @@ def written(u: Utterance) -> Iterator[Hit]:
         if len(word) <= 7 and not word[0].isdigit():
             for end in (i + 1, i + 2):
                 code = " ".join(u.words[i:end])
-                if _POSTCODE.fullmatch(code) or _CANADIAN.fullmatch(code):
+                capitals = u.text[u.bounds[i][0]].isupper()
+                if _CANADIAN.fullmatch(code) or (_POSTCODE.fullmatch(code) and (capitals or not _UNIT.fullmatch(code))):
                     yield i, end, "POSTCODE", "postcode.shape"
                     break

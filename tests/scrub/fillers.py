@@ -12,19 +12,23 @@ TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eight
 MONTHS = (
     "january february march april may june july august september october november december".split()  # noqa: SIM905
 )
-DAYS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
-    "sixteenth seventeenth eighteenth nineteenth twentieth"
-).split()  # fmt: skip
-NATO = (
-    "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo "
-    "sierra tango uniform victor whiskey xray yankee zulu"
-).split()  # fmt: skip
-WORDS = (
-    "blue horse river candle yellow mountain tiger pepper winter rocket silver garden monkey thunder coffee purple "
-    "dragon velvet orange hammer"
-).split()  # fmt: skip
-STREETS = ["street", "road", "avenue", "lane", "drive", "court", "way", "boulevard", "close", "place", "terrace", "hill"]
+DAYS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth"]  # fmt: skip
+NATO = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima", "mike", "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "xray", "yankee", "zulu"]  # fmt: skip
+WORDS = ["blue", "horse", "river", "candle", "yellow", "mountain", "tiger", "pepper", "winter", "rocket", "silver", "garden", "monkey", "thunder", "coffee", "purple", "dragon", "velvet", "orange", "hammer"]  # fmt: skip
+STREETS = [
+    "street",
+    "road",
+    "avenue",
+    "lane",
+    "drive",
+    "court",
+    "way",
+    "boulevard",
+    "close",
+    "place",
+    "terrace",
+    "hill",
+]
 HOSTS = ["gmail.com", "yahoo.co.uk", "hotmail.com", "outlook.com", "example.org", "mailbox.net", "acme.io", "uni.ac.uk"]
 # Names of people whose lists the detector does not have.
 STRANGE = ["tr_TR", "nl_NL", "en_KE", "fi_FI"]
@@ -154,7 +158,9 @@ class Fillers:
         digits = self.rng.choice(["415", "212", "617", "303"]) + self.rng.choice("2345678") + self._digits(6)
         if kind == "us1":
             if self.spoken:
-                return f"plus one {self.say(digits, (3, 3, 4))}" if self.rng.random() < 0.5 else f"one {self.say(digits)}"
+                return (
+                    f"plus one {self.say(digits, (3, 3, 4))}" if self.rng.random() < 0.5 else f"one {self.say(digits)}"
+                )
             return f"+1 {digits[:3]}-{digits[3:6]}-{digits[6:]}"
         if not self.spoken and self.rng.random() < 0.5:
             return f"({digits[:3]}) {digits[3:6]}-{digits[6:]}"
@@ -195,11 +201,19 @@ class Fillers:
         return self._number_of(4)
 
     def _passport(self) -> str:
-        return self._code(self.rng.choice([self._letters(1) + self._digits(8), self._digits(9), self._letters(2) + self._digits(7)]))
+        return self._code(
+            self.rng.choice([self._letters(1) + self._digits(8), self._digits(9), self._letters(2) + self._digits(7)])
+        )
 
     def _driving_licence(self) -> str:
         return self._code(
-            self.rng.choice([self._letters(1) + self._digits(7), self._digits(8), self._letters(5) + self._digits(6) + self._letters(2)])
+            self.rng.choice(
+                [
+                    self._letters(1) + self._digits(7),
+                    self._digits(8),
+                    self._letters(5) + self._digits(6) + self._letters(2),
+                ]
+            )
         )
 
     def _tax(self) -> str:
@@ -218,7 +232,12 @@ class Fillers:
         return self._code(self.rng.choice([self._digits(15), self._letters(2) + self._digits(8)]))
 
     def _vehicle(self) -> str:
-        return self._code("".join(self.rng.choice("ABCDEFGHJKLMNPRSTUVWXYZ") for _ in range(3)) + self._digits(2) + "ABC" + self._digits(9))
+        return self._code(
+            "".join(self.rng.choice("ABCDEFGHJKLMNPRSTUVWXYZ") for _ in range(3))
+            + self._digits(2)
+            + "ABC"
+            + self._digits(9)
+        )
 
     def _pin(self) -> str:
         return self._number_of(self.rng.choice([4, 4, 6]))
@@ -229,7 +248,12 @@ class Fillers:
 
     def _postcode(self) -> str:
         head = self.rng.choice(["SW1", "EC1", "M", "LS", "B", "CF"]) + self._digits(1)
-        code = head + " " + self.rng.choice(string.digits) + "".join(self.rng.choice("ABDEFGHJLNPQRSTUWXYZ") for _ in range(2))
+        code = (
+            head
+            + " "
+            + self.rng.choice(string.digits)
+            + "".join(self.rng.choice("ABDEFGHJLNPQRSTUWXYZ") for _ in range(2))
+        )
         return self._code(code)
 
     def _zip(self) -> str:
@@ -255,10 +279,17 @@ class Fillers:
         if not self.spoken:
             name = MONTHS[month - 1].capitalize()
             return self.rng.choice(
-                [f"{day:02}/{month:02}/{year}", f"{name} {day}, {year}", f"{day} {name} {year}", f"{year}-{month:02}-{day:02}"]
+                [
+                    f"{day:02}/{month:02}/{year}",
+                    f"{name} {day}, {year}",
+                    f"{day} {name} {year}",
+                    f"{year}-{month:02}-{day:02}",
+                ]
             )
         ordinal = DAYS[day - 1] if day <= 20 else f"twenty {DAYS[day - 21]}"
-        said = f"{self.number(year // 100)} {self.number(year % 100)}" if year < 2000 and year % 100 else self.number(year)
+        said = (
+            f"{self.number(year // 100)} {self.number(year % 100)}" if year < 2000 and year % 100 else self.number(year)
+        )
         return self.rng.choice(
             [
                 f"the {ordinal} of {MONTHS[month - 1]} {said}",
@@ -293,21 +324,27 @@ class Fillers:
     def _handle(self) -> str:
         first, last = self.fake.first_name().lower(), self.fake.last_name().lower()
         tail = self.rng.choice(["", "", self._digits(2), self._digits(4)])
-        return self.rng.choice([f"{first}.{last}{tail}", f"{first}_{last}{tail}", f"{first}{tail}", f"{first[0]}.{last}{tail}"])
+        return self.rng.choice(
+            [f"{first}.{last}{tail}", f"{first}_{last}{tail}", f"{first}{tail}", f"{first[0]}.{last}{tail}"]
+        )
 
     def _email(self) -> str:
         address = f"{self._handle()}@{self.rng.choice([*HOSTS, self.fake.domain_name()])}"
         return self._say_handle(address) if self.spoken else address
 
     def _url(self) -> str:
-        host = f"{self.rng.choice(WORDS)}{self.rng.choice(WORDS)}.{self.rng.choice(['com', 'org', 'net', 'co.uk', 'io'])}"
+        host = (
+            f"{self.rng.choice(WORDS)}{self.rng.choice(WORDS)}.{self.rng.choice(['com', 'org', 'net', 'co.uk', 'io'])}"
+        )
         path = self.rng.choice(["", f"/{self.rng.choice(WORDS)}"])
         if not self.spoken:
             return self.rng.choice(["https://", "www.", ""]) + host + path
         return self.rng.choice(["", "www dot "]) + self._say_handle(host + path)
 
     def _username(self) -> str:
-        handle = self.rng.choice([self._handle(), f"{self.rng.choice(WORDS)}_{self.rng.choice(WORDS)}{self._digits(2)}"])
+        handle = self.rng.choice(
+            [self._handle(), f"{self.rng.choice(WORDS)}_{self.rng.choice(WORDS)}{self._digits(2)}"]
+        )
         return self._say_handle(handle) if self.spoken else handle
 
     def _password(self) -> str:
@@ -344,7 +381,9 @@ class Fillers:
         return " ".join(ONES[int(digit)] for digit in digits) if house % 2 else self.number(house)
 
     def _city(self) -> str:
-        return self._case(self.rng.choice([self.fake["en_US"].city(), self.fake["en_IN"].city(), "Boston", "San Diego", "Leeds"]))
+        return self._case(
+            self.rng.choice([self.fake["en_US"].city(), self.fake["en_IN"].city(), "Boston", "San Diego", "Leeds"])
+        )
 
     # -- what commands hold, which must survive
 

@@ -1,6 +1,6 @@
 """The labelled sentences: templates x fillers, spoken and written, those of development and of test disjoint.
 
-    python -m tests.scrub.labelled        # writes labelled.jsonl.gz anew
+    python tests/scrub/labelled.py        # writes labelled.jsonl.gz anew
 
 A slot in capitals is personal data, and its characters are the label; a slot in small letters must survive.
 """
@@ -8,9 +8,11 @@ A slot in capitals is personal data, and its characters are the label; a slot in
 import gzip
 import json
 import re
+import runpy
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 FILE = HERE / "labelled.jsonl.gz"
@@ -46,11 +48,10 @@ def templates(part: str) -> list[str]:
 
 def generate() -> Iterator[Sentence]:
     """All sentences, the same on every run."""
-    from tests.scrub.fillers import Fillers  # noqa: PLC0415  reading the file needs no fillers
-
+    fillers_of = runpy.run_path(str(HERE / "fillers.py"))["Fillers"]
     for part, seed in PARTS.items():
         for form in ("spoken", "written"):
-            fillers = Fillers(seed, spoken=form == "spoken")
+            fillers = fillers_of(seed, spoken=form == "spoken")
             seen: set[str] = set()
             for template in templates(part):
                 for _ in range(_EACH[part]):
@@ -60,7 +61,7 @@ def generate() -> Iterator[Sentence]:
                         yield Sentence(text, part, form, tuple(spans))
 
 
-def _render(template: str, fillers: object) -> tuple[str, list[tuple[int, int, str]]]:
+def _render(template: str, fillers: Any) -> tuple[str, list[tuple[int, int, str]]]:
     """The template with its slots filled; a written one with a capital and a full stop."""
     text, spans, at = "", [], 0
     for slot in _SLOT.finditer(template):
