@@ -1,4 +1,4 @@
-"""Where a person is reached on the net: e-mail, web and network addresses, spoken ("at", "dot") or written, and user names."""
+"""Where a person is found on the net: e-mail, web and network addresses, and user names; spoken or written."""
 
 import re
 from collections.abc import Iterator
@@ -12,9 +12,10 @@ SEPARATORS = word_set("colon dash hyphen dot point period")
 _CONNECTORS = word_set("dot underscore dash hyphen plus period")
 # Top-level domains: the generic ones that people use, and those of countries.
 _TLDS = word_set(
-    "com org net edu gov mil int io co uk info biz name pro app dev ai xyz online site shop store tech blog cloud email "
-    "nhs ac sch de fr es it eu ca au nz ie me us in be nl se no dk fi pl pt ch at cz gr ro hu ru ua tr il za ng ke gh "
-    "eg br mx ar cl cl pe jp cn hk tw kr sg my th vn ph id pk bd lk ae sa tv cc ly to fm gg live club space website me"
+    "com org net edu gov mil int io co uk info biz name pro app dev ai xyz online site shop store tech blog cloud "
+    "email nhs ac sch de fr es it eu ca au nz ie me us in be nl se no dk fi pl pt ch at cz gr ro hu ru ua tr il za ng "
+    "ke gh eg br mx ar cl cl pe jp cn hk tw kr sg my th vn ph id pk bd lk ae sa tv cc ly to fm gg live club space "
+    "website me"
 )
 # The endings that are words too stand for a host only beside other evidence.
 _WORDY = word_set("in it is be at me to no us my so live space name store shop online site email club pro")
@@ -33,9 +34,11 @@ _NETWORKS = (
     "playstation|psn|steam|gamer|venmo|cash ?app|paypal|slack|wechat|youtube|spotify|netflix|wifi|mastodon|signal|login"
 )
 _USER = re.compile(
-    rf"(?:^| )(?:(?:user ?(?:name|id)|screen ?name|gamer ?tag|login(?: name| id)?|log in name|log in as|logged in as|sign in as|handle|nickname on [a-z]+|"
-    rf"user)(?:(?: (?:for|on) (?:my |the )?[a-z]+){{0,1}})|(?:{_NETWORKS}) (?:handle|name|id|account|username|tag)|"
-    rf"(?:my|his|her|their) (?:{_NETWORKS}))(?: (?:is|was|to|it's|as|um|uh)|'s){{1,3}}$|(?:^| )(?:log|logged|sign|signed) in (?:as|under)$"
+    r"(?:^| )(?:(?:user ?(?:name|id)|screen ?name|gamer ?tag|login(?: name| id)?|log in name|handle|user)"
+    r"(?: (?:for|on) (?:my |the )?[a-z]+)?|"
+    rf"(?:{_NETWORKS}) (?:handle|name|id|account|username|tag)|"
+    rf"(?:my|his|her|their) (?:{_NETWORKS}))(?: (?:is|was|to|it's|as|um|uh)|'s){{1,3}}$|"
+    r"(?:^| )(?:log|logged|sign|signed) in (?:as|under)$"
 )
 _FOLLOW = re.compile(
     rf"(?:^| )(?:follow|add|find|dm|message|friend) (?:me|him|her|us) on (?:{_NETWORKS})(?: (?:at|as|i'm|under|it's))+$"
@@ -81,27 +84,34 @@ def urls(u: Utterance) -> Iterator[Hit]:
     for i, word in enumerate(u.words):
         if word == "dot" and i and not (i > 1 and u.words[i - 2] == "dot"):
             end = _host_end(u.words, i - 1)
-            if not end or (u.words[i - 1] in _PUBLIC and u.word(end) != "slash"):
-                continue
-            if end == i + 2 and u.words[i + 1] in _WORDY and u.word(end) != "slash" and end < len(u.words):
-                continue  # "the red dot in the corner"
-            start = i - 1
-            while start and i - start < 3 and u.words[start - 1] not in STOP and u.words[start - 1] not in _CONNECTORS:
-                start -= 1
-            for back in range(start - 2, max(-1, start - 5), -1):
-                if u.words[back : back + 2] == ["www", "dot"]:
-                    start = back
-            if start > 1 and u.words[start - 1] in ("dash", "hyphen", "underscore"):
-                start -= 2
-            while u.word(end) in ("slash", "dash", "underscore") and end + 1 < len(u.words):
-                end += 2
-            yield start, end, "URL", "url.spoken"
+            public = u.words[i - 1] in _PUBLIC and u.word(end) != "slash"
+            # "the red dot in the corner"
+            words = end == i + 2 < len(u.words) and u.words[i + 1] in _WORDY and u.words[end] != "slash"
+            if end and not public and not words:
+                yield _url_start(u.words, i - 1), _path_end(u.words, end), "URL", "url.spoken"
         elif "://" in word or word.startswith("www."):
             yield i, i + 1, "URL", "url.written"
-        elif "." in word and "@" not in word:
+        elif "." in word:
             host, _, path = word.partition("/")
             if _is_host(host) and (path or host.rpartition(".")[0] not in _PUBLIC):
                 yield i, i + 1, "URL", "url.written"
+
+
+def _url_start(words: list[str], label: int) -> int:
+    """Where the host starts whose label before the first "dot" is known: up to two words before, or at "www dot"."""
+    start = label
+    while start and label - start < 2 and words[start - 1] not in STOP and words[start - 1] not in _CONNECTORS:
+        start -= 1
+    for back in range(start - 2, max(-1, start - 5), -1):
+        if words[back : back + 2] == ["www", "dot"]:
+            return back
+    return start - 2 if start > 1 and words[start - 1] in ("dash", "hyphen", "underscore") else start
+
+
+def _path_end(words: list[str], end: int) -> int:
+    while end + 1 < len(words) and words[end] in ("slash", "dash", "underscore"):
+        end += 2
+    return end
 
 
 def _is_host(word: str) -> bool:
@@ -164,7 +174,7 @@ def _handle_end(u: Utterance, start: int) -> int:
 
 
 def network(u: Utterance) -> Iterator[Hit]:
-    """Internet (version 4 and 6) and hardware addresses, written; and four numbers of at most 255 with "dot" between."""
+    """Internet (version 4 and 6) and hardware addresses, written or with "dot" and "colon" said."""
     for i, word in enumerate(u.words):
         if word.isalpha():
             continue

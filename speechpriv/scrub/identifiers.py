@@ -38,7 +38,7 @@ _IS = "(?= (?:is|was|number|ending)|'s)"
 CARRIERS = (
     Carrier(
         "SSN",
-        "social security|social insurance|national insurance|ssn|s s n|nino|ni number|n i number|aadhaar|my social|social",
+        "social security|social insurance|national insurance|ssn|s s n|nino|n ?i number|aadhaar|social",
         4,
         11,
     ),
@@ -72,7 +72,8 @@ CARRIERS = (
         "PIN",
         "pin(?: code| number)?|p i n|pass ?code|password|cvv|c v v|cvc|otp|(?:one time|security|access|door|gate|alarm|"
         "entry|verification|unlock|lock|safe|pass|garage|authentication|authorization|login|two factor|sms|voicemail|"
-        r"building|confirmation|keypad|screen) (?:code|combination)|(?<!area )(?<!country )(?<!error )code(?= is| was| for| to| on| of|'s)|"
+        r"building|confirmation|keypad|screen) (?:code|combination)|(?<!area )(?<!country )(?<!error )"
+        r"code(?= is| was| for| to| on| of|'s)|"
         "combination",
         3,
         12,
@@ -86,8 +87,8 @@ CARRIERS = (
     ),
     Carrier(
         "ACCOUNT",
-        f"(?:customer|client|employee|student|badge|loyalty|rewards|frequent flyer|certificate|dea|npi|user|staff|union|"
-        f"library card|card member){_NO}",
+        f"(?:customer|client|employee|student|badge|loyalty|rewards|frequent flyer|certificate|dea|npi|user|staff|"
+        f"union|library card|card member){_NO}",
         4,
         24,
     ),
@@ -102,8 +103,8 @@ CARRIERS = (
     Carrier("PHONE", "extension|ext", 2, 6, letters=False),
     Carrier(
         "PHONE",
-        "(?:tele)?phone|mobile|cell(?:phone)?|landline|pager|dial|call|ring|text|message|whatsapp|number|reach|digits are|"
-        "texted|called|contact",
+        "(?:tele)?phone|mobile|cell(?:phone)?|landline|pager|dial|call|ring|text|message|whatsapp|number|reach|"
+        "digits are|texted|called|contact",
         6,
         15,
         letters=False,
@@ -111,8 +112,8 @@ CARRIERS = (
 )
 _LINKS = (
     "is|was|are|it's|that's|number|numbers|number's|no|num|code|id|the|my|his|her|our|their|your|as|of|for|to|with|"
-    "ending in|ends in|ending|ends with|digits|last|first|four|um|uh|er|erm|please|back|starting|plus|area|country|at|on|"
-    "me|him|them|us|wife|husband|mother|father|son|daughter|mom|mum|dad|under|using|should be|actually|should|be|up|"
+    "ending in|ends in|ending|ends with|digits|last|first|four|um|uh|er|erm|please|back|starting|plus|area|country|at|"
+    "on|me|him|them|us|wife|husband|mother|father|son|daughter|mom|mum|dad|under|using|should be|actually|should|be|up|"
     "here|here's|saved|listed|card|or|via|reads|equals|like|it|issued|in|u s"
 )
 _VAGUE = ("PHONE", "FAX", "NUMBER")  # kinds whose carriers leave room for another
@@ -168,7 +169,7 @@ def _lettered(u: Utterance, code: Sequence[NumberSpan]) -> Hit | None:
     return None
 
 
-def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:
+def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:  # noqa: PLR0911  a reason each
     """What adjacent numbers are, by the words around them or else by themselves."""
     start, end = run[0].start, run[-1].end
     parts = [part for span in run for part in span.parts]

@@ -11,7 +11,7 @@ ALPHABET = word_set(
     "alpha alfa bravo charlie delta echo foxtrot golf hotel india juliet juliett kilo lima mike november oscar papa "
     "quebec romeo sierra tango uniform victor whiskey xray x-ray yankee zulu"
 )
-_CASES = word_set("capital uppercase lowercase")
+_PREFIXES = word_set("capital uppercase lowercase double triple")
 _ANNOUNCERS = word_set("spelled spelt spell spelling name surname name's spells")
 # Said letter by letter by everybody.
 _ACRONYMS = word_set(
@@ -21,7 +21,7 @@ _ACRONYMS = word_set(
 )
 
 
-_SAID = ALPHABET | _CASES | {"double", "triple"} | frozenset("abcdefghijklmnopqrstuvwxyz")
+_SAID = ALPHABET | _PREFIXES | frozenset("abcdefghijklmnopqrstuvwxyz")
 
 
 def letter_end(u: Utterance, i: int) -> int:
@@ -29,10 +29,8 @@ def letter_end(u: Utterance, i: int) -> int:
     word = u.word(i)
     if word not in _SAID:
         return 0
-    if word in _CASES and len(u.word(i + 1)) == 1 and u.words[i + 1].isalpha():
-        return i + 2
-    if word in ("double", "triple") and len(u.word(i + 1)) == 1 and u.words[i + 1].isalpha():
-        return i + 2
+    if word in _PREFIXES:
+        return i + 2 if len(u.word(i + 1)) == 1 and u.words[i + 1].isalpha() else 0
     if len(word) == 1:
         if u.word(i + 1) == "as" and u.word(i + 2) == "in" and u.word(i + 3):
             return i + 4
@@ -42,7 +40,7 @@ def letter_end(u: Utterance, i: int) -> int:
     return i + 1 if word in ALPHABET else 0
 
 
-LETTERS = ALPHABET | _CASES | frozenset(chr(code) for code in range(ord("b"), ord("z") + 1) if chr(code) != "i")
+LETTERS = ALPHABET | frozenset(chr(code) for code in range(ord("b"), ord("z") + 1) if chr(code) != "i")
 
 
 def find(u: Utterance) -> Iterator[Hit]:

@@ -9,19 +9,24 @@ from speechpriv.scrub.words import DETERMINERS, HESITATIONS, MEASURES, MEDIA, QU
 
 # How strongly a word, or two, announce a name.
 _ANNOUNCED = {
-    "strong": "name+is name's surname+is name+was am+called named surname's she's+called he's+called is+called goes+by patient+name full+name first+name last+name contact+name guest+name caller+name",
+    "strong": (
+        "name+is name's surname+is name+was am+called named surname's she's+called he's+called is+called goes+by "
+        "patient+name full+name first+name last+name contact+name guest+name caller+name"
+    ),
     "title": "mr mrs mister missus dr mx sir",
     "doctor": "doctor professor prof",
     "role": " ".join(ROLES),
-    "verb": "call text message phone ring email facetime skype whatsapp tell ask remind invite dial ping notify contact call+me "
-    "call+back call+up ring+up page follow+up+with",
+    "verb": (
+        "call text message phone ring email facetime skype whatsapp tell ask remind invite dial ping notify contact "
+        "call+me call+back call+up ring+up page"
+    ),
     "mild": "with it's i'm meet met called hi hello hey dear thanks give send this+is i+am text+to message+to "
     "email+to mail+to send+to write+to speak+to talk+to message+from text+from call+from email+from calls+from "
-    "messages+from texts+from out+to pick+up drop+off pay for+ms regards sincerely love+from signed cc "
-    "is+under name+of behalf+of me+to through+to calls+with call+with out+to holder+is attention care+of location+with "
-    "doctor+is boss+is wife+is husband+is mother+is father+is manager+is teacher+is friend+is brother+is sister+is son+is "
-    "daughter+is dentist+is therapist+is lawyer+is contact+is landlord+is my+name under "
-    "patient+is happy+birthday morning afternoon evening bye goodbye reached ask+for asking+for looking+for congratulations "
+    "messages+from texts+from out+to pick+up drop+off pay for+ms regards sincerely love+from signed cc is+under "
+    "name+of behalf+of me+to through+to calls+with call+with out+to holder+is attention care+of location+with "
+    "doctor+is boss+is wife+is husband+is mother+is father+is manager+is teacher+is friend+is brother+is sister+is "
+    "son+is daughter+is dentist+is therapist+is lawyer+is contact+is landlord+is my+name under patient+is "
+    "happy+birthday morning afternoon evening bye goodbye reached ask+for asking+for looking+for congratulations "
     "married+to voicemail+from letter+to letter+from birthday+to appointment+for flowers+to cheers visit visiting "
     "introduce belongs+to wish",
     "weak": "to for from add and",
@@ -41,7 +46,8 @@ _SPEAKS = word_set("speaking here calling")
 _OPENS = word_set("hi hello hey morning afternoon evening yes this is it's and ok okay hiya yeah")
 _WHEREABOUTS = word_set("there in available home around free coming busy ready at back here online awake out")
 _BELONGINGS = word_set(
-    "number phone mobile cell birthday house address email place office wedding party room car wife husband flight contact"
+    "number phone mobile cell birthday house address email place office wedding party room car wife husband flight "
+    "contact"
 )
 
 
@@ -75,9 +81,9 @@ def people_before(u: Utterance) -> Iterator[Hit]:
             start = i
             while start and i - start < 3 and _bare(u.words[start - 1]) in known:
                 start -= 1
-            if start < i and u.words[start] in first and (start == 0 or u.words[start - 1] in _OPENS):
-                if u.words[start] not in COMMON or i - start > 1:
-                    yield start, i, "NAME", "name.speaking"
+            opens = start == 0 or u.words[start - 1] in _OPENS
+            if start < i and opens and u.words[start] in first and (u.words[start] not in COMMON or i - start > 1):
+                yield start, i, "NAME", "name.speaking"
         elif (
             word == "is" and u.word(i - 1) not in QUESTIONS and u.word(i + 1) in first and u.words[i + 1] not in COMMON
         ):
@@ -138,7 +144,7 @@ def _capital_name(u: Utterance, i: int, strength: str) -> bool:
 
 
 def _rang(u: Utterance, i: int) -> bool:
-    """Whether word i is called and the next, on no list, is all there is left to be the surname: "call grace hopper"."""
+    """Whether word i is called and the next, on no list, ends the request as a surname does: "call grace hopper"."""
     after = u.word(i + 1)
     return (
         u.word(i - 1) in ("call", "ring", "phone", "dial", "facetime", "skype")

@@ -8,14 +8,15 @@ from speechpriv.scrub.words import FUNCTION, QUESTIONS, word_set
 
 CARRIERS = word_set("password password's passphrase passwords passkey")
 _LINK = re.compile(
-    r"(?: (?:for|on|of|to|at) (?:(?:my|the|our|his|her|their|this|that) )?(?:[a-z0-9-]+ )?[a-z0-9-]+(?= (?:is|was|to|it's)))?"
+    r"(?: (?:for|on|of|to|at) (?:(?:my|the|our|his|her|their|this|that) )?(?:[a-z0-9-]+ )?[a-z0-9-]+"
+    r"(?= (?:is|was|to|it's)))?"
     r"(?: (?:is|was|to|it's|it is|as|should be|will be|equals|um|uh))+ "
 )
 # What is said of a password that is not the password.
 _ABOUT = word_set(
-    "strong weak expired secure safe stored saved encrypted reset changed protected working forgotten compromised wrong "
-    "incorrect case something anything hacked stolen longer going needed required missing mandatory invalid correct too "
-    "hard easy short unknown right"
+    "strong weak expired secure safe stored saved encrypted reset changed protected working forgotten compromised "
+    "wrong incorrect case something anything hacked stolen longer going needed required missing mandatory invalid "
+    "correct too hard easy short unknown right"
 )
 _SIGNS = word_set("at dot underscore dash hyphen plus and")  # between parts
 

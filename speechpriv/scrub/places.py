@@ -20,15 +20,17 @@ _HOME = word_set(
     "live lives lived living address home house deliver delivered delivery ship send sent located directions navigate "
     "moved moving reside resides staying stay mail shipped based billing drive take pick office find get lives"
 )
-RESIDES = word_set("house apartment flat live lives lived living reside resides address")
+_RESIDES = word_set("house apartment flat live lives lived living reside resides address")
 _HOUSE = re.compile(r"[0-9]{1,5}[a-z]?(?:[-/][0-9]{1,4}[a-z]?)?")
 _UNITS = word_set("apartment apt flat unit suite room floor number building block")
 _DIRECTIONS = word_set("north south east west northwest northeast southwest southeast n s e w nw ne sw se")
 _STATES = frozenset(state.lower() for state in en_US.Provider.states)
-_STATE_WORDS = frozenset(state.split()[0] for state in _STATES) | frozenset(
-    short.lower() for short in en_US.Provider.states_abbr
-)
-_COUNTRIES = word_set("england scotland wales ireland canada australia france germany india spain italy usa uk america")
+# One word each, without those that are words: the abbreviations "in", "me" and "or".
+_REGIONS = (
+    _STATES
+    | frozenset(short.lower() for short in en_US.Provider.states_abbr)
+    | word_set("england scotland wales ireland canada australia france germany india spain italy usa uk america")
+) - FUNCTION
 
 _CARRIER = re.compile(
     r"(?:^| )(?:(?:live|lives|lived|living|reside|resides|residing|grew up|raised|settled|born|stay|staying|"
@@ -36,10 +38,12 @@ _CARRIER = re.compile(
     r"(?:i'm|i am|we're|we are|he's|he is|she's|she is|they're|they are|i come|she comes|he comes|we come|originally|"
     r"parents are|family is) (?:originally )?from|"
     r"(?:i'm|i am|we're|we are|he's|he is|she's|she is|currently|am) (?:based|located) (?:in|near)|"
-    r"(?:i|we|he|she|they|just|recently|i've|we've|family) (?:just |have |recently )*(?:moved|moving|relocated) (?:here )?(?:to|from)|"
-    r"(?:home ?town|home city|my city|city of residence|my town|city of birth|place of birth|birthplace)(?:'s| is| was))$"
+    r"(?:i|we|he|she|they|just|recently|i've|we've|family) (?:just |have |recently )*(?:moved|moving|relocated) "
+    r"(?:here )?(?:to|from)|"
+    r"(?:home ?town|home city|my city|my town|city of residence|city of birth|place of birth|birthplace)"
+    r"(?:'s| is| was))$"
 )
-LIVES = _LAST = word_set("in near outside around from to is was hometown's")
+LIVES = word_set("in near outside around from to is was hometown's")
 _NOT_CITY = word_set(
     "last recently currently originally ago years months weeks days alone together apart pain debt denial "
     "fear peace work town person school paris's people nature bed home harmony luxury poverty captivity water trees "
@@ -48,10 +52,11 @@ _NOT_CITY = word_set(
 )
 # Towns of these names are taken for the word.
 _WORDS_TOO = word_set(
-    "many man along media lead center centre central union council century normal section sale mission broke winner supply "
-    "plenty concrete pen boring reform advance circle cable lock tower gap temple trail begun settle brush unity summit "
-    "imperial deposit liberal honor beach bear spring hurt luck mobile reading rugby tea tongue weed yea brick gulf globe "
-    "commerce liberty pacific arab atlantic republic reserve alliance sisters mars independence enterprise valley"
+    "many man along media lead center centre central union council century normal section sale mission broke winner "
+    "supply plenty concrete pen boring reform advance circle cable lock tower gap temple trail begun settle brush "
+    "unity summit imperial deposit liberal honor beach bear spring hurt luck mobile reading rugby tea tongue weed yea "
+    "brick gulf globe commerce liberty pacific arab atlantic republic reserve alliance sisters mars independence "
+    "enterprise valley"
 )
 NEAR = word_set("in from near to at visiting outside")
 
@@ -68,7 +73,7 @@ def addresses(u: Utterance) -> Iterator[Hit]:
             first += len(u.word(first)) == 1 and u.word(first) in "bcd"  # "two twenty one b"
         elif word[0].isdigit() and _HOUSE.fullmatch(word):
             first = i + 1
-        elif u.word(i - 1) in ("on", "in", "at", "is") and not RESIDES.isdisjoint(u.before(i, 5)):
+        elif u.word(i - 1) in ("on", "in", "at", "is") and not _RESIDES.isdisjoint(u.before(i, 5)):
             first = i
         else:
             continue
@@ -111,30 +116,28 @@ def _with_city(u: Utterance, end: int) -> int:
         end = after + (len(u.word(after)) == 1 and u.word(after) not in ("i", "a"))
     at = end + (u.word(end) == "in")
     for j in range(at, min(at + 6, len(u.words))):
-        if j in u.number_at and len(u.number_at[j].digits) in (5, 9):
+        if _is_zip(u, j):
             return u.number_at[j].end
-        known = " ".join(u.words[j : j + 2]) in _STATES
-        if u.words[j] in _STATE_WORDS or known or u.words[j] in _COUNTRIES:
-            if u.words[j] in FUNCTION and not known:
-                break
-            end = j + 1 + known
-            if end in u.number_at and len(u.number_at[end].digits) in (5, 9):
-                return u.number_at[end].end
-            return end
+        two = " ".join(u.words[j : j + 2]) in _STATES
+        if two or u.words[j] in _REGIONS:
+            after = j + 1 + two
+            return u.number_at[after].end if _is_zip(u, after) else after
         if u.words[j] in FUNCTION:
             break
     for size in (3, 2, 1):  # "twelve oak street springfield"
-        if " ".join(u.words[at : at + size]) in _known() and at + size <= len(u.words):
+        if at + size <= len(u.words) and " ".join(u.words[at : at + size]) in _known():
             return at + size
-    if at > end and u.word(at) and u.words[at] not in STOP:
-        return at + 1
-    return end
+    return at + 1 if at > end and u.word(at) and u.words[at] not in STOP else end
+
+
+def _is_zip(u: Utterance, i: int) -> bool:
+    return i in u.number_at and len(u.number_at[i].digits) in (5, 9)
 
 
 def cities(u: Utterance) -> Iterator[Hit]:
     """What follows "i live in", "i'm from", "moved to", "my hometown is": three words at most."""
     for i, word in enumerate(u.words):
-        if word not in _LAST or not _CARRIER.search(" ".join(u.words[max(0, i - 5) : i + 1])):
+        if word not in LIVES or not _CARRIER.search(" ".join(u.words[max(0, i - 5) : i + 1])):
             continue
         start = end = i + 1
         while end < len(u.words) and end - start < 3 and u.words[end] not in STOP and end not in u.number_at:
@@ -149,7 +152,7 @@ def cities(u: Utterance) -> Iterator[Hit]:
 
 @cache
 def _known() -> frozenset[str]:
-    """Cities, towns and counties with a telephone exchange, in English-speaking countries. Source: phonenumbers' geodata."""
+    """Cities, towns and counties of English-speaking countries. Source: phonenumbers' areas, Faker's for India."""
     from phonenumbers.geodata import GEOCODE_DATA  # noqa: PLC0415  a third of a second; only where it is needed
 
     found = {
@@ -170,6 +173,6 @@ def known_cities(u: Utterance) -> Iterator[Hit]:
             city = " ".join(u.words[i + 1 : i + 1 + size])
             if city in _known() and i + size < len(u.words) and (city not in COMMON or u.capital(i + 1)):
                 end = i + 1 + size
-                end += u.word(end) in _STATE_WORDS and u.word(end) not in FUNCTION
+                end += u.word(end) in _REGIONS
                 yield i + 1, end, "CITY", "city.known"
                 break

@@ -41,8 +41,6 @@ def kind_by_shape(parts: Sequence[str], *, plus: bool = False) -> tuple[str, str
         return "PHONE", "phone.shape"
     if one_by_one and len(digits) in (7, 8, 10, 11, 12, 13, 14, 15):
         return "PHONE", "phone.spoken"
-    if lengths[0] == 1 and lengths[1:] == [3, 3, 4] and plus:
-        return "PHONE", "phone.shape"
     return ("NUMBER", "number.long") if one_by_one or (len(digits) >= 9 and max(lengths) >= 3) else None
 
 

@@ -52,8 +52,8 @@ class Tagger:
         found = tuple(kinds.get(label) for label in labels)
         if not any(found):
             raise ConfigError(
-                f"scrub.tagger = {name_or_path!r}: its labels are {', '.join(sorted(set(labels)))}, and scrub.tagger_kinds "
-                f"knows only {', '.join(kinds)}. Say in scrub.tagger_kinds which label is which kind."
+                f"scrub.tagger = {name_or_path!r}: its labels are {', '.join(sorted(set(labels)))}, and "
+                f"scrub.tagger_kinds knows only {', '.join(kinds)}. Say there which is which kind."
             )
         return cls(model.to(device).eval(), tokenizer, found)
 

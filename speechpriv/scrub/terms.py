@@ -32,14 +32,10 @@ class Custom:
         kept = {i for start, end in _occurrences(u.words, self.keep) for i in range(start, end)}
         applied = [(start, end, 0, kind, rule) for start, end, kind, rule in self._own(u)]
         tagged = ((start, end, _LAST, kind, rule) for start, end, kind, rule in self._tagged(u))
-        for start, end, *rest in (*hits, *tagged):
-            first, last = start, end
-            while first < last and first in kept:
-                first += 1
-            while first < last and last - 1 in kept:
-                last -= 1
-            if first < last:
-                applied.append((first, last, *rest))
+        for start, end, rank, kind, rule in (*hits, *tagged):
+            left = [i for i in range(start, end) if i not in kept]
+            if left:
+                applied.append((left[0], left[-1] + 1, rank, kind, rule))
         return applied
 
     def _own(self, u: Utterance) -> Iterator[Hit]:

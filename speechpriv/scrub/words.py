@@ -8,21 +8,21 @@ def word_set(words: str) -> frozenset[str]:
 
 # Words of a closed class: no part of a name, a password or a host.
 FUNCTION = word_set(
-    "a an the this that these those my your his her its our their i i'm i'd i'll i've we've you you're he she it it's we "
-    "we're they me him us them who what when where which why how is are was were be been am do does did don't has have "
-    "had can can't could will would shall should may might must not no yes yeah ok okay please thanks thank hello hi "
-    "hey and or but if so because as at by for from in into of off on onto out over to up down with without about "
-    "after again before now then than too very just also here there um uh er erm that's whose haven't isn't wasn't "
-    "won't doesn't didn't since until while during between both each hers mine cause"
+    "a an the this that these those my your his her its our their i i'm i'd i'll i've we've you you're he she it it's "
+    "we we're they me him us them who what when where which why how is are was were be been am do does did don't has "
+    "have had can can't could will would shall should may might must not no yes yeah ok okay please thanks thank "
+    "hello hi hey and or but if so because as at by for from in into of off on onto out over to up down with without "
+    "about after again before now then than too very just also here there um uh er erm that's whose haven't isn't "
+    "wasn't won't doesn't didn't since until while during between both each hers mine cause"
 )
 # Words that are no part of a name, a mailbox or a host: the closed classes, and what carries those.
 STOP = FUNCTION | word_set(
-    "today tomorrow tonight yesterday morning afternoon evening later back call calling called text texting message email "
-    "e-mail mail send sent contact write reach reply forward speak speaking talk phone number account address website "
-    "site page web url link go open visit visiting browse navigate launch check see find search look looking get use "
-    "using try type enter spell spelled spelt need want like live name names date born new old every sorry echo sign add "
-    "change set tell ask saying said wrong right correct missing hard required mandatory taken unknown invalid username "
-    "password passport pin card sort routing zip postcode"
+    "today tomorrow tonight yesterday morning afternoon evening later back call calling called text texting message "
+    "email e-mail mail send sent contact write reach reply forward speak speaking talk phone number account address "
+    "website site page web url link go open visit visiting browse navigate launch check see find search look looking "
+    "get use using try type enter spell spelled spelt need want like live name names date born new old every sorry "
+    "echo sign add change set tell ask saying said wrong right correct missing hard required mandatory taken unknown "
+    "invalid username password passport pin card sort routing zip postcode"
 )
 DETERMINERS = word_set("a the my your his her our their this that each every last next new missed cell mobile pay")
 PERSONS = word_set(

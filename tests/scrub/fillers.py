@@ -6,15 +6,34 @@ from collections.abc import Callable
 
 from faker import Faker
 
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 TEENS = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
 TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 MONTHS = (
     "january february march april may june july august september october november december".split()  # noqa: SIM905
 )
-DAYS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth"]  # fmt: skip
-NATO = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima", "mike", "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "xray", "yankee", "zulu"]  # fmt: skip
-WORDS = ["blue", "horse", "river", "candle", "yellow", "mountain", "tiger", "pepper", "winter", "rocket", "silver", "garden", "monkey", "thunder", "coffee", "purple", "dragon", "velvet", "orange", "hammer"]  # fmt: skip
+DAYS = _words(
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+    "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+)
+NATO = _words(
+    "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo "
+    "sierra tango uniform victor whiskey xray yankee zulu"
+)
+WORDS = _words(
+    "blue horse river candle yellow mountain tiger pepper winter rocket silver garden monkey thunder coffee purple "
+    "dragon velvet orange hammer"
+)
+SONGS = [
+    *("Bohemian Rhapsody", "Nineteen Eighty Four", "Call Me Maybe", "Billie Jean", "Hey Jude", "Rosalita", "Roxanne"),
+    *("Ninety Nine Red Balloons", "Jolene", "Eight Days A Week", "Yesterday", "Dancing Queen", "Mr. Brightside"),
+    *("Angie", "Layla"),
+]
 STREETS = [
     "street",
     "road",
@@ -358,7 +377,8 @@ class Fillers:
 
     def _address(self) -> str:
         house = self.rng.choice([self.rng.randint(1, 99), self.rng.randint(100, 999), self.rng.randint(1000, 9999)])
-        street = f"{self.rng.choice([self.fake.last_name(), self.rng.choice(WORDS).capitalize()])} {self.rng.choice(STREETS).capitalize()}"
+        name = self.rng.choice([self.fake.last_name(), self.rng.choice(WORDS).capitalize()])
+        street = f"{name} {self.rng.choice(STREETS).capitalize()}"
         if self.rng.random() < 0.2:
             said = self._say_house(house) if self.spoken else str(house)
             whole = f"{said} {self.fake['en_US'].street_name()}"
@@ -368,8 +388,8 @@ class Fillers:
             unit = self.rng.randint(1, 40)
             whole += f" apartment {self.number(unit) if self.spoken else unit}"
         if self.rng.random() < 0.25:
-            zip_code = self._zip()
-            whole += f"{'' if self.spoken else ','} {self.rng.choice(['Springfield', 'Boston', 'Portland'])} {self.fake['en_US'].state()} {zip_code}"
+            city = self.rng.choice(["Springfield", "Boston", "Portland"])
+            whole += f"{'' if self.spoken else ','} {city} {self.fake['en_US'].state()} {self._zip()}"
         return self._case(whole)
 
     def _say_house(self, house: int) -> str:
@@ -443,13 +463,8 @@ class Fillers:
         return self.number(hour) + said + self.rng.choice(["", " am", " pm"] if minute else [""])
 
     def _song(self) -> str:
-        return self._case(
-            self.rng.choice(
-                ["Bohemian Rhapsody", "Nineteen Eighty Four", "Call Me Maybe", "Billie Jean", "Hey Jude", "Rosalita", "Roxanne",
-                 "Ninety Nine Red Balloons", "Jolene", "867 5309" if not self.spoken else "Eight Days A Week", "Yesterday",
-                 "Dancing Queen", "Mr. Brightside" if not self.spoken else "mister brightside", "Angie", "Layla"]
-            )
-        )  # fmt: skip
+        song = self.rng.choice(SONGS)
+        return self._case(song).replace("mr.", "mister") if self.spoken else song
 
     def _countdown(self) -> str:
         start = self.rng.randint(5, 12)

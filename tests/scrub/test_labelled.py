@@ -11,7 +11,11 @@ from speechpriv.scrub.detect import find
 
 labelled = runpy.run_path(str(Path(__file__).with_name("labelled.py")))
 TEST = labelled["read"]("test")
-NUMERIC = ["PHONE", "FAX", "CARD", "IBAN", "BANK_ACCOUNT", "ROUTING", "SSN", "PASSPORT", "DRIVING_LICENCE", "TAX", "HEALTH", "HEALTH_PLAN", "MEDICAL_RECORD", "DEVICE", "VEHICLE", "PIN", "PLATE", "POSTCODE", "IP", "MAC", "DATE_OF_BIRTH", "AGE"]  # fmt: skip
+NUMERIC = (
+    *("PHONE", "FAX", "CARD", "IBAN", "BANK_ACCOUNT", "ROUTING", "SSN", "PASSPORT", "DRIVING_LICENCE", "TAX", "HEALTH"),
+    *("HEALTH_PLAN", "MEDICAL_RECORD", "DEVICE", "VEHICLE", "PIN", "PLATE", "POSTCODE", "IP", "MAC", "DATE_OF_BIRTH"),
+    "AGE",
+)
 WANTED = dict.fromkeys(NUMERIC, 0.98) | {"EMAIL": 0.95, "ADDRESS": 0.95, "NAME": 0.9} | dict.fromkeys(
     ("URL", "USERNAME", "PASSWORD", "CITY", "SPELLED"), 0.9
 )  # fmt: skip
