@@ -1,7 +1,6 @@
 """Detection on sentences of this file's own; ‹ and › mark what must be found, in a table of kind and sentence."""
 
 import re
-import time
 
 import pytest
 from faker import Faker
@@ -343,33 +342,3 @@ def test_empty():
 def test_unknown_profile_names_the_choices():
     with pytest.raises(ConfigError, match=r"'loose'.*default, hipaa, strict"):
         find("hello", profile="loose")
-
-
-def seconds(text: str) -> float:
-    start = time.process_time()
-    find(text)
-    return time.process_time() - start
-
-
-@pytest.mark.parametrize(
-    "piece",
-    [
-        " my name is anna",
-        " five",
-        " at x dot",
-        " a.b@c.",
-        " (5",
-        " 12 oak",
-        " pin is",
-        ".",
-        "a.",
-        "5-",
-        " born on the of",
-        " s w 1",
-    ],
-)
-def test_time_is_linear_in_the_length(piece):
-    find(piece * 10)
-    small = min(seconds(piece * 700) for _ in range(3))
-    large = min(seconds(piece * 5_600) for _ in range(3))
-    assert large <= 8 * 3 * small + 0.02  # 8 times the text; quadratic would be 64 times
