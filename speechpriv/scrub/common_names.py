@@ -42,13 +42,21 @@ LOOSE = word_set(
     "may will long little good best read day short small love more way date power price page case house mark else till "
     "post street low real sales pages low reader edit ring per star rain chance"
 )
+# First names, long and short, that the lists leave out.
+_MORE = word_set(
+    "jen lizzie meg tess becca deb polly betsy bess susie suzy trish lexi leia matt mick mickey zach zack benny sammy "
+    "ted teddy timmy joey dick richie robbie rob pat pete geoff gabe donny doug ed ernie freddie gus hal hank ike ken "
+    "kenny kev len lenny lou louie manny marty mel mitch mo ned norm ollie ozzy phil ralphie reggie rod russ seb sid "
+    "stan stevie stu trev vic vince vinny walt wes muhammad aisha raj wei li mei chen yuki hiroshi kenji dmitri kwame "
+    "kofi ama nkechi chioma emeka ngozi siobhan aoife saoirse will may"
+)
 
 
 @cache
 def names() -> tuple[frozenset[str], frozenset[str]]:
     """First names, and all names, of Faker's lists with and without accents, and of the words that are names too."""
     providers = [module.Provider for module in _PROVIDERS]
-    first = _plain(name for provider in providers for name in provider.first_names) | {"will", "may"}
+    first = _plain(name for provider in providers for name in provider.first_names) | _MORE
     last = _plain(name for provider in providers for name in provider.last_names)
     return first, first | last | COMMON
 

@@ -46,6 +46,7 @@ _FOLLOW = re.compile(
 USER_WORDS = word_set("username user name handle gamertag tag login id screenname log logged sign signed") | frozenset(
     name for name in _NETWORKS.replace(" ?", "").split("|")
 )
+_BARE = word_set("username gamertag screenname handle")
 _NOT_USER = word_set("on not off working down broken locked blocked fine great full open closed slow missing and empty")
 _OCTET = re.compile(r"25[0-5]|2[0-4][0-9]|1?[0-9]{1,2}")
 _IP4 = re.compile(rf"(?:(?:{_OCTET.pattern})\.){{3}}(?:{_OCTET.pattern})(?:/[0-9]{{1,2}}|:[0-9]{{1,5}})?")
@@ -142,6 +143,10 @@ def user_names(u: Utterance) -> Iterator[Hit]:
     for i, word in enumerate(u.words):
         if word[0] == "@" and len(word) > 1 and "." not in word:
             yield i, i + 1, "USERNAME", "username.written"
+        if word in _BARE and (start := i + 1) < len(u.words):  # "user name admin forty two"
+            end = _handle_end(u, start)
+            if end > start and any(u.words[at] in _CONNECTORS or at in u.number_at for at in range(start + 1, end)):
+                yield start, end, "USERNAME", "username.bare"
         if word not in ("is", "to", "at", "as", "under", "it's", "i'm", "was", "um", "uh") and not word.endswith("'s"):
             continue
         carrier = " ".join(u.words[max(0, i - 6) : i + 1])
@@ -190,18 +195,20 @@ def network(u: Utterance) -> Iterator[Hit]:
 
 
 def _spoken_ip(u: Utterance) -> Iterator[Hit]:
-    run: list[int] = []  # the numbers so far, by their place in u.numbers
-    for place, span in enumerate(u.numbers):
-        octet = bool(_OCTET.fullmatch(span.digits))
-        follows = (
-            bool(run)
-            and span.start == u.numbers[run[-1]].end + 1
-            and u.words[span.start - 1] in ("dot", "point", "period")
-        )
-        run = [*run, place] if follows and octet else [place] if octet else []
+    run: list[int] = []  # where the numbers so far start
+    at = 0
+    while at < len(u.words):
+        span = u.number_at.get(at)
+        if span is None and u.words[at] not in ("oh", "o"):
+            run, at = [], at + 1
+            continue
+        end = span.end if span else at + 1
+        run = [*run, at] if span is None or _OCTET.fullmatch(span.digits) else []
         if len(run) == 4:
-            yield u.numbers[run[0]].start, span.end, "IP", "ip.spoken"
+            yield run[0], end, "IP", "ip.spoken"
             run = []
+        at = end + 1 if run and u.word(end) in ("dot", "point", "period") else end
+        run = run if at > end else []
 
 
 def _spoken_mac(u: Utterance) -> Iterator[Hit]:

@@ -147,7 +147,8 @@ def ages(u: Utterance) -> Iterator[Hit]:
         plain = stated and (
             not after or after[0] in ("and", "now", "today", "this", "next", "tomorrow") or u.ends_phrase(span.end - 1)
         )
-        if (old and (person or _THINGS.isdisjoint(before))) or aged or plain:
+        things = (*before, *u.words[span.end : span.end + 4])
+        if (old and (person or _THINGS.isdisjoint(things))) or aged or plain:
             yield span.start, span.end, "AGE", "age.carrier"
     for i, word in enumerate(u.words):
         if (word[0].isdigit() and (match := _OLD.fullmatch(word)) and match[1] and 90 <= int(match[1]) <= 125) or (

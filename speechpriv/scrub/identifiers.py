@@ -12,7 +12,7 @@ from speechpriv.scrub.letters import ALPHABET, letter_end
 from speechpriv.scrub.numbers import NumberSpan, is_counting
 from speechpriv.scrub.shapes import is_card, is_iban, kind_by_shape
 from speechpriv.scrub.utterance import Hit, Utterance
-from speechpriv.scrub.words import FUNCTION, MEASURES, word_set
+from speechpriv.scrub.words import FUNCTION, MEASURES, MEDIA, word_set
 
 
 class Carrier(NamedTuple):
@@ -191,6 +191,8 @@ def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:  # noqa: P
         return start - (plus and carrier.kind in _VAGUE), end, carrier.kind, f"{carrier.kind.lower()}.carrier"
     if not _REMINDERS.isdisjoint(u.vocabulary) and max(map(len, parts)) <= 2:
         return None  # "set alarms for six fifteen six thirty and six forty five"
+    if u.word(start - 1) in MEDIA:
+        return None  # "play eight six seven five three oh nine"
     shape = kind_by_shape(parts, plus=plus or u.words[start].startswith("+"))
     if shape is None or _DATE.fullmatch(u.words[start]):
         return None

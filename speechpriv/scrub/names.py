@@ -22,13 +22,13 @@ _ANNOUNCED = {
     ),
     "mild": "with it's i'm meet met called hi hello hey dear thanks give send this+is i+am text+to message+to "
     "email+to mail+to send+to write+to speak+to talk+to message+from text+from call+from email+from calls+from "
-    "messages+from texts+from out+to pick+up drop+off pay for+ms regards sincerely love+from signed cc is+under "
-    "name+of behalf+of me+to through+to calls+with call+with out+to holder+is attention care+of location+with "
-    "doctor+is boss+is wife+is husband+is mother+is father+is manager+is teacher+is friend+is brother+is sister+is "
-    "son+is daughter+is dentist+is therapist+is lawyer+is contact+is landlord+is my+name under patient+is "
-    "happy+birthday morning afternoon evening bye goodbye reached ask+for asking+for looking+for congratulations "
-    "married+to voicemail+from letter+to letter+from birthday+to appointment+for flowers+to cheers visit visiting "
-    "introduce belongs+to wish",
+    "messages+from texts+from out+to pick+up drop+off pay for+ms regards sincerely love+from signed+by signed cc "
+    "is+under name+of behalf+of me+to through+to calls+with call+with out+to holder+is attention care+of "
+    "location+with doctor+is boss+is wife+is husband+is mother+is father+is manager+is teacher+is friend+is "
+    "brother+is sister+is son+is daughter+is dentist+is therapist+is lawyer+is contact+is landlord+is my+name under "
+    "patient+is happy+birthday morning afternoon evening bye goodbye reached ask+for asking+for looking+for "
+    "congratulations married+to voicemail+from letter+to letter+from birthday+to appointment+for flowers+to cheers "
+    "visit visiting introduce belongs+to wish",
     "weak": "to for from add and",
 }
 _STRENGTHS = {
@@ -44,11 +44,17 @@ _SETTLES = word_set(
 
 _SPEAKS = word_set("speaking here calling")
 _OPENS = word_set("hi hello hey morning afternoon evening yes this is it's and ok okay hiya yeah")
-_WHEREABOUTS = word_set("there in available home around free coming busy ready at back here online awake out")
+_WHEREABOUTS = word_set(
+    "call text say leave reply write arrive there in available home around free coming busy ready at back here online awake out"
+)
 _BELONGINGS = word_set(
     "number phone mobile cell birthday house address email place office wedding party room car wife husband flight "
     "contact"
 )
+
+
+# These are played too, and are no music.
+_MESSAGES = word_set("message messages voicemail voicemails text texts email emails")
 
 
 def people(u: Utterance) -> Iterator[Hit]:
@@ -56,7 +62,7 @@ def people(u: Utterance) -> Iterator[Hit]:
     media = False
     end, last, before = 0, "", ""
     for i, word in enumerate(u.words[:-1]):
-        media = media or word in MEDIA
+        media = media or (word in MEDIA and _MESSAGES.isdisjoint(u.vocabulary))
         strength = _STRENGTHS.get(f"{before} {word}") or _STRENGTHS.get(word)
         if word in ("and", "or") and i == end and last:  # "call anna and mark"
             strength = last
@@ -85,7 +91,10 @@ def people_before(u: Utterance) -> Iterator[Hit]:
             if start < i and opens and u.words[start] in first and (u.words[start] not in COMMON or i - start > 1):
                 yield start, i, "NAME", "name.speaking"
         elif (
-            word == "is" and u.word(i - 1) not in QUESTIONS and u.word(i + 1) in first and u.words[i + 1] not in COMMON
+            word in ("is", "did")
+            and u.word(i - 1) not in QUESTIONS
+            and u.word(i + 1) in first
+            and u.words[i + 1] not in COMMON
         ):
             end = i + 2
             while end < i + 4 and u.word(end) in known and u.words[end] not in LOOSE:
@@ -94,7 +103,9 @@ def people_before(u: Utterance) -> Iterator[Hit]:
                 yield i + 1, end, "NAME", "name.whereabouts"
         elif word.endswith("'s") and u.word(i + 1) in _BELONGINGS and word != "mother's":
             start = i - (_bare(u.word(i - 1)) in first)
-            if u.words[start] in first or (_bare(word) in first and _bare(word) not in COMMON):
+            if u.words[start] in first or (
+                _bare(word) in first and (_bare(word) not in COMMON or u.word(i - 1) not in DETERMINERS)
+            ):
                 yield start, i + 1, "NAME", "name.owner"
 
 

@@ -31,10 +31,15 @@ def find(u: Utterance) -> Iterator[Hit]:
         link = _LINK.match(f" {' '.join(u.words[i + 1 : i + 10])} ")
         start = i + 1 + (link[0].count(" ") - 1 if link else 0)
         linked = link or word.endswith("'s") or u.text[u.bounds[i][1] : u.bounds[i][1] + 1] == ":"
-        if start < len(u.words) and (linked or not u.words[start].isalpha()) and u.words[start] not in _ABOUT:
+        if start < len(u.words) and (linked or not u.words[start].isalpha()) and not _is_about(u, start):
             end = _end(u, start)
             if end > start:
                 yield start, end, "PASSWORD", "password.carrier"
+
+
+def _is_about(u: Utterance, i: int) -> bool:
+    """Whether word i tells of the password and is not it: "is wrong", but "is correct horse battery staple"."""
+    return u.words[i] in _ABOUT and (i + 1 == len(u.words) or u.words[i + 1] in FUNCTION or u.ends_phrase(i))
 
 
 def _end(u: Utterance, start: int) -> int:

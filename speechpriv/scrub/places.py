@@ -15,22 +15,20 @@ _STREETS = word_set("street st road rd avenue ave lane ln boulevard blvd crescen
 _STREETS_OF_HOMES = word_set("drive dr way ct pl close rise vale quay wharf parade croft rue") | frozenset(
     suffix.lower() for suffix in en_US.Provider.street_suffixes
 )
-STREETS = _STREETS | _STREETS_OF_HOMES | {"box"}
+_LAST = _STREETS | word_set("drive dr way court ct place pl terrace circle trail")  # even after another: "lake drive"
+STREETS = _STREETS | word_set("rue calle rua viale piazza avenida strada") | _STREETS_OF_HOMES | {"box"}
 _HOME = word_set(
     "live lives lived living address home house deliver delivered delivery ship send sent located directions navigate "
     "moved moving reside resides staying stay mail shipped based billing drive take pick office find get lives"
 )
 _RESIDES = word_set("house apartment flat live lives lived living reside resides address")
 _HOUSE = re.compile(r"[0-9]{1,5}[a-z]?(?:[-/][0-9]{1,4}[a-z]?)?")
+_STREETS_BEFORE = word_set("rue calle rua viale piazza avenida strada")  # "18 rue lafayette"
 _UNITS = word_set("apartment apt flat unit suite room floor number building block")
 _DIRECTIONS = word_set("north south east west northwest northeast southwest southeast n s e w nw ne sw se")
 _STATES = frozenset(state.lower() for state in en_US.Provider.states)
-# One word each, without those that are words: the abbreviations "in", "me" and "or".
-_REGIONS = (
-    _STATES
-    | frozenset(short.lower() for short in en_US.Provider.states_abbr)
-    | word_set("england scotland wales ireland canada australia france germany india spain italy usa uk america")
-) - FUNCTION
+_ABBREVIATIONS = frozenset(en_US.Provider.states_abbr)  # in capitals: "in", "oh" and "ok" are words
+_REGIONS = _STATES | word_set("england scotland wales ireland canada australia france germany india spain italy usa uk")
 
 _CARRIER = re.compile(
     r"(?:^| )(?:(?:live|lives|lived|living|reside|resides|residing|grew up|raised|settled|born|stay|staying|"
@@ -88,7 +86,10 @@ def _street_end(u: Utterance, first: int, reach: int) -> int:
     """Index after "martin luther king street" at word `first`, 0 for none; after `reach` words a drive is a street."""
     for j in range(first, min(first + 5, len(u.words))):
         word = u.words[j]
-        if j > first and (word in _STREETS or (word in _STREETS_OF_HOMES and _is_street(u, first, j, reach))):
+        if word in _STREETS_BEFORE and j + 1 < len(u.words) and u.words[j + 1] not in STOP:
+            return j + 2
+        street = word in _STREETS or (word in _STREETS_OF_HOMES and _is_street(u, first, j, reach))
+        if j > first and street and u.word(j + 1) not in _LAST:  # "west lake drive"
             return j + 1 + (u.word(j + 1) in _DIRECTIONS)
         if word in MEASURES or (word in FUNCTION and word != "the") or (word in STOP and reach == 0):
             return 0
@@ -119,7 +120,7 @@ def _with_city(u: Utterance, end: int) -> int:
         if _is_zip(u, j):
             return u.number_at[j].end
         two = " ".join(u.words[j : j + 2]) in _STATES
-        if two or u.words[j] in _REGIONS:
+        if two or _is_region(u, j):
             after = j + 1 + two
             return u.number_at[after].end if _is_zip(u, after) else after
         if u.words[j] in FUNCTION:
@@ -128,6 +129,10 @@ def _with_city(u: Utterance, end: int) -> int:
         if at + size <= len(u.words) and " ".join(u.words[at : at + size]) in _known():
             return at + size
     return at + 1 if at > end and u.word(at) and u.words[at] not in STOP else end
+
+
+def _is_region(u: Utterance, i: int) -> bool:
+    return u.words[i] in _REGIONS or u.text[slice(*u.bounds[i])] in _ABBREVIATIONS
 
 
 def _is_zip(u: Utterance, i: int) -> bool:
@@ -140,7 +145,12 @@ def cities(u: Utterance) -> Iterator[Hit]:
         if word not in LIVES or not _CARRIER.search(" ".join(u.words[max(0, i - 5) : i + 1])):
             continue
         start = end = i + 1
-        while end < len(u.words) and end - start < 3 and u.words[end] not in STOP and end not in u.number_at:
+        while (
+            end < len(u.words)
+            and end - start < 3
+            and (u.words[end] not in STOP or u.words[end] == "new")
+            and end not in u.number_at
+        ):
             if u.words[end] in _NOT_CITY or u.words[end] in MEASURES:
                 break
             end += 1
@@ -173,6 +183,6 @@ def known_cities(u: Utterance) -> Iterator[Hit]:
             city = " ".join(u.words[i + 1 : i + 1 + size])
             if city in _known() and i + size < len(u.words) and (city not in COMMON or u.capital(i + 1)):
                 end = i + 1 + size
-                end += u.word(end) in _REGIONS
+                end += end < len(u.words) and _is_region(u, end)
                 yield i + 1, end, "CITY", "city.known"
                 break

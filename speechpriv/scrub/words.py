@@ -22,7 +22,7 @@ STOP = FUNCTION | word_set(
     "website site page web url link go open visit visiting browse navigate launch check see find search look looking "
     "get use using try type enter spell spelled spelt need want like live name names date born new old every sorry "
     "echo sign add change set tell ask saying said wrong right correct missing hard required mandatory taken unknown "
-    "invalid username password passport pin card sort routing zip postcode"
+    "invalid username first last middle password passport pin card sort routing zip postcode"
 )
 DETERMINERS = word_set("a the my your his her our their this that each every last next new missed cell mobile pay")
 PERSONS = word_set(
