@@ -45,7 +45,8 @@ _SETTLES = word_set(
 _SPEAKS = word_set("speaking here calling")
 _OPENS = word_set("hi hello hey morning afternoon evening yes this is it's and ok okay hiya yeah")
 _WHEREABOUTS = word_set(
-    "call text say leave reply write arrive there in available home around free coming busy ready at back here online awake out"
+    "call text say leave reply write arrive there in available home around free coming busy ready at back here online "
+    "awake out"
 )
 _BELONGINGS = word_set(
     "number phone mobile cell birthday house address email place office wedding party room car wife husband flight "

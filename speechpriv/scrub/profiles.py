@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from speechpriv.scrub import contacts, dates, identifiers, letters, names, passwords, places, shapes
+from speechpriv.scrub import ages, contacts, dates, identifiers, letters, names, passwords, places, shapes
 from speechpriv.scrub.utterance import Hit, Utterance
 
 Profile = Literal["default", "hipaa", "strict"]
@@ -47,7 +47,7 @@ _DEFAULT = (
     Rule(shapes.ibans, digits="written"),
     Rule(shapes.written, digits="written"),
     Rule(identifiers.find, digits="any"),
-    Rule(dates.ages, digits="any"),
+    Rule(ages.find, ages.HUNDRED, digits="any"),
     Rule(letters.find, letters.LETTERS),
     Rule(letters.joined, signs="-."),
     Rule(places.cities, places.LIVES),
