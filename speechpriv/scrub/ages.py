@@ -54,5 +54,8 @@ def _is_stated(u: Utterance, start: int, end: int) -> bool:
         return False
     if before[-1] in _AGES or (before[-1] in ("is", "was", "of") and not _AGES.isdisjoint(before)):
         return True
+    person = before[-1].removesuffix("'s") in PERSONS and before[-1].endswith("'s")  # "my grandad's ninety eight"
     ends = end == len(u.words) or u.words[end] in _NOW or u.ends_phrase(end - 1)
-    return ends and not PERSONS.isdisjoint(before) and (before[-1] in _BEING or not _TURNED.isdisjoint(before))
+    return ends and (
+        person or (not PERSONS.isdisjoint(before) and (before[-1] in _BEING or not _TURNED.isdisjoint(before)))
+    )

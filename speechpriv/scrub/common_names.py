@@ -44,11 +44,11 @@ LOOSE = word_set(
 )
 # First names, long and short, that the lists leave out.
 _MORE = word_set(
-    "jen lizzie meg tess becca deb polly betsy bess susie suzy trish lexi leia matt mick mickey zach zack benny sammy "
-    "ted teddy timmy joey dick richie robbie rob pat pete geoff gabe donny doug ed ernie freddie gus hal hank ike ken "
-    "kenny kev len lenny lou louie manny marty mel mitch mo ned norm ollie ozzy phil ralphie reggie rod russ seb sid "
-    "stan stevie stu trev vic vince vinny walt wes muhammad aisha raj wei li mei chen yuki hiroshi kenji dmitri kwame "
-    "kofi ama nkechi chioma emeka ngozi siobhan aoife saoirse will may"
+    "skyler josie jen lizzie meg tess becca deb polly betsy bess susie suzy trish lexi leia matt mick mickey zach "
+    "zack benny sammy ted teddy timmy joey dick richie robbie rob pat pete geoff gabe donny doug ed ernie freddie gus "
+    "hal hank ike ken kenny kev len lenny lou louie manny marty mel mitch mo ned norm ollie ozzy phil ralphie reggie "
+    "rod russ seb sid stan stevie stu trev vic vince vinny walt wes muhammad aisha raj wei li mei chen yuki hiroshi "
+    "kenji dmitri kwame kofi ama nkechi chioma emeka ngozi siobhan aoife saoirse will may"
 )
 
 

@@ -14,11 +14,14 @@ _CONNECTORS = word_set("dot underscore dash hyphen plus period")
 _TLDS = word_set(
     "com org net edu gov mil int io co uk info biz name pro app dev ai xyz online site shop store tech blog cloud "
     "email nhs ac sch de fr es it eu ca au nz ie me us in be nl se no dk fi pl pt ch at cz gr ro hu ru ua tr il za ng "
-    "ke gh eg br mx ar cl cl pe jp cn hk tw kr sg my th vn ph id pk bd lk ae sa tv cc ly to fm gg live club space "
-    "website me"
+    "ke gh eg br mx ar cl pe jp cn hk tw kr sg my th vn ph id pk bd lk ae sa tv cc ly to fm gg live club space "
+    "website studio art design agency media photography world life family team group"
 )
 # The endings that are words too stand for a host only beside other evidence.
-_WORDY = word_set("in it is be at me to no us my so live space name store shop online site email club pro")
+_WORDY = word_set(
+    "art design media world life family team group in it is be at me to no us my so live space name store shop online "
+    "site email club pro"
+)
 # Hosts that everybody visits say nothing about a person.
 _PUBLIC = word_set(
     "google youtube amazon facebook twitter instagram netflix spotify wikipedia reddit ebay bbc cnn apple microsoft "
@@ -38,7 +41,7 @@ _USER = re.compile(
     r"(?: (?:for|on) (?:my |the )?[a-z]+)?|"
     rf"(?:{_NETWORKS}) (?:handle|name|id|account|username|tag)|"
     rf"(?:my|his|her|their) (?:{_NETWORKS}))(?: (?:is|was|to|it's|as|um|uh)|'s){{1,3}}$|"
-    r"(?:^| )(?:log|logged|sign|signed) in (?:as|under)$"
+    rf"(?:^| )(?:(?:log|logged|sign|signed) in|i'm on (?:{_NETWORKS})) (?:as|under)$"
 )
 _FOLLOW = re.compile(
     rf"(?:^| )(?:follow|add|find|dm|message|friend) (?:me|him|her|us) on (?:{_NETWORKS})(?: (?:at|as|i'm|under|it's))+$"
@@ -77,7 +80,11 @@ def emails(u: Utterance) -> Iterator[Hit]:
 def _in_mailbox(words: list[str], i: int) -> bool:
     if words[i] in HESITATIONS:
         return False
-    return words[i] not in STOP or words[i + 1] in _CONNECTORS or (i > 0 and words[i - 1] in _CONNECTORS)
+    return (
+        words[i].removesuffix("'s") not in STOP
+        or words[i + 1] in _CONNECTORS
+        or (i > 0 and words[i - 1] in _CONNECTORS)
+    )
 
 
 def urls(u: Utterance) -> Iterator[Hit]:

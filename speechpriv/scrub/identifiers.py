@@ -114,7 +114,7 @@ _LINKS = (
     "is|was|are|it's|that's|number|numbers|number's|no|num|code|id|the|my|his|her|our|their|your|as|of|for|to|with|"
     "ending in|ends in|ending|ends with|digits|last|first|four|um|uh|er|erm|please|back|starting|plus|area|country|at|"
     "on|me|him|them|us|wife|husband|mother|father|son|daughter|mom|mum|dad|under|using|should be|actually|should|be|up|"
-    "here|here's|saved|listed|card|or|via|reads|equals|like|it|issued|in|u s"
+    "here|here's|saved|listed|card|or|via|reads|says|equals|like|star|hash|pound|it|issued|in|u s"
 )
 _VAGUE = ("PHONE", "FAX", "NUMBER")  # kinds whose carriers leave room for another
 _GROUPS = {f"c{row}": carrier for row, carrier in enumerate(CARRIERS)}

@@ -20,15 +20,17 @@ _ANNOUNCED = {
         "call text message phone ring email facetime skype whatsapp tell ask remind invite dial ping notify contact "
         "call+me call+back call+up ring+up page"
     ),
-    "mild": "with it's i'm meet met called hi hello hey dear thanks give send this+is i+am text+to message+to "
-    "email+to mail+to send+to write+to speak+to talk+to message+from text+from call+from email+from calls+from "
-    "messages+from texts+from out+to pick+up drop+off pay for+ms regards sincerely love+from signed+by signed cc "
-    "is+under name+of behalf+of me+to through+to calls+with call+with out+to holder+is attention care+of "
-    "location+with doctor+is boss+is wife+is husband+is mother+is father+is manager+is teacher+is friend+is "
-    "brother+is sister+is son+is daughter+is dentist+is therapist+is lawyer+is contact+is landlord+is my+name under "
-    "patient+is happy+birthday morning afternoon evening bye goodbye reached ask+for asking+for looking+for "
-    "congratulations married+to voicemail+from letter+to letter+from birthday+to appointment+for flowers+to cheers "
-    "visit visiting introduce belongs+to wish",
+    "mild": (
+        "let spoke+to spoken+to spoke+with with it's i'm meet met called hi hello hey dear thanks give send this+is "
+        "i+am text+to message+to email+to mail+to send+to write+to speak+to talk+to message+from text+from "
+        "call+from email+from calls+from messages+from texts+from out+to pick+up drop+off pay for+ms regards "
+        "sincerely love+from signed+by signed cc is+under name+of behalf+of me+to through+to calls+with call+with "
+        "out+to holder+is attention care+of location+with doctor+is boss+is wife+is husband+is mother+is father+is "
+        "manager+is teacher+is friend+is brother+is sister+is son+is daughter+is dentist+is therapist+is lawyer+is "
+        "contact+is landlord+is my+name under patient+is happy+birthday morning afternoon evening bye goodbye "
+        "reached ask+for asking+for looking+for congratulations married+to voicemail+from letter+to letter+from "
+        "birthday+to appointment+for flowers+to cheers visit visiting introduce belongs+to wish"
+    ),
     "weak": "to for from add and",
 }
 _STRENGTHS = {
@@ -130,9 +132,14 @@ def _name_end(u: Utterance, i: int, strength: str) -> int:
     end = i + 1
     while begins and end < min(len(u.words), i + 4) and not u.ends_phrase(end - 1):
         word_after = u.words[end]
-        open_end = strength == "strong" or (word not in known and (u.capital(end) or _introduced(u, i)))
+        open_end = strength == "strong" or (word not in known and u.capital(end)) or _introduced(u, i)
         surname = open_end and end == i + 1 and word_after not in STOP and not spans([word_after])
-        initial = len(word_after) == 1 and end + 1 < len(u.words) and _goes_on(u, end + 1, sure=sure)
+        initial = (
+            len(word_after) == 1
+            and word_after not in ("a", "i")
+            and end + 1 < len(u.words)
+            and _goes_on(u, end + 1, sure=sure)
+        )
         surname = surname or (end == i + 1 and word in first and _rang(u, i))
         if not (surname or initial or _goes_on(u, end, sure=sure)):
             break
@@ -142,10 +149,14 @@ def _name_end(u: Utterance, i: int, strength: str) -> int:
     return end if begins else 0
 
 
+_CLINIC = word_set("office appointment visit visits near nearby strange who")
+
+
 def _capital_name(u: Utterance, i: int, strength: str) -> bool:
     """Whether an unknown word is a name by its capital letter, after a role or a verb that takes a person."""
     if not u.capital(i):
-        return _introduced(u, i)
+        seen = strength == "doctor" and u.word(i - 2) not in DETERMINERS and u.words[i] not in _CLINIC
+        return (seen and _settled(u, i)) or _introduced(u, i)
     return strength in (*_KNOWN_BY, "verb") or (
         strength == "mild"
         and not u.ends_phrase(i)

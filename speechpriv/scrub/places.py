@@ -36,7 +36,8 @@ _CARRIER = re.compile(
     r"(?:i'm|i am|we're|we are|he's|he is|she's|she is|they're|they are|i come|she comes|he comes|we come|originally|"
     r"parents are|family is) (?:originally )?from|"
     r"(?:i'm|i am|we're|we are|he's|he is|she's|she is|currently|am) (?:based|located) (?:in|near)|"
-    r"(?:i|we|he|she|they|just|recently|i've|we've|family) (?:just |have |recently )*(?:moved|moving|relocated) "
+    r"(?:i|we|he|she|they|i'm|we're|am|are|is|just|recently|i've|we've|family) "
+    r"(?:just |have |recently )*(?:moved|moving|relocated) "
     r"(?:here )?(?:to|from)|"
     r"(?:home ?town|home city|my city|my town|city of residence|city of birth|place of birth|birthplace)"
     r"(?:'s| is| was))$"
@@ -75,6 +76,7 @@ def addresses(u: Utterance) -> Iterator[Hit]:
             first = i
         else:
             continue
+        first += u.word(first) in _DIRECTIONS and first > i  # "twelve hundred west lake drive"
         before = u.before(i, 5)
         reach = 4 if not _HOME.isdisjoint(before) else int("at" in before or "to" in before)
         end = _street_end(u, first, reach)
@@ -122,6 +124,7 @@ def _with_city(u: Utterance, end: int) -> int:
         two = " ".join(u.words[j : j + 2]) in _STATES
         if two or _is_region(u, j):
             after = j + 1 + two
+            after += after < len(u.words) and _is_region(u, after)  # "new york NY"
             return u.number_at[after].end if _is_zip(u, after) else after
         if u.words[j] in FUNCTION:
             break

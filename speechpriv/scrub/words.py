@@ -27,7 +27,7 @@ STOP = FUNCTION | word_set(
 DETERMINERS = word_set("a the my your his her our their this that each every last next new missed cell mobile pay")
 PERSONS = word_set(
     "i we he she they i'm we're he's she's they're wife husband mother father mom mum dad son daughter sister brother "
-    "grandmother grandfather grandma grandpa nan granny uncle aunt patient client customer"
+    "grandmother grandfather grandma grandpa grandad granddad gran nan granny uncle aunt patient client customer"
 )
 HESITATIONS = word_set("um uh er erm")
 QUESTIONS = word_set("who who's when where was were what which how is")
