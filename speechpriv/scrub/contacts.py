@@ -150,7 +150,8 @@ def user_names(u: Utterance) -> Iterator[Hit]:
     for i, word in enumerate(u.words):
         if word[0] == "@" and len(word) > 1 and "." not in word:
             yield i, i + 1, "USERNAME", "username.written"
-        if word in _BARE and (start := i + 1) < len(u.words):  # "user name admin forty two"
+        bare = word in _BARE or (word == "name" and u.word(i - 1) in ("user", "screen"))
+        if bare and (start := i + 1) < len(u.words):  # "user name admin forty two"
             end = _handle_end(u, start)
             if end > start and any(u.words[at] in _CONNECTORS or at in u.number_at for at in range(start + 1, end)):
                 yield start, end, "USERNAME", "username.bare"

@@ -140,7 +140,7 @@ def _name_end(u: Utterance, i: int, strength: str) -> int:
             and end + 1 < len(u.words)
             and _goes_on(u, end + 1, sure=sure)
         )
-        surname = surname or (end == i + 1 and word in first and _rang(u, i))
+        surname = surname or (end == i + 1 and strength != "weak" and word in first and _rang(u, i))
         if not (surname or initial or _goes_on(u, end, sure=sure)):
             break
         end += 1
@@ -166,11 +166,15 @@ def _capital_name(u: Utterance, i: int, strength: str) -> bool:
     )
 
 
+# After these comes a name and nothing else: a word that is on no list and ends the request is a surname.
+_TAKE_A_NAME = word_set("call ring phone dial facetime skype with to from by meet")
+
+
 def _rang(u: Utterance, i: int) -> bool:
     """Whether word i is called and the next, on no list, ends the request as a surname does: "call grace hopper"."""
     after = u.word(i + 1)
     return (
-        u.word(i - 1) in ("call", "ring", "phone", "dial", "facetime", "skype")
+        u.word(i - 1) in _TAKE_A_NAME
         and _bare(u.words[i]) not in LOOSE
         and bool(after)
         and after not in STOP
