@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
+import re2
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -18,6 +19,8 @@ from speechpriv.errors import ConfigError
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Term = Annotated[str, Field(pattern=r"\w")]  # has a letter or a digit
+Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # of personal data, as in [NAME]
 
 
 class Section(BaseModel):
@@ -73,13 +76,46 @@ class DataConfig(Section):
 class ScrubConfig(Section):
     """Personal data in transcripts and, at the same words, in the audio."""
 
-    profile: Literal["default"] = "default"
+    profile: Literal["default", "hipaa", "strict"] = "default"
+    terms: tuple[Term, ...] = ()  # removed wherever they are said: contacts, projects; they stay in private/
+    keep: tuple[Term, ...] = ()  # never removed: names of products, of the assistant itself
+    patterns: dict[Kind, str] = {}  # regular expressions (RE2, case ignored) by the kind they stand for
+    tagger: str | None = None  # a token-classification model beside the rules: a directory or a hub id
+    tagger_kinds: dict[str, Kind] = {  # kind by the model's label; other labels are nothing personal
+        **dict.fromkeys(("PER", "PERSON"), "NAME"),
+        **dict.fromkeys(("LOC", "GPE"), "CITY"),
+    }
     aligner: str = "tiny-en"  # the CTC recogniser that tells when a word is said: tiny-en, a directory or a hub id
     min_word_confidence: Fraction = 0.02  # below this mean probability an alignment is not trusted: the row is dropped
     redaction: Literal["silence", "beep", "cut", "replace"] = (
         "silence"  # what is heard instead; replace: made-up values
     )
     mark: Literal["token", "remove"] = "token"  # what is read instead: [KIND], or nothing (replace: the made-up values)
+
+    @field_validator("patterns")
+    @classmethod
+    def _patterns_are_linear(cls, patterns: dict[str, str]) -> dict[str, str]:
+        """RE2 has no expression that needs more than linear time, so none that a transcript could hang."""
+        options = re2.Options()
+        options.log_errors = False
+        for kind, pattern in patterns.items():
+            try:
+                empty = re2.compile(pattern, options).search("")
+            except re2.error as error:
+                reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+                raise ValueError(
+                    f"scrub.patterns.{kind}: {reason}; expected an RE2 expression (no look-around, no back-references)"
+                ) from error
+            if empty:
+                raise ValueError(f"scrub.patterns.{kind} matches the empty text; expected at least one character")
+        return patterns
+
+    @model_validator(mode="after")
+    def _nothing_is_kept_and_removed(self) -> Self:
+        both = {term.lower() for term in self.terms} & {term.lower() for term in self.keep}
+        if both:
+            raise ValueError(f"scrub.terms and scrub.keep share {len(both)} terms; expected each in one of them")
+        return self
 
 
 class AnonymizeConfig(Section):

@@ -267,7 +267,10 @@ def other(name, value):
     by_name = {
         "recipe": None,
         "data.source": "folder",
-        "scrub.profile": None,  # one choice so far
+        "scrub.profile": "hipaa",
+        "scrub.terms": ["Zorblax"],
+        "scrub.keep": ["Jasper"],
+        **{f"scrub.tagger_kinds.{label}": "OTHER" for label in ("PER", "PERSON", "LOC", "GPE")},
         "anonymize.method": "none",
         "train.trainable": "all",
         "privacy.delta": 1e-6,
@@ -293,6 +296,30 @@ def other(name, value):
     if isinstance(value, int | float):
         return value + 1 if isinstance(value, int) else value * 0.95
     return f"{value or ''}x"
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("scrub.patterns={WARD: 'ward [a-'}", "scrub.patterns.WARD: missing ]"),
+        ("scrub.patterns={WARD: '(a)\\1'}", "scrub.patterns.WARD: invalid escape sequence"),
+        ("scrub.patterns={WARD: '(?=a)b'}", "scrub.patterns.WARD: invalid perl operator"),
+        ("scrub.patterns={WARD: 'a*'}", "scrub.patterns.WARD matches the empty text"),
+        ("scrub.patterns={ward: 'a'}", "scrub.patterns.ward"),
+        ("scrub.terms=['']", "scrub.terms.0"),
+        ("scrub.terms=['...']", "scrub.terms.0"),
+        ("scrub.profile=loose", "'default', 'hipaa' or 'strict'"),
+    ],
+)
+def test_what_is_looked_for_is_checked_before_anything_runs(good, setting, what, capfd):
+    assert what in refuse(good, setting)
+    assert capfd.readouterr().err == ""  # the engine would print the pattern
+
+
+def test_terms_kept_and_removed_are_told_without_their_words(good):
+    message = refuse(good, "scrub.terms=[Zorblax, other]", "scrub.keep=[zorblax]")
+    assert "share 1 terms" in message
+    assert "orblax" not in message
 
 
 def test_every_other_setting_changes_the_fingerprint(good):
