@@ -44,10 +44,9 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     progress.show("personal", probed)
     rows, probed_corpus = probed.counts["rows"], {"corpus": probed.directory / "corpus"}
     with progress.bar("scrub", rows) as update:
-        cleaning = clean.CleanConfig(scrub=config.scrub)
         scrubbed = clean.run(
-            cleaning, probed_corpus, private / "scrub", key=store.secret(keys / "voices"), device=speed.device,
-            on_row=update,
+            clean.CleanConfig(scrub=config.scrub), probed_corpus, private / "scrub",
+            key=store.secret(keys / "voices"), device=speed.device, on_row=update,
         )  # fmt: skip
     progress.show("scrub", scrubbed)
     with progress.bar("anonymize", rows) as update:
@@ -74,13 +73,10 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     )  # fmt: skip
     progress.show("survival", survived)
     ledger = spending.ledger_path(config, corpus.read(raw.directory).lineage, run_dir)
-    before: dict[str, Path] = {}
-    told: dict[str, Path] = {}
+    before, told = {}, {}
     if config.privacy.phrases:  # what many say is published, spoken by made-up voices, and learned first
-        published = phrasebook.run(
-            phrasebook.PhrasebookConfig(privacy=config.privacy), training, private / "phrases",
-            key=store.secret(keys / "phrases"), ledger=ledger,
-        )  # fmt: skip
+        asked, key = phrasebook.PhrasebookConfig(privacy=config.privacy), store.secret(keys / "phrases")
+        published = phrasebook.run(asked, training, private / "phrases", key=key, ledger=ledger)
         progress.show("phrases", published)
         told = {"phrases": published.directory}
         with progress.bar("rehearse") as update:

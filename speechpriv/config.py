@@ -14,6 +14,7 @@ import re2
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from speechpriv import strict
 from speechpriv.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -87,9 +88,7 @@ class ScrubConfig(Section):
     }
     aligner: str = "tiny-en"  # the CTC recogniser that tells when a word is said: tiny-en, a directory or a hub id
     min_word_confidence: Fraction = 0.02  # below this mean probability an alignment is not trusted: the row is dropped
-    redaction: Literal["silence", "beep", "cut", "replace"] = (
-        "silence"  # what is heard instead; replace: made-up values
-    )
+    redaction: Literal["silence", "beep", "cut", "replace"] = "cut"  # what is heard instead; cut: 0.1 s of silence
     mark: Literal["token", "remove"] = "token"  # what is read instead: [KIND], or nothing (replace: the made-up values)
 
     @field_validator("patterns")
@@ -320,14 +319,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
       ConfigError: with every problem found, each with where it is, what was expected and what was got.
     """
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506  a SafeLoader, see below
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=strict.Loader)  # noqa: S506  a SafeLoader, see there
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, got {type(raw).__name__}.")
-    problems = [problem for override in overrides if (problem := _apply(raw, override))]
+    problems = [problem for override in overrides if (problem := strict.override(raw, override))]
     recipe = raw.get("recipe")
     if not isinstance(recipe, str) or recipe not in _SCHEMAS:
         problems.append(f"{path}: recipe = {recipe!r}: expected one of {', '.join(_SCHEMAS)}.")
@@ -342,7 +341,7 @@ def canary(settings: Sequence[str]) -> CanaryConfig:
       ConfigError: with every problem found.
     """
     raw: dict[str, Any] = {}
-    problems = [problem for setting in settings if (problem := _apply(raw, setting))]
+    problems = [problem for setting in settings if (problem := strict.override(raw, setting))]
     return _checked(CanaryConfig, raw, problems, Path("canary"))
 
 
@@ -357,53 +356,7 @@ def _checked(schema: type[_S], raw: dict[str, Any], problems: list[str], path: P
     try:
         found = schema.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("\n".join([*problems, *(_problem(path, one) for one in error.errors())])) from error
+        raise ConfigError("\n".join([*problems, *(strict.problem(path, one) for one in error.errors())])) from error
     if problems:
         raise ConfigError("\n".join(problems))
     return found
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain data only, as SafeLoader; a key given twice is an error, not a silent choice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a name", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _apply(raw: dict[str, Any], override: str) -> str | None:
-    """Set one `a.b=value` in nested mappings; what is wrong with it, if anything is."""
-    name, separator, value = override.partition("=")
-    keys = name.split(".")
-    if not separator or not all(keys):
-        return f"override {override!r}: expected section.key=value, for example privacy.epsilon=4."
-    section = raw
-    for key in keys[:-1]:
-        section = section.setdefault(key, {})
-        if not isinstance(section, dict):
-            return f"override {override!r}: {key!r} is a value, not a section."
-    try:
-        section[keys[-1]] = yaml.load(value, Loader=_StrictLoader)  # noqa: S506  a SafeLoader, see below
-    except yaml.YAMLError:
-        return f"override {override!r}: the value is not valid YAML."
-    return None
-
-
-def _problem(path: Path, found: Any) -> str:
-    """One line for one pydantic error: where, what was got, what was expected."""
-    where = ".".join(str(part) for part in found["loc"])
-    message = found["msg"].removeprefix("Value error, ")
-    if found["type"] == "value_error":
-        return f"{path}: {message}."
-    if found["type"] == "extra_forbidden":
-        return f"{path}: {where}: no such setting. Check the spelling; `speechpriv validate CONFIG --schema` lists all."
-    if found["type"] == "missing":
-        return f"{path}: {where}: missing; it has no default."
-    return f"{path}: {where} = {found['input']!r}: {message}."

@@ -289,6 +289,8 @@ def other(name, value):
         "canary.placed": "spread",
         "canary.recordings": {"path": "there"},
         "privacy.phrases": {"share": 0.5},
+        "scrub.redaction": "beep",
+        "scrub.mark": "remove",
         "canary.command": ["say", "{text}", "{out}"],
     }
     if name in by_name:

@@ -192,11 +192,13 @@ def _check(facts: Facts) -> View:
     for manifest in facts.stages.values():
         versions |= {words(name): words(version) for name, version in manifest.get("versions", {}).items()}
     settings = {key: value for key, value in facts.config.items() if key != "performance"}
-    # Paths of the machine stay on it.
+    # Paths of the machine stay on it, and so does what the user wants removed.
     if isinstance(settings.get("data"), dict):
         settings["data"] = {**settings["data"], "path": None}
     if isinstance(settings.get("privacy"), dict):
         settings["privacy"] = {**settings["privacy"], "ledger": None}
+    if isinstance(settings.get("scrub"), dict):
+        settings["scrub"] = {**settings["scrub"], **dict.fromkeys(("terms", "keep", "patterns", "tagger"), "left out")}
     if isinstance(settings.get("train"), dict):
         settings["train"] = {**settings["train"], "base": PurePath(str(settings["train"].get("base"))).name}
     return {

@@ -16,7 +16,7 @@ from speechpriv.corpus import Row
 from speechpriv.data import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import CtcRecogniser
-from speechpriv.scrub import align, detect, redact, surrogate
+from speechpriv.scrub import align, detect, redact, surrogate, terms
 from speechpriv.scrub.detect import Finding
 
 EVIDENCE = "scrub.jsonl"
@@ -62,18 +62,19 @@ def run(
       on_row: is told how many rows are done.
 
     Raises:
-      ConfigError: values are to be replaced, and the synthesiser is not installed.
+      ConfigError: values are to be replaced, and the synthesiser is not installed; or the tagger cannot be read.
       DataError: no row is left.
     """
     corpus = corpora.read(inputs["corpus"])
     recogniser = asr.load_ctc(config.scrub.aligner, device)
+    own = terms.custom(config.scrub, device)
     counts: collections.Counter[str] = collections.Counter()
     kinds: collections.Counter[str] = collections.Counter()
     with (out_dir / EVIDENCE).open("w") as evidence:
 
         def cleaned() -> Iterator[Row]:
             for done, row in enumerate(corpus.rows(), start=1):
-                findings = detect.find(row.text, config.scrub.profile)
+                findings = detect.find(row.text, config.scrub.profile, own)
                 kinds.update(finding.kind for finding in findings)
                 result = _clean(row, findings, recogniser, config.scrub, key)
                 counts[result.outcome] += 1

@@ -18,6 +18,7 @@ from speechpriv.data import text, voices
 # Words are said as they are, {slots} are filled, and the rest is said sign by sign: # is any digit, @ any letter.
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "NAME": ("{first}", "{first} {last}"),
+    "FAX": ("2##55501##",),
     "PHONE": ("2##55501##", "4##55501##", "7##55501##"),
     "CARD": ("9999############",),  # no issuer has it
     "IBAN": ("@@00############",),  # check digits are 02 to 98
@@ -27,6 +28,8 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     "PASSPORT": ("000######",),
     "DRIVING_LICENCE": ("@0000####",),
     "TAX": ("9##00####",),  # a group that is never given out
+    "HEALTH_PLAN": ("@@@000####",),
+    "MEDICAL_RECORD": ("000#####",),
     "HEALTH": ("999#######",),  # the NHS keeps it for tests
     "DATE_OF_BIRTH": ("{month} {day} nineteen {year}",),
     "DATE": ("{month} {day}",),
@@ -42,6 +45,9 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
     "PLATE": ("@@@ 00#",),
     "SPELLED": ("@@@@@", "@@@@@@"),
     "IP": ("192 dot 0 dot 2 dot #", "192 dot 0 dot 2 dot 1##"),
+    "VEHICLE": ("@@@0000####",),
+    "DEVICE": ("@@0000####",),
+    "ACCOUNT": ("0000####",),
     "MAC": ("00005e0053##",),
     "NUMBER": ("######",),
 }

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "speechpriv"
 STAGES = {"scrub", "anonymize", "train", "audit", "export", "report"}
-SHARED = {"errors", "config", "store", "corpus", "claim", "data", "models", "progress"}
+SHARED = {"errors", "config", "strict", "store", "corpus", "claim", "data", "models", "progress"}
 COMPOSERS = {"cli", "packaged", "progress"}
 ALONE = (
     "train/sampling.py", "train/noise.py", "train/mechanism.py", "train/crosscheck.py", "train/accounting.py",

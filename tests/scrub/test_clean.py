@@ -153,6 +153,12 @@ def test_evidence_says_which_words_but_not_what_they_are(scrub):
     assert not spoken & set(re.findall(r"\w+", json.dumps(stage.counts).lower()))
 
 
+def test_the_users_own_terms_are_removed_and_kept(scrub):
+    _, rows = scrub(terms=("the lights",), keep=("anna",), patterns={"HOBBY": "music"})
+    assert rows["plain"].text == "turn on [TERM]"
+    assert rows["name"].text == "my name is anna [NAME] and i like [HOBBY]"
+
+
 def test_without_a_mark_the_words_are_simply_gone(scrub):
     _, rows = scrub(mark="remove")
     assert rows["name"].text == "my name is and i like music"
