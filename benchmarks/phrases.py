@@ -74,15 +74,7 @@ def trained(
 
 def measure(args: Any) -> None:
     """Every way, for each number of people and each epsilon."""
-    name = "commands" if args.commands else "demo"
-    parts = {"train": max(args.units)} | utility.PEOPLE
-    made = {
-        part: utility.kept(
-            utility.volunteers(args.commands, part) if args.commands else utility.made_up(part, parts[part]),
-            args.cache / f"{name}-{part}{'' if args.commands else f'-{parts[part]}'}",
-        )
-        for part in parts
-    }
+    _, made = utility.corpora(args)
     train, test = made["train"], made[args.people]
     everybody = Recordings(train, asr.load(args.train.base), hear=None, copies=0).units()
     print(f"{len(test)} utterances of {args.people} people, {args.train}, {args.settings}, share {args.share}\n")

@@ -33,15 +33,14 @@ from speechpriv.train.recordings import Recordings
 
 SEEDS = {"train": 1, "validation": 2, "test": 3}  # of made-up people: nobody is in two parts
 PEOPLE = {"validation": 150, "test": 300}
-UTTERANCES = 2  # of each made-up person
 TEST_SHARE = VALIDATION_SHARE = 0.2  # of volunteers
 
 Scores = dict[str, Any]  # what evaluate.accuracy gives
 
 
-def made_up(part: str, people: int) -> Iterator[Row]:
+def made_up(part: str, people: int, utterances: int) -> Iterator[Row]:
     """Utterances of made-up people; the first thousand are the same, however many there are."""
-    for row in demo.rows(DemoConfig(units=people, utterances_per_unit=UTTERANCES), SEEDS[part]):
+    for row in demo.rows(DemoConfig(units=people, utterances_per_unit=utterances), SEEDS[part]):
         yield as_row(row, part)
 
 
@@ -69,6 +68,17 @@ def as_row(row: sources.SourceRow, part: str) -> Row:
 def kept(rows: Iterator[Row], folder: Path) -> Corpus:
     """The corpus in a folder, made now if it is not there."""
     return corpus.read(folder) if (folder / "corpus.json").exists() else corpus.write(rows, folder, lineage="none")
+
+
+def corpora(args: Any) -> tuple[dict[str, Path], dict[str, Corpus]]:
+    """The parts, and where each is kept."""
+    if args.commands:
+        folders = {part: args.cache / f"commands-{part}" for part in SEEDS}
+        return folders, {part: kept(volunteers(args.commands, part), folder) for part, folder in folders.items()}
+    people = {"train": max(args.units)} | PEOPLE
+    each = {part: args.utterances if part == "train" else 2 for part in SEEDS}
+    folders = {part: args.cache / f"demo-{part}-{people[part]}-{each[part]}" for part in SEEDS}
+    return folders, {part: kept(made_up(part, people[part], each[part]), folder) for part, folder in folders.items()}
 
 
 def recordings_of(train: Corpus, folder: Path, settings: TrainConfig) -> Recordings:
@@ -144,13 +154,7 @@ def show(name: str, scores: list[Scores], base: Scores, best: Scores | None, sta
 
 def measure(args: Any) -> None:
     """Base, ordinary and private training for each number of people."""
-    name = "commands" if args.commands else "demo"
-    parts = {"train": max(args.units)} | PEOPLE
-    folders = {part: args.cache / f"{name}-{part}{'' if args.commands else f'-{parts[part]}'}" for part in parts}
-    made = {
-        part: kept(volunteers(args.commands, part) if args.commands else made_up(part, parts[part]), folder)
-        for part, folder in folders.items()
-    }
+    folders, made = corpora(args)
     train, test = made["train"], made[args.people]
     found = recordings_of(train, folders["train"], args.train)
     everybody = {unit: rows for unit, rows in found.units().items() if rows}
@@ -183,6 +187,7 @@ def numbers(given: str) -> list[float]:
 def add_arguments(parser: argparse.ArgumentParser, epsilons: list[float], seeds: int) -> None:
     """What `phrases.py` is asked too."""
     parser.add_argument("--units", type=lambda given: [int(n) for n in given.split(",")], default=[2000])
+    parser.add_argument("--utterances", type=int, default=2, help="of each made-up person who is trained on")
     parser.add_argument("--epsilons", type=numbers, default=epsilons)
     parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--ordinary", type=numbers, help="WER,EXACT of an earlier run, instead of ordinary training")

@@ -147,12 +147,45 @@ def scrub(
 
 
 @app.command()
-def report(run_dir: RunDir) -> None:
-    """Write the report again from what the run has left; print where it is."""
+def report(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One run; several with --compare.")],
+    *,
+    compare: Annotated[bool, typer.Option("--compare", help="One page with several runs side by side.")] = False,
+    to: Annotated[Path, typer.Option(help="Where --compare writes.")] = Path("comparison.html"),
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write the report again from what a run has left (HTML, Markdown, JSON); print where it is."""
     from speechpriv.report import page
 
-    _config_of(run_dir)
-    print(page.write(run_dir))
+    if compare != (len(run_dirs) > 1):
+        raise ConfigError("report: got several runs; expected one, or --compare with at least two. Name them so.")
+    for run_dir in run_dirs:
+        _config_of(run_dir)
+    path = page.compare(run_dirs, to) if compare else page.write(run_dirs[0])
+    print(path)
+    if show:
+        typer.launch(path.resolve().as_uri())
+
+
+@app.command("runs")
+def list_runs(runs: Runs = Path("runs")) -> None:
+    """List the runs that are kept, newest first: verdict, claim, accuracy, what has been done."""
+    from speechpriv.report import facts, words
+
+    found = sorted(runs.glob("*/private/config.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("run", "verdict", "epsilon", "word accuracy", "done so far"):
+        table.add_column(name, overflow="fold")
+    for path in found:
+        one = facts.read(path.parents[1])
+        accuracy = one.figures.get("private", {}).get("word_accuracy")
+        table.add_row(
+            one.name, words.words(one.verdict.get("verdict", "-")),
+            words.number(one.claim.epsilon) if one.claim else "-",
+            "-" if accuracy is None else words.percent(accuracy),
+            "shipped" if one.bundle else ["-", *one.stages][-1],
+        )  # fmt: skip
+    Console().print(table if found else f"No runs in {runs}. `speechpriv run CONFIG` makes one.")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from speechpriv import cli
 
 COMMANDS = (
     "run", "ls", "cp", "validate", "prepare", "train", "audit", "export", "serve", "transcribe", "report", "budget",
-    "canary", "scrub",
+    "canary", "scrub", "runs",
 )  # fmt: skip
 
 

@@ -1,37 +1,60 @@
 """The report: one self-contained HTML file that a privacy officer, an engineer and a manager can all read."""
 
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 
 from speechpriv.report import facts as run_facts
-from speechpriv.report import view
+from speechpriv.report import summary, view
 from speechpriv.report.facts import Facts
 
 
 def write(run_dir: Path) -> Path:
-    """Write `<run_dir>/release/report.html` from whatever stages have run.
+    """Write `report.html` in `<run_dir>/release`, and beside it `report.md` and `report.json`, from what has run.
 
     Returns:
-      The path of the file.
+      The path of the page.
 
     Raises:
       StageError: there is no such directory, or a file in it is damaged.
     """
-    page = render(run_facts.read(run_dir))
+    facts = run_facts.read(run_dir)
     path = run_dir / "release" / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(".report.html.new")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    _replace(path.with_suffix(".md"), summary.markdown(facts))
+    _replace(path.with_suffix(".json"), summary.to_json(facts))
+    _replace(path, render(facts))
+    return path
+
+
+def compare(run_dirs: Sequence[Path], path: Path) -> Path:
+    """Write one page with the figures of several runs side by side, and the settings in which they differ.
+
+    Raises:
+      StageError: there is no such directory, or a file in it is damaged.
+    """
+    runs = [run_facts.read(run_dir) for run_dir in run_dirs]
+    shown = {"runs": [facts.name for facts in runs], "lines": summary.compare(runs), "settings": view.differing(runs)}
+    _replace(path, _template("comparison.html.j2").render(shown))
     return path
 
 
 def render(facts: Facts) -> str:
     """The page as HTML: it runs no script, fetches nothing and names no path of this machine."""
-    template = resources.files("speechpriv.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    return _template("page.html.j2").render(view.of(facts))
+
+
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(template).render(view.of(facts))
+        loader=jinja2.PackageLoader("speechpriv.report", ""), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(name)
+
+
+def _replace(path: Path, content: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(path)

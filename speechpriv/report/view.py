@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -11,6 +11,7 @@ from speechpriv.claim import Claim
 from speechpriv.report import attacks, pictures
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import finite
+from speechpriv.report.summary import Line
 from speechpriv.report.words import lines, number, percent, price, size, words
 
 View = dict[str, Any]
@@ -191,6 +192,17 @@ def _check(facts: Facts) -> View:
     versions: dict[str, str] = {}
     for manifest in facts.stages.values():
         versions |= {words(name): words(version) for name, version in manifest.get("versions", {}).items()}
+    settings = _settings(facts)
+    return {
+        "versions": list(versions.items()),
+        "durations": pictures.durations(facts),
+        "settings": json.dumps(settings, indent=1, ensure_ascii=False) if settings else "",
+        "commands": _commands(facts),
+    }
+
+
+def _settings(facts: Facts) -> dict[str, Any]:
+    """The config as it may be shown."""
     settings = {key: value for key, value in facts.config.items() if key != "performance"}
     # Paths of the machine stay on it, and so does what the user wants removed.
     if isinstance(settings.get("data"), dict):
@@ -201,12 +213,23 @@ def _check(facts: Facts) -> View:
         settings["scrub"] = {**settings["scrub"], **dict.fromkeys(("terms", "keep", "patterns", "tagger"), "left out")}
     if isinstance(settings.get("train"), dict):
         settings["train"] = {**settings["train"], "base": PurePath(str(settings["train"].get("base"))).name}
-    return {
-        "versions": list(versions.items()),
-        "durations": pictures.durations(facts),
-        "settings": json.dumps(settings, indent=1, ensure_ascii=False) if settings else "",
-        "commands": _commands(facts),
-    }
+    return settings
+
+
+def differing(runs: Sequence[Facts]) -> list[Line]:
+    """Settings that are not the same in all runs, by their dotted names."""
+    found = [dict(_leaves(_settings(facts))) for facts in runs]
+    names = dict.fromkeys(name for one in found for name in one)
+    settings = [Line(name, tuple(words(one.get(name, "-")) for one in found)) for name in names]
+    return [line for line in settings if line.differs]
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _commands(facts: Facts) -> list[tuple[str, str]]:

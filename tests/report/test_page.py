@@ -304,14 +304,15 @@ def test_colours_have_contrast_in_both_schemes(made_up):
             assert contrast(colour[mark], colour["track"]) >= 3, mark
 
 
-def test_write_puts_one_file_into_the_release(run_dir):
+def test_write_puts_the_page_and_its_figures_into_the_release(run_dir):
     path = page.write(run_dir)
     assert path == run_dir / "release" / "report.html"
-    assert {file.name for file in path.parent.iterdir()} == {"bundle", "report.html"}
+    assert {file.name for file in path.parent.iterdir()} == {"bundle", "report.html", "report.md", "report.json"}
     html = path.read_text(encoding="utf-8")
     assert pictures(assert_sound(html)) == PICTURES
     for private in (str(run_dir.parent), "/home/somebody", "424.2424"):
-        assert private not in html
+        for file in path.parent.glob("report.*"):
+            assert private not in file.read_text(encoding="utf-8")
     assert page.write(run_dir).read_text(encoding="utf-8") == html
 
 

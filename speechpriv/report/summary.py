@@ -1,0 +1,112 @@
+"""The report in few words: Markdown for a pull request, JSON for programs, and several runs beside one another."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from speechpriv.report import pictures
+from speechpriv.report.facts import Facts
+from speechpriv.report.plots import finite
+from speechpriv.report.words import duration, lines, number, percent, price, size, words
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure of several runs, as text."""
+
+    label: str
+    cells: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether the runs disagree."""
+        return len(set(self.cells)) > 1
+
+
+def figures(facts: Facts) -> dict[str, Any]:
+    """All that the page shows in numbers, as plain values: counts, claim, accuracy, audit, what is shipped."""
+    return {
+        "run": facts.name,
+        "verdict": facts.verdict.get("verdict"),
+        "claim": facts.claim.model_dump(mode="json") if facts.claim else None,
+        "sentence": facts.claim.sentence() if facts.claim else None,
+        "accuracy": facts.figures,
+        "audit": facts.verdict,
+        "exposures": facts.exposures,
+        "epsilon_by_step": facts.epsilon_by_step,
+        "counts": {stage: manifest.get("counts", {}) for stage, manifest in facts.stages.items()},
+        "seconds": {stage: manifest.get("duration_s") for stage, manifest in facts.stages.items()},
+        "bundle": {**facts.bundle.get("counts", {}), "bytes": dict(facts.sizes_bytes)},
+    }
+
+
+def to_json(facts: Facts) -> str:
+    """`figures` as JSON; what is infinite is null there."""
+    return json.dumps(_plain(figures(facts)), indent=2, allow_nan=False) + "\n"
+
+
+def markdown(facts: Facts) -> str:
+    """A summary for a pull request: verdict, claim, accuracy, audit, what is shipped."""
+    verdict = words(facts.verdict.get("verdict", "NOT AUDITED"))
+    rows = [(line.label, line.cells[0]) for line in compare([facts])]
+    told = [
+        f"### {verdict}: {facts.name}",
+        facts.claim.sentence() if facts.claim else "No privacy guarantee: private training has not run.",
+        price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name, _, _ in pictures.MODELS)),
+        "\n".join(f"- {reason}" for reason in lines(facts.verdict.get("reasons"))),
+        "\n".join(["| | |", "|---|---|", *(f"| {label} | {_cell(value)} |" for label, value in rows)]),
+    ]
+    return "\n\n".join(part for part in told if part) + "\n"
+
+
+def compare(runs: Sequence[Facts]) -> list[Line]:
+    """The figures that decide between runs, a line each; lines that no run has are left out."""
+    found = [_figures(facts) for facts in runs]
+    labels = dict.fromkeys(label for one in found for label in one)
+    return [Line(label, tuple(one.get(label, "-") for one in found)) for label in labels]
+
+
+def _figures(facts: Facts) -> dict[str, str]:
+    """One run's lines, by label."""
+    claim, private = facts.claim, facts.verdict.get("private") or {}
+    told = {"verdict": words(facts.verdict.get("verdict", "NOT AUDITED"))}
+    if claim:
+        told |= {
+            "epsilon, delta": f"{number(claim.epsilon)}, {number(claim.delta)}",
+            "all releases from these recordings": f"epsilon {number(claim.composed_epsilon)}",
+            "protected unit": words(claim.unit),
+            "mu (Gaussian DP)": number(claim.mu_gdp),
+            "members named at 1 % false alarms, at most": percent(claim.members_named_at_1_percent, 0),
+        }
+    for name, label, _ in pictures.MODELS:
+        if name in facts.figures:
+            told[f"word error rate, {label.lower()}"] = percent(facts.figures[name].get("wer"))
+    if private:
+        told["audit: AUC of planted phrases"] = number(private.get("auc"))
+        told["audit: epsilon, lower bound"] = number(private.get("epsilon_lower_bound"))
+    for stage, name, label in (
+        ("ingest", "units_train", "units trained on"),
+        ("ingest", "rows_kept", "recordings taken in"),
+        ("scrub", "utterances_changed", "utterances with personal data"),
+    ):
+        if name in facts.counts(stage):
+            told[label] = number(facts.counts(stage)[name])
+    if facts.sizes_bytes:
+        told["bundle"] = size(sum(facts.sizes_bytes.values()))
+    seconds = [finite(manifest.get("duration_s")) or 0.0 for manifest in facts.stages.values()]
+    return told | ({"time, all stages": duration(sum(seconds))} if seconds else {})
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and finite(value) is None else value
+
+
+def _cell(value: str) -> str:
+    """Text that ends no table cell."""
+    return value.replace("|", "\\|")
