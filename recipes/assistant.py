@@ -15,7 +15,7 @@ from speechpriv.audit import canary, personal, survival
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
 from speechpriv.data import ingest, sources
-from speechpriv.export import bundle, gate, onnx
+from speechpriv.export import bundle, gate, signature
 from speechpriv.models import evaluate
 from speechpriv.report import page, samples
 from speechpriv.scrub import clean
@@ -29,8 +29,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     private, release = run_dir / "private", run_dir / "release"
     keys, speed, base = private / "keys", config.performance, config.train.base
     store.write_json(private / "config.json", config.model_dump(mode="json"))
-    if until in ("export", "report"):
-        onnx.require_exportable(base)
+    signing_key = signature.ready(config.export.signing_key) if until in ("export", "report") else None
 
     # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
     with progress.bar("ingest") as update:
@@ -102,10 +101,14 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     if until == "audit":
         return
 
-    # Export, behind the gate: no word of anybody, no planted phrase and no key may be in a file that leaves.
+    # Export, behind the gate: no word or name of anybody, no planted phrase and no key may be in a file that leaves.
+    recordings = corpus.read(raw.directory)
     secrets = {
-        "recordings": corpus.read(raw.directory),
-        "phrases": {"canary": corpus.read(planted.directory / "phrases").table["text"]},
+        "recordings": recordings,
+        "phrases": {
+            "canary": corpus.read(planted.directory / "phrases").table["text"],
+            "name": clean.names(row["text"] for row in recordings.table.select_columns("text")),
+        },
         "literals": {"key": [path.read_bytes() for path in keys.iterdir()]},
     }
     exported = bundle.run(
@@ -119,6 +122,8 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         release / "bundle", phrases=secrets["phrases"], literals=secrets["literals"],
     )  # fmt: skip
     progress.show("export", exported)
+    signed_by = signature.sign(exported.directory, signing_key)
+    progress.console.print(f"signed by {signed_by}; the public key lies beside the bundle", highlight=False)
     if until == "export":
         return
 

@@ -15,7 +15,8 @@ from speechpriv.errors import ModelError
 from speechpriv.models import families
 from speechpriv.models.ctc import CtcRecogniser, ctc_losses, ctc_phrase_losses
 from speechpriv.models.seq2seq import Seq2SeqRecogniser
-from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
+from speechpriv.models.spelling import normalise
+from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
 
 __all__ = [
     "RATE_HZ", "TINY_EN", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance", "ctc_losses",
