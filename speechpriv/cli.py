@@ -131,7 +131,9 @@ def transcribe(
     bundle: Bundle,
     files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...")] = None,
     *,
-    mic: Annotated[float | None, typer.Option(min=0.1, max=120, help="Hear the microphone for so many seconds.")] = None,
+    mic: Annotated[
+        float | None, typer.Option(min=0.1, max=120, help="Hear the microphone for so many seconds.")
+    ] = None,
     int8: Int8 = False,
 ) -> None:
     """Transcribe audio files with an exported model; one line each: file, tab, text."""

@@ -99,7 +99,7 @@ _ALONE = {
     "torch": "",
 }
 _TRANSFORMERS = {
-    "features": "| transformers | yes, with the features of `speechpriv.models.frontend`; its own differ in details |\n",
+    "features": "| transformers | yes, with the features of `speechpriv.models.frontend`; its own differ |\n",
     "samples": "| transformers | yes, as any checkpoint of its family |\n",
     "torch": "| transformers | yes, as any checkpoint of its family |\n",
 }
@@ -109,7 +109,7 @@ _NO_ONNX = """\
 _WYOMING = {
     "features": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by sherpa-onnx |\n",
     "samples": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by sherpa-onnx |\n",
-    "torch": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by torch, which is slower and larger |\n",
+    "torch": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by torch: slower, larger |\n",
 }
 _SHERPA_EXAMPLE = """\
 ```python
@@ -155,7 +155,7 @@ FIXED_TEXT = "\n".join(
     (
         _CARD, _ROWS, _SHERPA, *_ALONE.values(), *_TRANSFORMERS.values(), _NO_ONNX, *_WYOMING.values(), _SHERPA_EXAMPLE,
         _TORCH_EXAMPLE, _POINTS, _NOTHING, _INT8_REFUSED, _ONNX_FILE, _INT8_FILE, *_KINDS.values(), *_LABELS.values(),
-        points.SECURITY, points.FLOATING_POINT, points.RANDOMNESS, points.TUNING, points.ACCESS, points.POST_PROCESSING,
+        points.TIMING, points.FLOATING_POINT, points.RANDOMNESS, points.TUNING, points.ACCESS, points.POST_PROCESSING,
         points.AUDIT, points.BIAS,
     )
 )  # fmt: skip

@@ -22,7 +22,9 @@ _PHRASE_LETTERS = 12  # fewer turn up by chance in a file of random bytes: four 
 _NAME_WORDS, _NAME_LETTERS = 2, 8  # of the kind `name`: a first name alone is a word in every vocabulary
 # What nobody means to release, whatever it says; blocks are in lower case.
 _PATTERNS = {
-    "absolute path": re.compile(rb"(?<![\w.:/-])(?:/(?:home|users|root|tmp|var|mnt|media|srv|opt)/|[a-z]:\\+users\\+)[\w.-]{2}"),
+    "absolute path": re.compile(
+        rb"(?<![\w.:/-])(?:/(?:home|users|root|tmp|var|mnt|media|srv|opt)/|[a-z]:\\+users\\+)[\w.-]{2}"
+    ),
     "private key": re.compile(rb"-----begin [a-z ]*private key-----"),
 }
 _BLOCK_BYTES = 2**22

@@ -20,7 +20,9 @@ def record(seconds: float) -> np.ndarray:
     try:
         recorded = device.rec(int(seconds * RATE_HZ), samplerate=RATE_HZ, channels=1, dtype="float32", blocking=True)
     except device.PortAudioError as error:
-        raise DataError(f"The microphone cannot record ({error.args[0] if error.args else 'no reason given'}).") from error
+        raise DataError(
+            f"The microphone cannot record ({error.args[0] if error.args else 'no reason given'})."
+        ) from error
     return np.asarray(recorded)[:, 0]
 
 

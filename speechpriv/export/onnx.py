@@ -8,7 +8,7 @@ transformers' own format alone; `obstacle` says why.
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import onnx
@@ -111,8 +111,8 @@ class _FromFeatures(torch.nn.Module):
     """From normalised log-mel features to log-probabilities with the blank last: sherpa-onnx's NeMo layout."""
 
     order: torch.Tensor
-    inputs = ("audio_signal", "length")
-    axes = {"audio_signal": {0: "B", 2: "T"}, "length": {0: "B"}}
+    inputs: ClassVar = ("audio_signal", "length")
+    axes: ClassVar = {"audio_signal": {0: "B", 2: "T"}, "length": {0: "B"}}
 
     def __init__(self, recogniser: CtcRecogniser) -> None:
         super().__init__()
@@ -163,8 +163,8 @@ class _FromSamples(torch.nn.Module):
     """
 
     order: torch.Tensor
-    inputs = ("samples",)
-    axes = {"samples": {0: "B", 1: "N"}}
+    inputs: ClassVar = ("samples",)
+    axes: ClassVar = {"samples": {0: "B", 1: "N"}}
 
     def __init__(self, recogniser: CtcRecogniser) -> None:
         super().__init__()
@@ -194,13 +194,13 @@ class _FromSamples(torch.nn.Module):
             expected, real = self._recogniser.log_probs(list(waveforms))
             yield {"samples": waveforms}, expected, real.tolist()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _grow_positions(self) -> None:
-        """Tables of positions that grow as they are needed are constants in the file: let them be as long as it takes."""
+        """Tables of positions that grow when needed are constants in the file: let them be as long as it takes."""
         frames = self._recogniser.family.frames(self._recogniser.model, torch.tensor(_LONGEST_S * RATE_HZ))
         for module in self.encoder.modules():
             if hasattr(module, "extend_pe"):
-                module.extend_pe(torch.zeros(1, int(frames), self.encoder.config.hidden_size, device=self.order.device))
+                module(torch.zeros(1, int(frames), self.encoder.config.hidden_size, device=self.order.device))
 
 
 _Wrapper = _FromFeatures | _FromSamples

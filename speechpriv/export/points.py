@@ -6,7 +6,7 @@ Source: NIST SP 800-226 (2025), Guidelines for Evaluating Differential Privacy G
 from speechpriv.claim import Claim
 
 # What holds for every claim that speechpriv makes.
-SECURITY = (
+TIMING = (
     "Nothing is interactive, so nobody can time a query; how long training takes, and what else the training machine "
     "gives away, is out of scope."
 )
@@ -68,7 +68,7 @@ def answers(claim: Claim) -> dict[str, str]:
         "Tuning and public figures": TUNING,
         "Randomness": RANDOMNESS,
         "Floating point": FLOATING_POINT,
-        "Timing and other side channels": SECURITY,
+        "Timing and other side channels": TIMING,
         "Access to the data": ACCESS,
         "After the noise": POST_PROCESSING,
         "Validation": AUDIT,

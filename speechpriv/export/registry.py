@@ -81,7 +81,13 @@ def entry(claim: Claim, publisher: PublisherConfig, published: date) -> str:
                     + points.TUNING
                 ),
                 "mechanisms": " ".join(
-                    (f"{answers['Mechanism']}.", points.FLOATING_POINT, points.RANDOMNESS, points.SECURITY, points.ACCESS)
+                    (
+                        f"{answers['Mechanism']}.",
+                        points.FLOATING_POINT,
+                        points.RANDOMNESS,
+                        points.TIMING,
+                        points.ACCESS,
+                    )
                 ),
                 "justification": f"{points.AUDIT} {points.BIAS}",
             },

@@ -141,9 +141,7 @@ def _pem(key: ec.EllipticCurvePublicKey) -> bytes:
 
 def _make(path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     with store.writing(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.with_suffix(".pub").write_bytes(_pem(key.public_key()))

@@ -42,6 +42,7 @@ class Limits:
     audio_s: float = 60.0  # of one request
     clients: int = 32
     idle_s: float = 60.0  # that a client may take to send one event, or to read one
+    request_s: float = 120.0  # from the first audio of a request to the last: it is spoken, so it takes its time
 
 
 def serve(directory: Path, uri: str, limits: Limits | None = None, *, weights: Weights = "model.onnx") -> None:
@@ -143,10 +144,11 @@ class _Recording:
 
     def __init__(self, form: _Form, limit_s: float) -> None:
         self.form = form
+        self.began = time.monotonic()
         self._limit_s = limit_s
         self._rest = b""  # of a frame whose other bytes are in the next chunk
         self._heard = 0  # frames, at the client's rate
-        self._parts: list[np.ndarray] = []
+        self._kept = bytearray()  # float32; a list of parts would cost a client's tiny chunks many times their size
         self._resampler = soxr.ResampleStream(form.rate_hz, RATE_HZ, 1) if form.rate_hz != RATE_HZ else None
 
     def add(self, pcm: bytes) -> None:
@@ -161,15 +163,14 @@ class _Recording:
     def finish(self) -> np.ndarray:
         """All samples; a part of a frame at the end is left out."""
         self._keep(np.empty(0, np.float32), last=True)
-        return np.concatenate(self._parts)
+        return np.frombuffer(self._kept, np.float32)
 
     @property
     def duration_s(self) -> float:
         return self._heard / self.form.rate_hz
 
     def _keep(self, samples: np.ndarray, *, last: bool) -> None:
-        resampled = self._resampler.resample_chunk(samples, last=last) if self._resampler else samples
-        self._parts.append(resampled)
+        self._kept += (self._resampler.resample_chunk(samples, last=last) if self._resampler else samples).tobytes()
 
 
 class _Client(AsyncEventHandler):
@@ -238,6 +239,8 @@ class _Client(AsyncEventHandler):
             self._recording = self._begin(form)
         if self._recording.form != form:
             raise _RefusedError("audio-format", "The format changed in the middle of a request.")
+        if time.monotonic() - self._recording.began > self._desk.limits.request_s:
+            raise _RefusedError("too-slow", f"Expected a request within {self._desk.limits.request_s:g} s.")
         self._recording.add(pcm)
 
     async def _finish(self) -> None:
