@@ -15,7 +15,7 @@ from speechpriv.audit import canary, personal, survival
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
 from speechpriv.data import ingest, sources
-from speechpriv.export import bundle, gate, onnx
+from speechpriv.export import bundle, gate, signature
 from speechpriv.models import evaluate
 from speechpriv.report import page, samples
 from speechpriv.scrub import clean, surrogate
@@ -29,8 +29,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     private, release = run_dir / "private", run_dir / "release"
     keys, speed, base = private / "keys", config.performance, config.train.base
     store.write_json(private / "config.json", config.model_dump(mode="json"))
-    if until in ("export", "report"):
-        onnx.require_exportable(base)
+    signing_key = signature.ready(config.export.signing_key) if until in ("export", "report") else None
 
     # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
     with progress.bar("ingest") as update:
@@ -118,12 +117,10 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     if until == "audit":
         return
 
-    # Export, behind the gate: no word of anybody, no planted phrase and no key may be in a file that leaves.
-    secrets = {
-        "recordings": corpus.read(raw.directory),
-        "phrases": {"canary": corpus.read(planted.directory / "phrases").table["text"]},
-        "literals": {"key": [path.read_bytes() for path in keys.iterdir()]},
-    }
+    # Export, behind the gate: no word or name of anybody, no planted phrase and no key may be in a file that leaves.
+    recordings = corpus.read(raw.directory)
+    canaries, people = corpus.read(planted.directory / "phrases").table["text"], clean.names(recordings.table["text"])
+    phrases, literals = {"canary": canaries, "name": people}, {"key": [path.read_bytes() for path in keys.iterdir()]}
     exported = bundle.run(
         bundle.BundleConfig(
             export=config.export, epsilon=config.privacy.epsilon, budget_epsilon=config.privacy.budget_epsilon
@@ -132,9 +129,11 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
             "model": trained.directory, "audit": verdict.directory, "figures": figures.directory,
             "corpus": planted.directory / "corpus",
         },
-        release / "bundle", phrases=secrets["phrases"], literals=secrets["literals"],
+        release / "bundle", phrases=phrases, literals=literals,
     )  # fmt: skip
     progress.show("export", exported)
+    signed_by = signature.sign(exported.directory, signing_key)
+    progress.console.print(f"signed by {signed_by}; the public key lies beside the bundle", highlight=False)
     if until == "export":
         return
 
@@ -143,7 +142,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     if config.data.source == "demo":
         made_up = samples.write(raw.directory, disguised.directory, private / "report_samples.json")
     report = page.write(run_dir)
-    gate.check_release(release, public=made_up, **secrets)
+    gate.check_release(release, public=made_up, recordings=recordings, phrases=phrases, literals=literals)
     for name in ("voices", "canaries"):
         (keys / name).unlink(missing_ok=True)
     progress.console.print(f"report: {report}", highlight=False, soft_wrap=True)

@@ -188,29 +188,73 @@ def list_runs(runs: Runs = Path("runs")) -> None:
     Console().print(table if found else f"No runs in {runs}. `speechpriv run CONFIG` makes one.")
 
 
+Int8 = Annotated[bool, typer.Option("--int8", help="Use model.int8.onnx: smaller and faster.")]
+
+
 @app.command()
-def transcribe(bundle: Bundle, files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
+def transcribe(
+    bundle: Bundle,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...")] = None,
+    *,
+    mic: Annotated[
+        float | None, typer.Option(min=0.1, max=120, help="Hear the microphone for so many seconds.")
+    ] = None,
+    int8: Int8 = False,
+) -> None:
     """Transcribe audio files with an exported model; one line each: file, tab, text."""
     from speechpriv.data import audio
-    from speechpriv.export import runtime
+    from speechpriv.export import microphone, runtime
 
-    transcriber = runtime.Transcriber(bundle)
+    if not files and mic is None:
+        raise ConfigError("Nothing to transcribe: expected audio files, or --mic SECONDS.")
+    transcriber = runtime.Transcriber(bundle, "model.int8.onnx" if int8 else "model.onnx")
     failed = False
-    for file in files:
+    for file in files or ():
         try:
             print(f"{file}\t{transcriber.transcribe([audio.read(file)])[0]}", flush=True)
         except SpeechprivError as error:
             console.print(f"{file}: {error}", style="red", markup=False)
             failed = True
+    if mic is not None:
+        console.print(f"speak now, for {mic:g} s", highlight=False)
+        print(f"microphone\t{transcriber.transcribe([microphone.record(mic)])[0]}", flush=True)
     raise typer.Exit(_ERROR if failed else 0)
 
 
 @app.command()
-def serve(bundle: Bundle, uri: Annotated[str, typer.Option(help="Where to listen.")] = "tcp://127.0.0.1:10300") -> None:
+def serve(
+    bundle: Bundle,
+    uri: Annotated[str, typer.Option(help="Where to listen.")] = "tcp://127.0.0.1:10300",
+    *,
+    int8: Int8 = False,
+) -> None:
     """Serve an exported model over the Wyoming protocol, for Home Assistant; nothing that is said is logged."""
     from speechpriv.export import wyoming
 
-    wyoming.serve(bundle, uri)
+    wyoming.serve(bundle, uri, weights="model.int8.onnx" if int8 else "model.onnx")
+
+
+@app.command()
+def verify(
+    bundle: Bundle,
+    public_key: Annotated[
+        Path | None, typer.Option(help="The publisher's public key (PEM); by default this installation's own.")
+    ] = None,
+) -> None:
+    """Compare a bundle with its signature; exit code 0 as signed, 1 with each file that is not, 3 for an error.
+
+    Get the key, or its fingerprint, from the publisher by another way than the bundle: whoever can replace the bundle
+    can replace a key that lies beside it.
+    """
+    from speechpriv.export import signature
+
+    key = public_key or signature.own_public_key()
+    found = signature.problems(bundle, key)
+    for problem in found:
+        print(problem)
+    if found:
+        raise typer.Exit(1)
+    print(f"as signed by {signature.fingerprint(key)}")
 
 
 @app.command()

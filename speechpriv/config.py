@@ -243,10 +243,26 @@ class AuditConfig(Section):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
 
 
+class PublisherConfig(Section):
+    """Who publishes the model and what for: printed on its card and in privacy.yaml."""
+
+    name: Annotated[str, Field(min_length=1, pattern=r"\w")] = "Speech recogniser"
+    curators: Annotated[tuple[str, ...], Field(min_length=1)] = ("not stated",)
+    intended_use: str = "Speech to text for a voice assistant that runs on its owner's machines."
+    region: str = "not stated"  # where the people live, or whose law applies
+    sector: Literal["Technology", "Healthcare", "Education", "Government", "Energy", "Finance"] | None = None
+    licence: str = "other"  # of the weights, as the Hugging Face hub spells it
+
+
 class ExportConfig(Section):
     """What may leave: refused by the gate unless overridden with a reason, which is then printed everywhere."""
 
     min_parity: Fraction = 0.99  # share of test utterances with the same text from the exported file as from torch
+    max_int8_wer_increase: Fraction = 0.01  # over torch's WER; a model.int8.onnx that loses more is not shipped
+    publisher: PublisherConfig = PublisherConfig()
+    # Where the private key that signs bundles is; None: this installation's own, made when first needed. Left out of
+    # every dump: a path of this machine is nobody's business, and another key makes no other model.
+    signing_key: Annotated[str | None, Field(exclude=True)] = None
     override_reason: Annotated[str, Field(min_length=10)] | None = None
 
 

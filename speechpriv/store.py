@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from speechpriv.errors import StageError
 
 MANIFEST = "manifest.json"
+SIGNATURE = "model.sig"  # over all files of a bundle, the manifest too; so the manifest cannot list it
 _PACKAGES = ("speechpriv", "torch", "torchaudio", "transformers", "datasets", "opacus", "dp-accounting", "numpy")
 IDENTITY = ".identity"
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -247,7 +248,8 @@ def _seal(work_dir: Path, facts: dict[str, Any]) -> None:
 
 
 def _files(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / MANIFEST)
+    unlisted = (directory / MANIFEST, directory / SIGNATURE)
+    return sorted(path for path in directory.rglob("*") if path.is_file() and path not in unlisted)
 
 
 def _fsync(path: Path) -> None:

@@ -22,6 +22,14 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_configuration(tmp_path_factory):
+    """The key that signs bundles is made in the user's configuration folder; tests have one of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def base(tmp_path_factory):
     """Directory of an untrained recogniser with 22 thousand weights and 60 pieces."""

@@ -9,10 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from speechpriv import cli
+from speechpriv.export import signature
 
 COMMANDS = (
     "run", "ls", "cp", "validate", "prepare", "train", "audit", "export", "serve", "transcribe", "report", "budget",
-    "canary", "scrub", "runs",
+    "canary", "scrub", "runs", "verify",
 )  # fmt: skip
 
 
@@ -66,3 +67,28 @@ def test_a_recipe_without_stages_cannot_stop_after_one(tmp_path: Path) -> None:
     shown = speechpriv("prepare", "tiny-en", cwd=tmp_path)
     assert shown.returncode == 3
     assert "no stages" in shown.stderr
+
+
+def test_verify_names_what_was_changed(tmp_path: Path) -> None:
+    bundle = tmp_path / "release" / "bundle"
+    bundle.mkdir(parents=True)
+    (bundle / "model.onnx").write_text("weights")
+    unsigned = CliRunner().invoke(cli.app, ["verify", str(bundle), "--public-key", str(signature.own_key())])
+    assert unsigned.exit_code != 0
+    signature.sign(bundle, signature.ready(None))
+    whole = CliRunner().invoke(cli.app, ["verify", str(bundle)])
+    assert (whole.exit_code, whole.output.split(":")[0]) == (0, "as signed by SHA256")
+    (bundle / "model.onnx").write_text("poisoned")
+    for key in ([], ["--public-key", str(bundle.parent / signature.PUBLIC_KEY)]):
+        changed = CliRunner().invoke(cli.app, ["verify", str(bundle), *key])
+        assert (changed.exit_code, changed.output) == (1, "model.onnx: changed\n")
+    (bundle / "model.sig").unlink()
+    unsigned = CliRunner().invoke(cli.app, ["verify", str(bundle)])
+    assert unsigned.exit_code == 1
+    assert "not signed" in unsigned.output
+
+
+def test_transcribe_without_anything_to_hear_says_so(tmp_path: Path) -> None:
+    shown = speechpriv("transcribe", "bundle", cwd=tmp_path)
+    assert shown.returncode == 3
+    assert "--mic SECONDS" in shown.stderr

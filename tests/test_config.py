@@ -153,6 +153,7 @@ NUMBERS = (
     "audit.alpha",
     "audit.confidence",
     "export.min_parity",
+    "export.max_int8_wer_increase",
     "performance.batch_s",
 )
 
@@ -282,6 +283,7 @@ def other(name, value):
         "train.optimizer": "sgd",
         "train.dropout": "family",
         "train.precision": "bf16",
+        "export.publisher.sector": "Healthcare",
         "export.override_reason": "a reason that is long enough",
         "canary.repeats": [1, 2],
         "canary.kinds": ["digits"],
@@ -297,6 +299,8 @@ def other(name, value):
         return by_name[name]
     if isinstance(value, int | float):
         return value + 1 if isinstance(value, int) else value * 0.95
+    if isinstance(value, list):
+        return [*value, "x"]
     return f"{value or ''}x"
 
 

@@ -14,7 +14,7 @@ from scipy import stats
 from speechpriv import store
 from speechpriv.audit.canary import Canary
 from speechpriv.corpus import Corpus
-from speechpriv.models.utterance import words_and_slots
+from speechpriv.models.spelling import words_and_slots
 
 _UNLIKELY = 1e-3  # so seldom may an honest table be called leaky
 

@@ -59,6 +59,8 @@ def flac(samples: np.ndarray) -> bytes:
 
 
 def _open(source: Path | bytes) -> soundfile.SoundFile:
+    if isinstance(source, Path) and not source.is_file():
+        raise DataError("a folder" if source.is_dir() else "no such file")
     try:
         return soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:

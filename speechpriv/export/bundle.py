@@ -1,22 +1,25 @@
 """Stage: a trained model as a bundle that can be shipped, or a refusal that says why."""
 
 import functools
-import itertools
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from speechpriv import corpus, store
 from speechpriv.claim import Claim
 from speechpriv.config import ExportConfig, Positive, Section
-from speechpriv.errors import DataError, GateError
-from speechpriv.export import card, gate, onnx, runtime
+from speechpriv.errors import GateError
+from speechpriv.export import card, gate, int8, onnx, registry
+from speechpriv.export.compare import compare
+from speechpriv.export.runtime import Transcriber
 from speechpriv.models import asr
 from speechpriv.store import stage
 
-_COMPARED = 200  # utterances, at most: 99 % of 200 leaves room for two that differ
+_WEIGHTS = "model.safetensors"
 
 
 class BundleConfig(Section):
@@ -27,7 +30,7 @@ class BundleConfig(Section):
     budget_epsilon: Positive | None
 
 
-@stage(version=2)
+@stage(version=3)
 def run(
     config: BundleConfig,
     inputs: Mapping[str, Path],
@@ -36,39 +39,53 @@ def run(
     phrases: gate.Phrases | None = None,
     literals: gate.Literals | None = None,
 ) -> dict[str, Any]:
-    """Export, compare with torch, pass the gate and write the card.
+    """Export, compare with torch, pass the gate and write card and privacy.yaml; `signature.sign` comes afterwards.
 
     Args:
       config: see `BundleConfig`.
       inputs: `model` (from the train stage: model/, and claim.json unless it was trained without privacy), `audit`
         (verdict.json), `figures` (figures.json), `corpus` (its test part is decoded for comparison).
       out_dir: becomes the bundle.
-      phrases: sentences that must not be in it, by kind, beside all transcripts of `corpus`: planted phrases.
+      phrases: sentences that must not be in it, by kind, beside all transcripts of `corpus`: planted phrases, names.
       literals: keys and paths that must not be in it, by kind, beside the paths of this machine.
 
     Raises:
       DataError: the corpus has no test part.
       ModelError: the runtime cannot use the exported file.
+      ConfigError: the publisher's facts make no valid privacy.yaml.
       GateError: the model may not leave; every reason is given, and nothing is left of the bundle.
     """
     claim = _claim(inputs["model"] / "claim.json")
     verdict = _read(inputs["audit"] / "verdict.json")
-    figures = _read(inputs["figures"] / "figures.json") or {}
     recordings = corpus.read(inputs["corpus"])
 
-    recogniser = asr.load_ctc(str(inputs["model"] / "model"))
+    recogniser = asr.load(str(inputs["model"] / "model"))
     recogniser.save(out_dir)
-    onnx.export(recogniser, out_dir)
-    parity, compared = _parity(recogniser, runtime.Transcriber(out_dir), recordings)
-
-    if claim is not None:
-        (out_dir / "claim.json").write_text(claim.to_json() + "\n", encoding="utf-8")
+    files = _files(recogniser, out_dir)
     audited = out_dir / "audit.json"
     if verdict:
         shutil.copyfile(inputs["audit"] / "verdict.json", audited)  # the very file, so that its digest is the audit's
     else:
         store.write_json(audited, {"verdict": "missing"})
-    audit_sha256 = store.sha256(audited)
+    facts = card.Facts(
+        claim=claim,
+        verdict=verdict,
+        audit_sha256=store.sha256(audited),
+        figures=_read(inputs["figures"] / "figures.json") or {},
+        comparison=compare(recogniser, files, recordings),
+        layout=onnx.layout(recogniser),
+        obstacle=onnx.obstacle(recogniser),
+        int8_limit=config.export.max_int8_wer_increase,
+        publisher=config.export.publisher,
+    )
+    if not facts.int8_shipped:
+        (out_dir / int8.MODEL).unlink(missing_ok=True)
+    if claim is not None:
+        (out_dir / "claim.json").write_text(claim.to_json() + "\n", encoding="utf-8")
+        published = datetime.now(UTC).date()
+        (out_dir / "privacy.yaml").write_text(registry.entry(claim, facts.publisher, published), encoding="utf-8")
+
+    parity = next(iter(facts.comparison.files.values())).parity  # of the file that is not quantised
     decide = functools.partial(
         gate.decide,
         claim=claim,
@@ -81,16 +98,7 @@ def run(
     )
     # The card is searched for leaks too, so it is written first; a leak is never overridden, so the card is right.
     decision = decide(leaks=())
-    text = card.card(
-        claim=claim,
-        verdict=verdict,
-        audit_sha256=audit_sha256,
-        figures=figures,
-        override=decision.override,
-        reasons=decision.reasons,
-        parity=parity,
-        compared=compared,
-    )
+    text = card.card(replace(facts, override=decision.override, reasons=decision.reasons))
     (out_dir / "README.md").write_text(text, encoding="utf-8")
     # The manifest is written after the search and holds the config: a draft of it is searched in its place.
     store.write_json(out_dir / store.MANIFEST, {"config": config.model_dump(mode="json")})
@@ -105,25 +113,27 @@ def run(
         path.chmod(0o644)  # the weights are made readable by their owner alone; a server may be another user
     return {
         "verdict": verdict["verdict"] if verdict else "missing",
-        "audit_sha256": audit_sha256,
+        "audit_sha256": facts.audit_sha256,
         "epsilon": claim.epsilon if claim else None,
+        "layout": facts.layout,
         "parity": parity,
-        "compared": compared,
+        "compared": facts.comparison.compared,
+        "torch_wer": facts.comparison.torch_wer,
+        "files": {name: asdict(heard) for name, heard in facts.comparison.files.items()},
+        "int8": "shipped" if facts.int8_shipped else "not shipped",
         "size_bytes": sum(path.stat().st_size for path in out_dir.iterdir()),
         "override": decision.override,
         "overridden": list(decision.reasons),
     }
 
 
-def _parity(
-    recogniser: asr.CtcRecogniser, exported: runtime.Transcriber, recordings: corpus.Corpus
-) -> tuple[float, int]:
-    """Share of test utterances with the same words from both, and how many were compared."""
-    waveforms = [row.samples() for row in itertools.islice(recordings.rows("test"), _COMPARED)]
-    if not waveforms:
-        raise DataError("No row is in the test part; expected some, to compare the exported file with torch.")
-    same = sum(recogniser.transcribe([samples]) == exported.transcribe([samples]) for samples in waveforms)
-    return same / len(waveforms), len(waveforms)
+def _files(recogniser: asr.Recogniser, out_dir: Path) -> dict[str, Transcriber]:
+    """Write what the runtime decodes with, and open it: each file by name, the one that is not quantised first."""
+    if not isinstance(recogniser, asr.CtcRecogniser) or onnx.obstacle(recogniser):
+        return {_WEIGHTS: Transcriber(out_dir)}
+    onnx.export(recogniser, out_dir)
+    int8.quantise(out_dir / onnx.MODEL, out_dir / int8.MODEL)
+    return {onnx.MODEL: Transcriber(out_dir), int8.MODEL: Transcriber(out_dir, "model.int8.onnx")}
 
 
 def _refusal(decision: gate.Decision, config: ExportConfig) -> str:

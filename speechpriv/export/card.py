@@ -4,12 +4,18 @@ The front matter is what the Hugging Face hub reads.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from string import Template
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from speechpriv.claim import Claim
+from speechpriv.config import PublisherConfig
+from speechpriv.export import int8, points
+from speechpriv.export.compare import Comparison
+
+Layout = Literal["features", "samples", "torch"]  # what the shipped model is fed with; see onnx.py
 
 _LABELS = {
     "base": "base model, before any recording of these people",
@@ -17,11 +23,11 @@ _LABELS = {
     "private": "fine-tuned with differential privacy",
 }
 
-FIXED_TEXT = """\
-# English speech recogniser
+_CARD = """\
+# $name
 
-CTC on log-mel features, fine-tuned and exported by speechpriv. It hears English at 16 kHz and answers in
-lower-case words.
+A speech recogniser ($kind), fine-tuned and exported by speechpriv. It hears English at 16 kHz and answers in
+lower-case words. Intended use: $intended_use
 
 ## What is guaranteed
 
@@ -35,30 +41,22 @@ audit.json, whose SHA-256 is $audit_sha256.
 ## How well it hears
 
 $figures
-Word error rate (WER) and word accuracy on people who are in no training recording. The exported file gave the same
-words as torch for $parity of $compared test utterances.
+Word error rate (WER) and word accuracy on people who are in no training recording.
 
+$files
+The same words as torch, and WER over torch's ($torch_wer), on $compared test utterances.
+$eight_bits
 ## What is not covered
 
 $not_covered- The people of the test part: the figures above were measured on them without noise.
 - The claim is about what the model gives away. It says nothing about who may read the recordings themselves.
 - Voices, rooms, accents and words unlike those of the training part are heard less well, and nobody measured how
   much.
-
+$points
 ## How to use it
 
-```python
-import sherpa_onnx
-import soundfile
-
-recogniser = sherpa_onnx.OfflineRecognizer.from_nemo_ctc(model="model.onnx", tokens="tokens.txt")
-samples, rate_hz = soundfile.read("speech.wav", dtype="float32")
-stream = recogniser.create_stream()
-stream.accept_waveform(rate_hz, samples)
-recogniser.decode_stream(stream)
-print(stream.result.text)
-```
-
+$runs_where
+$example
 `speechpriv transcribe . speech.wav` does the same for any audio file.
 
 In Home Assistant, start `speechpriv serve . --uri tcp://0.0.0.0:10300` on a machine of yours and add the integration
@@ -67,56 +65,167 @@ In Home Assistant, start `speechpriv serve . --uri tcp://0.0.0.0:10300` on a mac
 In Python, `speechpriv.models.asr.load(".")` opens the weights for further training; further training on other
 recordings needs a claim of its own.
 
+## Whose it is, and whole
+
+`speechpriv verify . --public-key KEY` compares every file here with the signature in model.sig, and names those that
+were changed, added or taken away. Get KEY, or its fingerprint, from the publisher by another way than this bundle:
+whoever can replace the bundle can replace a key that lies beside it.
+
 ## Files
 
 | file | what it is |
 |---|---|
-| model.onnx, tokens.txt | what sherpa-onnx decodes with |
-| model.safetensors, config.json, tokenizer and preprocessor files | the same weights for transformers |
+$onnx_files| model.safetensors, config.json, tokenizer and preprocessor files | the weights for transformers |
 | claim.json | the guarantee, with all that is needed to compute it again |
+| privacy.yaml | the same as a draft for the differential privacy deployments registry; only with a claim |
 | audit.json | the audit's verdict |
 | manifest.json | digests of all files, the export's settings and versions |
+| model.sig | signature over all other files (OpenSSF model signing) |
 """
 
+_KINDS = {
+    "features": "CTC on log-mel features",
+    "samples": "CTC on raw samples",
+    "torch": "in transformers' own format",
+}
+_ROWS = """\
+| with | |
+|---|---|
+"""
+_SHERPA = "| sherpa-onnx | yes: `OfflineRecognizer.$loader` |\n"
+_ALONE = {
+    "features": "| onnxruntime alone | yes; log-mel features are made outside the file, as sherpa-onnx makes them |\n",
+    "samples": "| onnxruntime alone | yes; the file takes raw samples at 16 kHz, and normalises them itself |\n",
+    "torch": "",
+}
+_TRANSFORMERS = {
+    "features": "| transformers | yes, with the features of `speechpriv.models.frontend`; its own differ |\n",
+    "samples": "| transformers | yes, as any checkpoint of its family |\n",
+    "torch": "| transformers | yes, as any checkpoint of its family |\n",
+}
+_NO_ONNX = """\
+| sherpa-onnx, onnxruntime | no. $obstacle |
+"""
+_WYOMING = {
+    "features": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by sherpa-onnx |\n",
+    "samples": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by sherpa-onnx |\n",
+    "torch": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by torch: slower, larger |\n",
+}
+_SHERPA_EXAMPLE = """\
+```python
+import sherpa_onnx
+import soundfile
 
-def card(
-    *,
-    claim: Claim | None,
-    verdict: Mapping[str, Any] | None,
-    audit_sha256: str,
-    figures: Mapping[str, Mapping[str, float]],
-    override: str | None,
-    reasons: Sequence[str],
-    parity: float,
-    compared: int,
-) -> str:
-    """The text of README.md.
+recogniser = sherpa_onnx.OfflineRecognizer.$loader(model="model.onnx", tokens="tokens.txt")
+samples, rate_hz = soundfile.read("speech.wav", dtype="float32")
+stream = recogniser.create_stream()
+stream.accept_waveform(rate_hz, samples)
+recogniser.decode_stream(stream)
+print(stream.result.text)
+```
+"""
+_TORCH_EXAMPLE = """\
+```python
+from speechpriv.data import audio
+from speechpriv.models import asr
 
-    Args:
+recogniser = asr.load(".")
+print(recogniser.transcribe([audio.read("speech.wav")])[0])
+```
+"""
+_POINTS = """
+## The claim, point by point
+
+What NIST SP 800-226 asks of a claim of differential privacy.
+
+| it asks | answer |
+|---|---|
+"""
+_NOTHING = "Nothing: this model was trained without differential privacy."
+_INT8_REFUSED = """
+There is no model.int8.onnx: with 8-bit weights the WER was $increase higher than torch's, and at most $limit was
+allowed.
+"""
+_ONNX_FILE = "| model.onnx, tokens.txt | what sherpa-onnx decodes with |\n"
+_INT8_FILE = "| model.int8.onnx | the same with 8-bit weights: smaller, and on most processors faster |\n"
+_LOADERS = {"features": "from_nemo_ctc", "samples": "from_omnilingual_asr_ctc", "torch": ""}
+
+# All that any card may say whatever was learned; what stands here was learned from nobody.
+FIXED_TEXT = "\n".join(
+    (
+        _CARD, _ROWS, _SHERPA, *_ALONE.values(), *_TRANSFORMERS.values(), _NO_ONNX, *_WYOMING.values(), _SHERPA_EXAMPLE,
+        _TORCH_EXAMPLE, _POINTS, _NOTHING, _INT8_REFUSED, _ONNX_FILE, _INT8_FILE, *_KINDS.values(), *_LABELS.values(),
+        points.TIMING, points.FLOATING_POINT, points.RANDOMNESS, points.TUNING, points.ACCESS, points.POST_PROCESSING,
+        points.AUDIT, points.BIAS,
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card is made of.
+
+    Attributes:
       claim: None for a model trained without privacy; the card then says so.
       verdict: the audit's; None if there was none.
       audit_sha256: digest of audit.json, which holds it.
       figures: by model, any of `base`, `nonprivate` and `private`: `wer`, `word_accuracy` in [0, 1], `utterances`.
+      comparison: what the files hear, the one that was quantised too if it was refused.
+      layout: what the model is fed with.
+      obstacle: why it has no ONNX file, if it has none.
+      int8_limit: by how much 8-bit weights may raise the WER.
+      publisher: who publishes it and what for.
       override: why the gate was overridden, with `reasons`, all that stood against the export; None if it was not.
-      parity: share of utterances with the same words from the exported file as from torch.
-      compared: how many utterances that is a share of.
     """
+
+    claim: Claim | None
+    verdict: Mapping[str, Any] | None
+    audit_sha256: str
+    figures: Mapping[str, Mapping[str, float]]
+    comparison: Comparison
+    layout: Layout = "features"
+    obstacle: str | None = None
+    int8_limit: float = 0.01
+    publisher: PublisherConfig = field(default_factory=PublisherConfig)
+    override: str | None = None
+    reasons: Sequence[str] = ()
+
+    @property
+    def int8_shipped(self) -> bool:
+        """Whether there are 8-bit weights that lose no more than is allowed."""
+        found = self.comparison.files.get(int8.MODEL)
+        return found is not None and found.wer_increase <= self.int8_limit
+
+
+def card(facts: Facts) -> str:
+    """The text of README.md."""
+    claim, verdict = facts.claim, facts.verdict
     this = "private" if claim else "nonprivate"
-    body = Template(FIXED_TEXT).substitute(
-        guarantee=f"{claim.sentence()}\n\nTrust: {claim.trust_model}."
-        if claim
-        else "Nothing: this model was trained without differential privacy.",
-        override=_override(override, reasons),
+    torch_only = facts.layout == "torch"
+    loader = _LOADERS[facts.layout]
+    body = Template(_CARD).substitute(
+        name=facts.publisher.name,
+        kind=_KINDS[facts.layout],
+        intended_use=facts.publisher.intended_use,
+        guarantee=f"{claim.sentence()}\n\nTrust: {claim.trust_model}." if claim else _NOTHING,
+        override=_override(facts.override, facts.reasons),
         verdict=verdict["verdict"] if verdict else "missing",
-        audit_sha256=audit_sha256,
+        audit_sha256=facts.audit_sha256,
         because=f": {'; '.join(verdict['reasons'])}" if verdict else "",
         not_covered="".join(f"- {item}\n" for item in claim.not_covered) if claim else "",
-        figures=_table(figures, this),
-        parity=f"{parity:.1%}",
-        compared=compared,
+        figures=_table(facts.figures, this),
+        files=_files(facts),
+        torch_wer=f"{facts.comparison.torch_wer:.1%}",
+        compared=facts.comparison.compared,
+        eight_bits=_eight_bits(facts),
+        points=_POINTS + "".join(f"| {point} | {answer} |\n" for point, answer in points.answers(claim).items())
+        if claim
+        else "",
+        runs_where=_runs_where(facts),
+        example=_TORCH_EXAMPLE if torch_only else Template(_SHERPA_EXAMPLE).substitute(loader=loader),
+        onnx_files=("" if torch_only else _ONNX_FILE) + (_INT8_FILE if facts.int8_shipped else ""),
     )
-    front = yaml.safe_dump(_front_matter(figures.get(this), private=claim is not None), sort_keys=False)
-    return f"---\n{front}---\n\n{body}"
+    return f"---\n{yaml.safe_dump(_front_matter(facts, this), sort_keys=False)}---\n\n{body}"
 
 
 def _override(override: str | None, reasons: Sequence[str]) -> str:
@@ -139,19 +248,47 @@ def _table(figures: Mapping[str, Mapping[str, float]], this: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _front_matter(figures: Mapping[str, float] | None, *, private: bool) -> dict[str, Any]:
+def _files(facts: Facts) -> str:
+    rows = ["| file | same words | WER over torch's |", "|---|---|---|"]
+    for name, heard in facts.comparison.files.items():
+        if name != int8.MODEL or facts.int8_shipped:
+            rows.append(f"| {name} | {heard.parity:.1%} | {100 * heard.wer_increase:+.1f} points |")
+    return "\n".join(rows) + "\n"
+
+
+def _eight_bits(facts: Facts) -> str:
+    if facts.int8_shipped or int8.MODEL not in facts.comparison.files:
+        return ""
+    increase = facts.comparison.files[int8.MODEL].wer_increase
+    return Template(_INT8_REFUSED).substitute(
+        increase=f"{100 * increase:.1f} points", limit=f"{100 * facts.int8_limit:.1f}"
+    )
+
+
+def _runs_where(facts: Facts) -> str:
+    if facts.layout == "torch":
+        onnx_rows = Template(_NO_ONNX).substitute(obstacle=facts.obstacle)
+    else:
+        onnx_rows = Template(_SHERPA).substitute(loader=_LOADERS[facts.layout]) + _ALONE[facts.layout]
+    return _ROWS + onnx_rows + _TRANSFORMERS[facts.layout] + _WYOMING[facts.layout]
+
+
+def _front_matter(facts: Facts, this: str) -> dict[str, Any]:
     """What the hub indexes a model by."""
+    torch_only = facts.layout == "torch"
+    tags = ["speech", *(["transformers"] if torch_only else ["ctc", "onnx"]), "wyoming"]
     front: dict[str, Any] = {
         "language": ["en"],
-        "library_name": "sherpa-onnx",
+        "license": facts.publisher.licence,
+        "library_name": "transformers" if torch_only else "sherpa-onnx",
         "pipeline_tag": "automatic-speech-recognition",
-        "tags": ["speech", "ctc", "onnx", "wyoming", *(["differential-privacy"] if private else [])],
+        "tags": [*tags, *(["differential-privacy"] if facts.claim else [])],
     }
-    if figures is not None:
+    if (figures := facts.figures.get(this)) is not None:
         result = {
             "task": {"type": "automatic-speech-recognition"},
             "dataset": {"name": "held-out people of the training corpus", "type": "private"},
             "metrics": [{"type": "wer", "value": round(float(figures["wer"]), 4)}],
         }
-        front |= {"metrics": ["wer"], "model-index": [{"name": "speechpriv", "results": [result]}]}
+        front |= {"metrics": ["wer"], "model-index": [{"name": facts.publisher.name, "results": [result]}]}
     return front

@@ -1,6 +1,7 @@
 """The gate: what must hold before a model may leave, and the search for what must not leave with it."""
 
 import base64
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ Literals = Mapping[str, Iterable[str | bytes]]
 _WORD = re.compile(rb"[a-z0-9']+")
 _PHRASE_WORDS = 4
 _PHRASE_LETTERS = 12  # fewer turn up by chance in a file of random bytes: four single letters, in every other model
+_NAME_WORDS, _NAME_LETTERS = 2, 8  # of the kind `name`: a first name alone is a word in every vocabulary
+# What nobody means to release, whatever it says; blocks are in lower case.
+_PATTERNS = {
+    "absolute path": re.compile(
+        rb"(?<![\w.:/-])(?:/(?:home|users|root|tmp|var|mnt|media|srv|opt)/|[a-z]:\\+users\\+)[\w.-]{2}"
+    ),
+    "private key": re.compile(rb"-----begin [a-z ]*private key-----"),
+}
 _BLOCK_BYTES = 2**22
 _OVERLAP_BYTES = 2**14
 
@@ -148,15 +157,15 @@ def scan(
     literals: Literals,
     public: str = "",
 ) -> list[str]:
-    """Search every file, and its name, for secrets, whatever their case.
+    """Search every file, and its name, for secrets, whatever their case; for absolute paths and private keys always.
 
     Time grows with the size of the files, not with that times the number of phrases.
 
     Args:
       directory: searched with all below it.
       phrases: what people said, by kind, for example {"transcript": [...]}; found whatever the punctuation and white
-        space between the words. Those with fewer than four words or twelve letters are left out: they are common
-        phrases, or would be found by chance.
+        space between the words. Those with fewer than four words or twelve letters are left out, of the kind `name`
+        with fewer than two words or eight letters: they are common phrases, or would be found by chance.
       literals: keys and paths, by kind, few. Text is found as it is; bytes are found raw, in hex and in base 64.
       public: fixed text that may be in the files; a phrase that it holds was not learned from anybody.
 
@@ -171,36 +180,37 @@ def scan(
         for block in _blocks(name, path):
             found |= {f"{name}: {kind}" for kind in _kinds_in(_words(block), index)}
             found |= {f"{name}: {kind}" for kind, needle in needles if needle in block}
+            found |= {f"{name}: {kind}" for kind, pattern in _PATTERNS.items() if pattern.search(block)}
     return sorted(found)
 
 
-_Index = dict[tuple[bytes, ...], list[tuple[str, list[bytes]]]]
+_Index = dict[tuple[bytes, bytes], list[tuple[str, list[bytes]]]]
 
 
 def _index(phrases: Phrases, public: list[bytes]) -> _Index:
-    """Phrases by their first four words, without those in `public`."""
+    """Phrases by their first two words, without those in `public`."""
     index: _Index = {}
     for kind, group in phrases.items():
-        for text in group:
+        least = (_NAME_WORDS, _NAME_LETTERS) if kind == "name" else (_PHRASE_WORDS, _PHRASE_LETTERS)
+        for text in set(group):
             words = _words(text.encode())
-            if len(words) >= _PHRASE_WORDS and sum(map(len, words)) >= _PHRASE_LETTERS:
-                index.setdefault(tuple(words[:_PHRASE_WORDS]), []).append((kind, words))
-    for start, window in _windows(public, index):
-        index[window] = [(kind, words) for kind, words in index[window] if public[start : start + len(words)] != words]
+            if len(words) >= least[0] and sum(map(len, words)) >= least[1]:
+                index.setdefault((words[0], words[1]), []).append((kind, words))
+    for start, pair in _pairs(public, index):
+        index[pair] = [(kind, words) for kind, words in index[pair] if public[start : start + len(words)] != words]
     return index
 
 
 def _kinds_in(words: list[bytes], index: _Index) -> Iterator[str]:
-    for start, window in _windows(words, index):
-        for kind, phrase in index[window]:
+    for start, pair in _pairs(words, index):
+        for kind, phrase in index[pair]:
             if words[start : start + len(phrase)] == phrase:
                 yield kind
 
 
-def _windows(words: list[bytes], index: _Index) -> Iterator[tuple[int, tuple[bytes, ...]]]:
-    """Where four words in a row are the beginning of a phrase."""
-    shifted = (words[shift:] for shift in range(_PHRASE_WORDS))
-    return ((start, window) for start, window in enumerate(zip(*shifted, strict=False)) if window in index)
+def _pairs(words: list[bytes], index: _Index) -> Iterator[tuple[int, tuple[bytes, bytes]]]:
+    """Where two words in a row are the beginning of a phrase."""
+    return ((start, pair) for start, pair in enumerate(itertools.pairwise(words)) if pair in index)
 
 
 def _blocks(name: str, path: Path) -> Iterator[bytes]:

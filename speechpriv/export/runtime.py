@@ -1,40 +1,58 @@
-"""An exported model in the runtime that will use it, sherpa-onnx: first in a child process, then in this one.
+"""An exported model in the runtime that will use it: first in a child process, then in this one.
 
 sherpa-onnx ends the whole process when a file lacks what it expects, so no file is opened here before a child has
-opened it and decoded with it. Started as `python -m speechpriv.export.runtime DIRECTORY`, this file is the child.
+opened it and decoded with it. Started as `python -m speechpriv.export.runtime DIRECTORY WEIGHTS`, this file is the
+child; it says which loader it took. A bundle without ONNX files (`onnx.obstacle`) is decoded with torch.
 
 Audio is handed over as it is. The runtime reads whole output frames (80 ms) only, but silence added to a clip's end
 moves the normalisation of all its features, and costs more words than it saves (LOG.md).
 """
 
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import sherpa_onnx
 
 from speechpriv.errors import DataError, ModelError
+from speechpriv.models.spelling import normalise
 
 RATE_HZ = 16_000
 MAX_S = 120.0  # of one waveform: attention takes memory with the square of the length
 
-_FILES = ("model.onnx", "tokens.txt")
+Weights = Literal["model.onnx", "model.int8.onnx"]
+_TOKENS = "tokens.txt"
 _MIN_SAMPLES = 1200  # fewer give less than the 8 feature frames of one output frame: nothing can be heard in them
+_SPECIAL = re.compile(r"<[^<>\s]*>")  # tokens such as <unk>, which the runtime writes out
+# What a file's first input is called, and what loads it.
+_LOADERS: dict[str, Callable[..., sherpa_onnx.OfflineRecognizer]] = {
+    "audio_signal": sherpa_onnx.OfflineRecognizer.from_nemo_ctc,
+    "samples": sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc,
+}
 
 
 class Transcriber:
     """An exported model, ready to decode, one waveform at a time."""
 
-    def __init__(self, directory: Path, *, threads: int = 1) -> None:
-        """Validate the files of a bundle in a child process, then open them here.
+    def __init__(self, directory: Path, weights: Weights = "model.onnx", *, threads: int = 1) -> None:
+        """Open a bundle; ONNX files are first tried in a child process.
+
+        Args:
+          directory: a bundle, or any directory with `weights` and tokens.txt.
+          weights: which of its files; a bundle without any is decoded with torch.
+          threads: of the runtime.
 
         Raises:
-          ModelError: the runtime cannot use them.
+          ModelError: the runtime cannot use it.
         """
-        validate(directory)
-        self._recogniser = _open(directory, threads)
+        if weights == "model.onnx" and not (directory / weights).is_file() and (directory / "config.json").is_file():
+            self._decode = _with_torch(directory)
+        else:
+            self._decode = _with_sherpa(directory, weights, validate(directory, weights), threads)
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Words of each waveform: float32 samples of shape (N,) at 16 kHz, N > 0, at most `MAX_S` seconds.
@@ -47,12 +65,7 @@ class Transcriber:
     def _words(self, samples: np.ndarray) -> str:
         if not 0 < len(samples) <= MAX_S * RATE_HZ:
             raise DataError(f"{len(samples) / RATE_HZ:.1f} s of audio; expected more than 0 and at most {MAX_S:g} s.")
-        if len(samples) < _MIN_SAMPLES:
-            return ""
-        stream = self._recogniser.create_stream()
-        stream.accept_waveform(RATE_HZ, samples)
-        self._recogniser.decode_stream(stream)
-        return str(stream.result.text).strip()
+        return self._decode(samples) if len(samples) >= _MIN_SAMPLES else ""
 
 
 def decode_with_sherpa(directory: Path, waveforms: Sequence[np.ndarray]) -> list[str]:
@@ -60,18 +73,21 @@ def decode_with_sherpa(directory: Path, waveforms: Sequence[np.ndarray]) -> list
     return Transcriber(directory).transcribe(waveforms)
 
 
-def validate(directory: Path, *, timeout_s: float = 120.0) -> None:
-    """Open model.onnx and tokens.txt of `directory` in a child process and decode a second of noise.
+def validate(directory: Path, weights: Weights = "model.onnx", *, timeout_s: float = 120.0) -> str:
+    """Open a model and tokens.txt of `directory` in a child process and decode a second of noise.
+
+    Returns:
+      The name of the model's first input, which tells its loader.
 
     Raises:
       ModelError: a file is missing, the child died, with its exit status and last words, or it did not end in time.
     """
-    missing = [name for name in _FILES if not (directory / name).is_file()]
+    missing = [name for name in (weights, _TOKENS) if not (directory / name).is_file()]
     if missing:
         raise ModelError(f"{directory}: {' and '.join(missing)} missing; expected an exported model.")
     try:
         child = subprocess.run(
-            [sys.executable, "-m", __spec__.name, str(directory)],
+            [sys.executable, "-m", __spec__.name, str(directory), weights],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,
@@ -79,25 +95,47 @@ def validate(directory: Path, *, timeout_s: float = 120.0) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(f"{directory}: sherpa-onnx did not decode one second of noise in {timeout_s:g} s.") from error
-    if child.returncode != 0:
+    said = child.stdout.decode(errors="replace").split()
+    if child.returncode != 0 or not said or said[-1] not in _LOADERS:
         lines = child.stderr.decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "no message")
         raise ModelError(
-            f"{directory}: sherpa-onnx cannot use this file (exit status {child.returncode}): {last[:300]}"
+            f"{directory}: sherpa-onnx cannot use {weights} (exit status {child.returncode}): {last[:300]}"
         )
+    return said[-1]
 
 
-def _open(directory: Path, threads: int) -> sherpa_onnx.OfflineRecognizer:
-    model, tokens = (str(directory / name) for name in _FILES)
-    return sherpa_onnx.OfflineRecognizer.from_nemo_ctc(model=model, tokens=tokens, num_threads=threads)
+def _with_sherpa(directory: Path, weights: str, first_input: str, threads: int) -> Callable[[np.ndarray], str]:
+    recogniser = _LOADERS[first_input](
+        model=str(directory / weights), tokens=str(directory / _TOKENS), num_threads=threads
+    )
+
+    def decode(samples: np.ndarray) -> str:
+        stream = recogniser.create_stream()
+        stream.accept_waveform(RATE_HZ, samples)
+        recogniser.decode_stream(stream)
+        return normalise(_SPECIAL.sub("", str(stream.result.text)))
+
+    return decode
 
 
-def _child(directory: Path) -> None:
-    """Decode a second of quiet noise, and throw the words away."""
-    stream = (recogniser := _open(directory, threads=1)).create_stream()
-    stream.accept_waveform(RATE_HZ, np.random.default_rng(0).normal(0, 0.01, RATE_HZ).astype(np.float32))
-    recogniser.decode_stream(stream)
+def _with_torch(directory: Path) -> Callable[[np.ndarray], str]:
+    from speechpriv.models import asr  # noqa: PLC0415  only here is torch needed
+
+    recogniser = asr.load(str(directory))
+    return lambda samples: recogniser.transcribe([samples])[0]
+
+
+def _child(directory: Path, weights: str) -> None:
+    """Say which loader the file is for, and decode a second of quiet noise with it."""
+    import onnx  # noqa: PLC0415  only the child needs it
+
+    # The graph alone is read for this; a file that names other files is not followed.
+    first_input = onnx.load(directory / weights, load_external_data=False).graph.input[0].name
+    decode = _with_sherpa(directory, weights, first_input, threads=1)
+    decode(np.random.default_rng(0).normal(0, 0.01, RATE_HZ).astype(np.float32))
+    print(first_input)
 
 
 if __name__ == "__main__":
-    _child(Path(sys.argv[1]))
+    _child(Path(sys.argv[1]), sys.argv[2])

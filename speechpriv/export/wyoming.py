@@ -1,7 +1,8 @@
 """A Wyoming speech-to-text server for an exported model: what Home Assistant talks to.
 
 Protocol: describe -> info; [transcribe], audio-start, audio-chunk*, audio-stop -> transcript. What was said is
-answered and forgotten: it is never logged and never kept.
+answered and forgotten: it is never logged and never kept. Audio becomes 16 kHz mono as it arrives, so that a client
+takes no more memory than `Limits.audio_s` of that.
 """
 
 import asyncio
@@ -14,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soxr
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
-from wyoming.event import Event
+from wyoming.event import Event, async_read_event
 from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info
 from wyoming.server import AsyncEventHandler, AsyncServer
 
-from speechpriv.data import audio
 from speechpriv.errors import ConfigError, SpeechprivError
-from speechpriv.export.runtime import Transcriber
+from speechpriv.export.runtime import RATE_HZ, Transcriber, Weights
 
 _log = logging.getLogger(__name__)
 
@@ -40,23 +41,25 @@ class Limits:
 
     audio_s: float = 60.0  # of one request
     clients: int = 32
-    idle_s: float = 60.0  # that a client may keep the server waiting
+    idle_s: float = 60.0  # that a client may take to send one event, or to read one
+    request_s: float = 120.0  # from the first audio of a request to the last: it is spoken, so it takes its time
 
 
-def serve(directory: Path, uri: str, limits: Limits | None = None) -> None:
+def serve(directory: Path, uri: str, limits: Limits | None = None, *, weights: Weights = "model.onnx") -> None:
     """Answer until SIGTERM or an interrupt.
 
     Args:
       directory: a bundle, or any directory with model.onnx and tokens.txt.
       uri: `tcp://HOST:PORT` or `unix://PATH`.
       limits: the default if None.
+      weights: which of the bundle's files.
 
     Raises:
       ModelError: the runtime cannot use the model.
       ConfigError: the address is not one that can be served.
     """
     server = _server(uri)
-    desk = _Desk(Transcriber(directory), _info(), limits or Limits(), ThreadPoolExecutor(max_workers=1))
+    desk = _Desk(Transcriber(directory, weights), _info(), limits or Limits(), ThreadPoolExecutor(max_workers=1))
     _log.info("serving on %s", uri)
     try:
         asyncio.run(server.run(lambda reader, writer: _Client(desk, reader, writer)))
@@ -93,8 +96,7 @@ class _Desk:
     pool: ThreadPoolExecutor
     clients: int = 0
 
-    def words(self, pcm: bytes, form: "_Form") -> str:
-        samples = audio.resample(form.samples(pcm), form.rate_hz)
+    def words(self, samples: np.ndarray) -> str:
         return self.transcriber.transcribe([samples])[0] if len(samples) else ""
 
 
@@ -124,37 +126,76 @@ class _Form:
         return cls(rate_hz, width_bytes, channels)
 
     @property
-    def bytes_per_s(self) -> int:
-        return self.rate_hz * self.width_bytes * self.channels
+    def frame_bytes(self) -> int:
+        """Of one sample in all channels."""
+        return self.width_bytes * self.channels
 
     def samples(self, pcm: bytes) -> np.ndarray:
-        """Float32 samples (N,) in [-1, 1], channels averaged; a part of a sample at the end is left out."""
-        whole = len(pcm) - len(pcm) % (self.width_bytes * self.channels)
-        values = np.frombuffer(pcm[:whole], dtype=_SAMPLE_TYPES[self.width_bytes])
+        """Float32 samples (N,) in [-1, 1] of whole frames, channels averaged."""
+        values = np.frombuffer(pcm, dtype=_SAMPLE_TYPES[self.width_bytes])
         full_scale = 2.0 ** (8 * self.width_bytes - 1)
         centred = values.astype(np.float64) - (full_scale if self.width_bytes == 1 else 0.0)
         mono: np.ndarray = centred.reshape(-1, self.channels).mean(axis=1) / full_scale
         return mono.astype(np.float32)
 
 
+class _Recording:
+    """One request's audio, at 16 kHz and mono from the first byte on."""
+
+    def __init__(self, form: _Form, limit_s: float) -> None:
+        self.form = form
+        self.began = time.monotonic()
+        self._limit_s = limit_s
+        self._rest = b""  # of a frame whose other bytes are in the next chunk
+        self._heard = 0  # frames, at the client's rate
+        self._kept = bytearray()  # float32; a list of parts would cost a client's tiny chunks many times their size
+        self._resampler = soxr.ResampleStream(form.rate_hz, RATE_HZ, 1) if form.rate_hz != RATE_HZ else None
+
+    def add(self, pcm: bytes) -> None:
+        pcm = self._rest + pcm
+        whole = len(pcm) - len(pcm) % self.form.frame_bytes
+        self._rest = pcm[whole:]
+        self._heard += whole // self.form.frame_bytes
+        if self._heard > self._limit_s * self.form.rate_hz:
+            raise _RefusedError("audio-too-long", f"Expected at most {self._limit_s:g} s of audio.")
+        self._keep(self.form.samples(pcm[:whole]), last=False)
+
+    def finish(self) -> np.ndarray:
+        """All samples; a part of a frame at the end is left out."""
+        self._keep(np.empty(0, np.float32), last=True)
+        return np.frombuffer(self._kept, np.float32)
+
+    @property
+    def duration_s(self) -> float:
+        return self._heard / self.form.rate_hz
+
+    def _keep(self, samples: np.ndarray, *, last: bool) -> None:
+        self._kept += (self._resampler.resample_chunk(samples, last=last) if self._resampler else samples).tobytes()
+
+
 class _Client(AsyncEventHandler):
     """One connection."""
 
     def __init__(self, desk: _Desk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        super().__init__(_LimitedReader(reader, desk.limits.idle_s), writer)
+        super().__init__(_LimitedReader(reader), writer)
         self._desk = desk
-        self._form: _Form | None = None
-        self._pcm = bytearray()
+        self._recording: _Recording | None = None
 
     async def run(self) -> None:
         """Serve until the client leaves or breaks the rules; whatever it does, others do not notice."""
         self._desk.clients += 1
         try:
-            await super().run()
+            await self._converse()
         except Exception as error:  # noqa: BLE001  one client's fault, of whatever kind, ends one connection
             _log.info("connection closed (%s)", type(error).__name__)
         finally:
             self._desk.clients -= 1
+            self.writer.close()
+
+    async def write_event(self, event: Event) -> None:
+        """Send an event; a client that does not read it in time is let go."""
+        async with asyncio.timeout(self._desk.limits.idle_s):
+            await super().write_event(event)
 
     async def handle_event(self, event: Event) -> bool:
         """Answer one event; False ends the connection."""
@@ -167,55 +208,65 @@ class _Client(AsyncEventHandler):
             return False
         return True
 
+    async def _converse(self) -> None:
+        while True:
+            # The time is for the whole event: a client that sends a byte now and then is no better than a silent one.
+            async with asyncio.timeout(self._desk.limits.idle_s):
+                event = await async_read_event(self.reader)
+            if event is None or not await self.handle_event(event):
+                return
+
     async def _answer(self, event: Event) -> None:
         if self._desk.clients > self._desk.limits.clients:
             raise _RefusedError("busy", f"Expected at most {self._desk.limits.clients} clients at once.")
         if Describe.is_type(event.type):
             await self.write_event(self._desk.info)
-        elif Transcribe.is_type(event.type) or AudioStart.is_type(event.type):
-            self._pcm.clear()
-            self._form = _Form.of(event) if AudioStart.is_type(event.type) else None
+        elif Transcribe.is_type(event.type):
+            self._recording = None
+        elif AudioStart.is_type(event.type):
+            self._recording = self._begin(_Form.of(event))
         elif AudioChunk.is_type(event.type):
-            self._add(event)
+            self._add(_Form.of(event), event.payload or b"")
         elif AudioStop.is_type(event.type):
             await self._finish()
         # Any other event belongs to a part of the protocol that is not offered: it is passed over, as Wyoming asks.
 
-    def _add(self, event: Event) -> None:
-        form = _Form.of(event)
-        if self._form not in (None, form):
+    def _begin(self, form: _Form) -> _Recording:
+        return _Recording(form, self._desk.limits.audio_s)
+
+    def _add(self, form: _Form, pcm: bytes) -> None:
+        if self._recording is None:
+            self._recording = self._begin(form)
+        if self._recording.form != form:
             raise _RefusedError("audio-format", "The format changed in the middle of a request.")
-        self._form = form
-        self._pcm += event.payload or b""
-        if len(self._pcm) > self._desk.limits.audio_s * form.bytes_per_s:
-            raise _RefusedError("audio-too-long", f"Expected at most {self._desk.limits.audio_s:g} s of audio.")
+        if time.monotonic() - self._recording.began > self._desk.limits.request_s:
+            raise _RefusedError("too-slow", f"Expected a request within {self._desk.limits.request_s:g} s.")
+        self._recording.add(pcm)
 
     async def _finish(self) -> None:
-        if self._form is None:
+        if self._recording is None:
             raise _RefusedError("protocol", "audio-stop came before any audio.")
-        pcm, form = bytes(self._pcm), self._form
-        self._pcm.clear()
-        self._form = None
+        duration_s, samples = self._recording.duration_s, self._recording.finish()
+        self._recording = None
         started = time.monotonic()
-        words = await asyncio.get_running_loop().run_in_executor(self._desk.pool, self._desk.words, pcm, form)
+        words = await asyncio.get_running_loop().run_in_executor(self._desk.pool, self._desk.words, samples)
         await self.write_event(Transcript(text=words, language="en").event())
-        _log.info("%.1f s of audio answered in %.3f s", len(pcm) / form.bytes_per_s, time.monotonic() - started)
+        _log.info("%.1f s of audio answered in %.3f s", duration_s, time.monotonic() - started)
 
 
 class _LimitedReader:
-    """A stream reader that neither waits for ever nor reads an event of any size."""
+    """A stream reader that reads no event of any size."""
 
-    def __init__(self, reader: asyncio.StreamReader, idle_s: float) -> None:
+    def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
-        self._idle_s = idle_s
 
     async def readline(self) -> bytes:
-        return await asyncio.wait_for(self._reader.readline(), self._idle_s)  # a line has asyncio's limit, 64 KiB
+        return await self._reader.readline()  # a line has asyncio's limit, 64 KiB
 
     async def readexactly(self, n: int) -> bytes:
         if not n <= _MAX_EVENT_BYTES:
             raise ValueError("event too large")  # Wyoming's reader takes it as the end of the stream
-        return await asyncio.wait_for(self._reader.readexactly(n), self._idle_s)
+        return await self._reader.readexactly(n)
 
     def feed_eof(self) -> None:
         self._reader.feed_eof()

@@ -15,7 +15,8 @@ from speechpriv.errors import ModelError
 from speechpriv.models import families
 from speechpriv.models.ctc import CtcRecogniser, ctc_losses, ctc_phrase_losses
 from speechpriv.models.seq2seq import Seq2SeqRecogniser
-from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
+from speechpriv.models.spelling import normalise
+from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
 
 __all__ = [
     "RATE_HZ", "TINY_EN", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance", "ctc_losses",
@@ -92,8 +93,8 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
             raise ModelError(
                 f"{name_or_path}: {len(found['missing_keys'])} weights are missing; expected a whole model."
             )
-        front_end = AutoFeatureExtractor.from_pretrained(source)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        front_end = AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     kind = CtcRecogniser if isinstance(family, families.Ctc) else Seq2SeqRecogniser
     return kind(model.to(device).eval(), front_end, tokenizer)
 
@@ -105,7 +106,7 @@ def family_name(name_or_path: str) -> str:
       ModelError: as `load`.
     """
     with _reading(name_or_path) as source:
-        name = str(AutoConfig.from_pretrained(source).model_type)
+        name = str(AutoConfig.from_pretrained(source, trust_remote_code=False).model_type)
     if name not in families.FAMILIES:
         known = ", ".join(families.FAMILIES)
         raise ModelError(f"{name_or_path}: family {name!r} is not supported; expected one of {known}.")

@@ -11,7 +11,8 @@ import torch
 
 from speechpriv.models import families
 from speechpriv.models.batching import batches, passes, unusable
-from speechpriv.models.utterance import RATE_HZ, Heard, Utterance, normalise
+from speechpriv.models.spelling import normalise
+from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
 
 _IGNORED = -100
 _LEAST_SAMPLES = RATE_HZ // 20  # a few frames, which every front end needs

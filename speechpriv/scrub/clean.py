@@ -2,7 +2,7 @@
 
 import collections
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,11 @@ def run(
         "dropped_not_alignable": counts["not_alignable"],
         "dropped_nothing_left": counts["nothing_left"],
     }
+
+
+def names(texts: Iterable[str]) -> set[str]:
+    """Names of people in transcripts, for a search through what is to be released."""
+    return {text[found.start : found.end] for text in texts for found in detect.find(text) if found.kind == "NAME"}
 
 
 def _clean(

@@ -11,7 +11,7 @@ from speechpriv.claim import ADJACENCY
 from speechpriv.config import PhrasesConfig, PrivacyConfig, Section
 from speechpriv.corpus import Corpus
 from speechpriv.errors import ConfigError
-from speechpriv.models.utterance import words_and_slots
+from speechpriv.models.spelling import words_and_slots
 from speechpriv.train import accounting, phrases, releases
 from speechpriv.train.ledger import Ledger
 from speechpriv.train.mechanism import SampledGaussian

@@ -3,12 +3,14 @@ import shutil
 import stat
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from speechpriv import store
 from speechpriv.config import ExportConfig
 from speechpriv.errors import DataError, GateError, ModelError
-from speechpriv.export import bundle, onnx, runtime
+from speechpriv.export import bundle, compare, onnx, registry, runtime, signature
 from speechpriv.models import asr
 
 FIGURES = {"private": {"wer": 0.25, "word_accuracy": 0.75, "utterances": 20}}
@@ -53,6 +55,10 @@ def test_a_good_model_becomes_a_whole_bundle(inputs, out_dir, claim, recordings,
     names = {path.name for path in out_dir.iterdir()}
     assert {"model.onnx", "tokens.txt", "model.safetensors", "config.json", "tokenizer.json"} <= names
     assert {"preprocessor_config.json", "README.md", "claim.json", "audit.json", "manifest.json"} <= names
+    assert {"model.int8.onnx", "privacy.yaml"} <= names
+    assert summary.counts["layout"] == "features"
+    assert summary.counts["int8"] == "shipped"
+    assert registry.problems_of((out_dir / "privacy.yaml").read_text()) == []
     assert not any(name.startswith(".") or name == "identity" for name in names)
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o644 for path in out_dir.iterdir() if path.name != "manifest.json")
     assert store.verify(out_dir) == []
@@ -119,6 +125,55 @@ def test_other_words_from_the_exported_file_refuse(inputs, out_dir, monkeypatch)
     monkeypatch.setattr(runtime.Transcriber, "transcribe", lambda _, waveforms: ["other words"] * len(waveforms))
     with pytest.raises(GateError, match=r"100\.0% of the test utterances"):
         bundle.run(_config(), inputs, out_dir)
+
+
+def test_eight_bit_weights_that_lose_too_much_are_not_shipped_and_it_is_said(inputs, out_dir, monkeypatch):
+    heard = {"model.onnx": compare.Hearing(1.0, 0.2, 0.0), "model.int8.onnx": compare.Hearing(0.9, 0.23, 0.03)}
+    monkeypatch.setattr(bundle, "compare", lambda *_: compare.Comparison(20, 0.2, heard))
+    summary = bundle.run(_config(max_int8_wer_increase=0.02), inputs, out_dir)
+    assert not (out_dir / "model.int8.onnx").exists()
+    assert summary.counts["int8"] == "not shipped"
+    assert summary.counts["files"]["model.int8.onnx"]["wer_increase"] == 0.03  # what was measured stays on record
+    assert "There is no model.int8.onnx" in (out_dir / "README.md").read_text()
+    assert store.verify(out_dir) == []
+
+
+def test_where_the_signing_key_lies_is_in_no_file(inputs, out_dir, tmp_path):
+    bundle.run(_config(signing_key="keys/of-the-house.pem"), inputs, out_dir)
+    assert not any(b"of-the-house" in path.read_bytes() for path in out_dir.iterdir())
+
+
+def test_a_signed_bundle_is_whole_and_its_manifest_too(inputs, out_dir):
+    bundle.run(_config(), inputs, out_dir)
+    signature.sign(out_dir, signature.ready(None))
+    key = signature.own_public_key()
+    assert signature.problems(out_dir, key) == store.verify(out_dir) == []
+    assert bundle.run(_config(), inputs, out_dir).up_to_date
+    assert (out_dir / store.SIGNATURE).is_file()
+    manifest = out_dir / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"PASS"', '"FAIL"'))
+    assert signature.problems(out_dir, key) == ["manifest.json: changed"]
+
+
+@pytest.fixture(scope="module", params=["wav2vec2-layer-norm", "wav2vec2-bert", "whisper"])
+def of_another_family(request, small, tmp_path_factory):
+    """A small random recogniser, of a family on raw samples and of two that only transformers can run."""
+    torch.manual_seed(0)
+    return asr.load(str(small["save"](request.param, tmp_path_factory.mktemp(request.param))))
+
+
+def test_every_kind_of_model_becomes_a_bundle_that_is_heard_and_audited(of_another_family, inputs, out_dir):
+    shutil.rmtree(inputs["model"] / "model")
+    of_another_family.save(inputs["model"] / "model")
+    summary = bundle.run(_config(), inputs, out_dir)
+    on_samples = of_another_family.model.config.model_type == "wav2vec2"
+    assert summary.counts["layout"] == ("samples" if on_samples else "torch")
+    assert (out_dir / "model.onnx").exists() == (out_dir / "tokens.txt").exists() == on_samples
+    assert summary.counts["parity"] >= 0.99
+    assert onnx.layout(asr.load(str(out_dir))) == summary.counts["layout"]  # as the audit opens it
+    samples = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    assert runtime.Transcriber(out_dir).transcribe([samples]) == of_another_family.transcribe([samples])
+    assert store.verify(out_dir) == []
 
 
 def test_a_file_the_runtime_cannot_use_ends_in_an_error_not_in_the_end_of_this_process(inputs, out_dir, monkeypatch):

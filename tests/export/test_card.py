@@ -1,11 +1,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 import yaml
 from huggingface_hub import ModelCard
 
-from speechpriv.export import card
+from speechpriv.config import PublisherConfig
+from speechpriv.export import card, points
+from speechpriv.export.compare import Comparison, Hearing
 
 FIGURES = {
     "base": {"wer": 0.5, "word_accuracy": 0.5, "utterances": 1234, "speakers": 5},
@@ -15,18 +18,14 @@ FIGURES = {
 VERDICT = {"verdict": "PASS", "reasons": ["nothing was found", "the twin was caught"]}
 
 
+COMPARISON = Comparison(
+    200, 0.25, {"model.onnx": Hearing(0.995, 0.25, 0.0), "model.int8.onnx": Hearing(0.95, 0.257, 0.007)}
+)
+
+
 def _card(claim, **changes) -> str:
-    facts = {
-        "claim": claim,
-        "verdict": VERDICT,
-        "audit_sha256": "5ha",
-        "figures": FIGURES,
-        "override": None,
-        "reasons": (),
-        "parity": 0.995,
-        "compared": 200,
-    }
-    return card.card(**{**facts, **changes})
+    facts = {"claim": claim, "verdict": VERDICT, "audit_sha256": "5ha", "figures": FIGURES, "comparison": COMPARISON}
+    return card.card(card.Facts(**{**facts, **changes}))
 
 
 def test_it_says_what_is_guaranteed_found_measured_and_not_covered(claim):
@@ -36,7 +35,9 @@ def test_it_says_what_is_guaranteed_found_measured_and_not_covered(claim):
     assert "verdict is **PASS**: nothing was found; the twin was caught." in text
     assert "| **fine-tuned with differential privacy (this model)** | 25.0% | 75.0% | 1,234 |" in text
     assert "| base model, before any recording of these people | 50.0% | 50.0% | 1,234 |" in text
-    assert "99.5% of 200" in text
+    assert "| model.onnx | 99.5% | +0.0 points |" in text
+    assert "| model.int8.onnx | 95.0% | +0.7 points |" in text
+    assert "(25.0%), on 200 test utterances" in text
     assert all(item in text for item in claim.not_covered)
     assert "$" not in text
 
@@ -48,6 +49,49 @@ def test_the_hub_reads_the_front_matter(claim):
     assert "differential-privacy" in data.tags
     (result,) = data.eval_results
     assert (result.metric_type, result.metric_value) == ("wer", 0.25)
+
+
+def test_every_point_that_the_guidelines_ask_for_is_answered(claim):
+    text = _card(claim)
+    for point, answer in points.answers(claim).items():
+        assert f"| {point} | {answer} |" in text
+    assert "NIST SP 800-226" not in _card(None)
+
+
+def test_eight_bits_that_cost_too_much_are_not_offered_and_it_is_said(claim):
+    text = _card(claim, int8_limit=0.005)
+    assert "There is no model.int8.onnx: with 8-bit weights the WER was 0.7 points higher than torch's" in text
+    assert "at most 0.5 was\nallowed" in text
+    assert "| model.int8.onnx |" not in text
+    assert "There is no model.int8.onnx" not in _card(claim)
+
+
+@pytest.mark.parametrize("layout", ["features", "samples", "torch"])
+def test_it_says_what_runs_where(claim, layout):
+    why = "No sherpa-onnx loader computes the features of its front end." if layout == "torch" else None
+    comparison = Comparison(9, 0.1, {"model.safetensors": Hearing(1, 0.1, 0)}) if layout == "torch" else COMPARISON
+    text = _card(claim, layout=layout, obstacle=why, comparison=comparison)
+    assert ("from_nemo_ctc" in text) == (layout == "features")
+    assert ("from_omnilingual_asr_ctc" in text) == (layout == "samples")
+    assert ("sherpa-onnx, onnxruntime | no. No sherpa-onnx loader" in text) == (layout == "torch")
+    assert ("| model.onnx, tokens.txt |" in text) == (layout != "torch")
+    assert ModelCard(text).data.library_name == ("transformers" if layout == "torch" else "sherpa-onnx")
+    assert "speechpriv serve" in text
+
+
+def test_the_publishers_words_are_on_it(claim):
+    publisher = PublisherConfig(name="Lamp Dictation", intended_use="Letters.", licence="cc-by-4.0")
+    text = _card(claim, publisher=publisher)
+    assert "# Lamp Dictation" in text
+    assert "Intended use: Letters." in text
+    assert ModelCard(text).data.license == "cc-by-4.0"
+    assert ModelCard(text).data.model_name == "Lamp Dictation"
+
+
+def test_it_says_how_to_check_the_signature_and_what_that_cannot_tell(claim):
+    text = _card(claim)
+    assert "speechpriv verify . --public-key KEY" in text
+    assert "whoever can replace the bundle can replace a key" in text
 
 
 def test_a_model_without_privacy_says_so():

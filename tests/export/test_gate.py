@@ -109,9 +109,9 @@ def test_keys_and_paths_are_found_in_every_form(tmp_path):
     (tmp_path / "raw").write_bytes(b"\x00" + key + b"\x00")
     (tmp_path / "hex").write_text(f"0x{key.hex().upper()}")
     (tmp_path / "base64").write_text(base64.b64encode(key).decode())
-    (tmp_path / "trace").write_text('File "/Srv/Voices/run-1/private/train/x.py"')
+    (tmp_path / "trace").write_text('File "/Data/Voices/run-1/private/train/x.py"')
     (tmp_path / "clean").write_bytes(bytes(range(100, 131)))
-    found = gate.scan(tmp_path, phrases={}, literals={"key": [key], "path": ["/srv/voices/run-1/private"]})
+    found = gate.scan(tmp_path, phrases={}, literals={"key": [key], "path": ["/data/voices/run-1/private"]})
     assert found == ["base64: key", "hex: key", "raw: key", "trace: path"]
 
 

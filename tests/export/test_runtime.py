@@ -91,3 +91,32 @@ def test_a_child_that_is_killed_is_an_error(exported, monkeypatch):
     monkeypatch.setattr(runtime.subprocess, "run", lambda *_, **__: killed)
     with pytest.raises(ModelError, match=r"exit status -9\): no message"):
         runtime.validate(exported)
+
+
+def test_the_first_input_tells_the_loader(exported):
+    assert runtime.validate(exported) == "audio_signal"
+
+
+def test_a_file_that_asks_for_something_else_is_refused(broken):
+    model = onnx_library.load(broken / "model.onnx")
+    for node in model.graph.node:
+        node.input[:] = ["mel" if name == "audio_signal" else name for name in node.input]
+    model.graph.input[0].name = "mel"
+    onnx_library.save(model, broken / "model.onnx")
+    with pytest.raises(ModelError, match=r"exit status 1.*mel"):
+        runtime.validate(broken)
+
+
+def test_weights_that_are_not_there_are_named(exported):
+    with pytest.raises(ModelError, match=r"model\.int8\.onnx missing"):
+        runtime.Transcriber(exported, "model.int8.onnx")
+
+
+def test_tokens_that_are_no_words_are_not_written(exported, monkeypatch, tones):
+    transcriber = runtime.Transcriber(exported)
+    samples = tones.say("door fan", np.random.default_rng(4))
+    plain = transcriber.transcribe([samples])
+    tokens = (exported / "tokens.txt").read_text(encoding="utf-8")
+    assert "<unk>" in tokens
+    assert runtime._SPECIAL.sub("", "turn<unk> on <s>now") == "turn on now"
+    assert plain == ["door fan"]

@@ -57,6 +57,8 @@ def test_assistant_leaves_a_bundle_and_a_report(demo: tuple[Path, tuple[str, ...
     }
     assert "epsilon" in (release / "report.html").read_text()
     assert not store.verify(release / "bundle")
+    assert CliRunner().invoke(cli.app, ["verify", str(release / "bundle")]).exit_code == 0
+    assert (release / "signing-key.pub").is_file()
 
 
 def test_the_audit_knows_what_survived(demo: tuple[Path, tuple[str, ...]]) -> None:
@@ -124,7 +126,9 @@ def test_the_bundle_transcribes_files(demo: tuple[Path, tuple[str, ...]], tmp_pa
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     bundle = str(demo[0] / "release" / "bundle")
-    shown = CliRunner().invoke(cli.app, ["transcribe", bundle, str(spoken), str(broken)])
+    missing = tmp_path / "nowhere.wav"
+    shown = CliRunner().invoke(cli.app, ["transcribe", bundle, str(spoken), str(broken), str(missing)])
+    assert "no such file" in shown.stderr
     assert shown.stdout.startswith(f"{spoken}\t")
     assert len(shown.stdout.splitlines()) == 1
     assert shown.exit_code != 0  # the broken file is reported, the other one is transcribed all the same
