@@ -28,7 +28,7 @@ def test_what_scrubbing_dropped_stands_beside_what_was_quarantined(made_up):
 
 def test_the_ledger_shows_each_run_the_sum_and_the_budget(made_up):
     assert pictures.ledger(made_up()).rows == (
-        ("This run", "7.9"), ("Run 0a1b2c3d", "2"), ("All runs together", "8.6"), ("Budget of the corpus", "10"),
+        ("This run", "7.9"), ("Run 0a1b2c3d", "2"), ("All runs together", "8.6"), ("Left of the budget of 10", "1.4"),
     )  # fmt: skip
     many = tuple(OtherRelease(run_id=f"corpus-{i}", epsilon=1.0) for i in range(100))
     claim = made_up().claim.model_copy(update={"other_releases": many})
