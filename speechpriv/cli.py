@@ -154,7 +154,7 @@ def report(
     to: Annotated[Path, typer.Option(help="Where --compare writes.")] = Path("comparison.html"),
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write the report again from what a run has left (HTML, Markdown, JSON); print where it is."""
+    """Write the report again (HTML, Markdown, JSON, and private/listen.html); print where it is."""
     from speechpriv.report import page
 
     if compare != (len(run_dirs) > 1):

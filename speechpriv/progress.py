@@ -63,17 +63,17 @@ def _live(name: str, total: int | None) -> Iterator[Callable[[int, int | None, f
 def _lines(name: str, total: int | None) -> Iterator[Callable[[int, int | None, float | None], None]]:
     """A line every half minute: a log of an hour is two pages."""
     console.print(f"{name:<12} begun" + (f", {total:,} steps" if total else ""), highlight=False)
-    begun = last = time.monotonic()
-    before: int | None = None  # what was done at the first step told: a training that was taken up begins in its middle
+    last = time.monotonic()
+    first: tuple[float, int] | None = None  # when, and what was done then: a training may be taken up in its middle
 
     def tell(done: int, of: int | None, epsilon: float | None) -> None:
-        nonlocal last, before
-        before = done if before is None else before
+        nonlocal last, first
         now = time.monotonic()
+        since, before = first = first or (now, done)
         if now - last < _LINE_EVERY_S:
             return
         last = now
-        left = f", {clock((now - begun) * (of - done) / (done - before))} left" if of and done > before else ""
+        left = f", {clock((now - since) * (of - done) / (done - before))} left" if of and done > before else ""
         console.print(f"{name:<12} {_note(done, of, epsilon)}{left}", highlight=False)
 
     yield tell

@@ -54,7 +54,7 @@ def test_elsewhere_it_is_plain_lines_half_a_minute_apart(told, clock):
     lines = screen.getvalue().splitlines()
     assert lines[0] == "train        begun, 60 steps"
     assert len(lines) == 1 + 120 // 32
-    assert lines[1] == "train        8 of 60, epsilon so far 3.27 at most, 3 min 58 s left"
+    assert lines[1] == "train        8 of 60, epsilon so far 3.27 at most, 3 min 28 s left"
     assert "\x1b" not in screen.getvalue()
     assert "12345" not in screen.getvalue()
 

@@ -18,7 +18,7 @@ def commands(facts: Facts) -> list[tuple[str, str]]:
         found.append(("Epsilon, from the parameters alone", f'python -c "{_epsilon(facts.claim)}"'))
         found.append(("The ledger, and what is left of a budget", f"speechpriv budget {run}"))
     if facts.figures:
-        found.append(("Word error rates", f"rm -r {run}/private/evaluate && {again}"))
+        found.append(("Word error rates, with the same overrides", f"rm -r {run}/private/evaluate && {again}"))
     if facts.verdict:
         found.append(
             (
@@ -32,7 +32,7 @@ def commands(facts: Facts) -> list[tuple[str, str]]:
             ("The same audit, on the shipped files", f"speechpriv audit {run} --artefact {bundle}"),
             ("Digests of the shipped files, against their signature", f"speechpriv verify {bundle}"),
             ("What the shipped model hears", f"speechpriv transcribe {bundle} FILE.flac"),
-            ("Size, speed and parity of each format", f"rm -r {bundle} && {again}"),
+            ("Size, speed and parity of each format, with the same overrides", f"rm -r {bundle} && {again}"),
         ]
     return [*found, ("This page", f"speechpriv report {run}")]
 
