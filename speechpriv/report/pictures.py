@@ -129,10 +129,15 @@ def spent(facts: Facts) -> Plot | None:
     return plots.curve(frame, [(0.0, 0.0), *points], level, stairs=True) if points else None
 
 
+def published(facts: Facts) -> list[tuple[str, float]]:
+    """Phrases that were published, and about how many units say each, most first; long ones are left out."""
+    said = [(_in_words(gram), finite(weight)) for *gram, weight in facts.phrases if 0 < len(gram) <= _GRAM]
+    return sorted(((gram, weight) for gram, weight in said if weight is not None), key=lambda pair: -pair[1])
+
+
 def phrases(facts: Facts) -> Plot | None:
     """What most people say, as it was published: with noise, and only what many say."""
-    said = [(_in_words(gram), finite(weight)) for *gram, weight in facts.phrases if 0 < len(gram) <= _GRAM]
-    ranked = sorted(((gram, weight) for gram, weight in said if weight is not None), key=lambda pair: -pair[1])
+    ranked = published(facts)
     marks = [Mark(gram, weight, f"about {number(round(weight))}", "private") for gram, weight in ranked]
     frame = Frame("phrases", "Published phrases", _read_out(marks[:MOST_ITEMS]), "units, with noise")
     return plots.bars(frame, marks[:MOST_ITEMS]) if marks else None

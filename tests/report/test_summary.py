@@ -46,6 +46,8 @@ def test_the_json_has_the_figures_of_the_page(made_up):
     assert found["counts"]["ingest"]["rows_kept"] == 3142
     assert found["bundle"]["bytes"]["model.onnx"] == 7_340_032
     assert len(found["exposures"]["twin"]) == 60
+    assert found["phrases"] == {"turn, at the beginning": 93.4, "the lights": 88.1, "lights, at the end": 60.2}
+    assert found["rehearsal"][-1] == [30, 0.7]
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
