@@ -130,7 +130,7 @@ def spent(facts: Facts) -> Plot | None:
 
 
 def published(facts: Facts) -> list[tuple[str, float]]:
-    """Phrases that were published, and about how many units say each, most first; long ones are left out."""
+    """Phrases that were published and their noisy weights, largest first; long ones are left out."""
     said = [(_in_words(gram), finite(weight)) for *gram, weight in facts.phrases if 0 < len(gram) <= _GRAM]
     return sorted(((gram, weight) for gram, weight in said if weight is not None), key=lambda pair: -pair[1])
 
@@ -138,8 +138,8 @@ def published(facts: Facts) -> list[tuple[str, float]]:
 def phrases(facts: Facts) -> Plot | None:
     """What most people say, as it was published: with noise, and only what many say."""
     ranked = published(facts)
-    marks = [Mark(gram, weight, f"about {number(round(weight))}", "private") for gram, weight in ranked]
-    frame = Frame("phrases", "Published phrases", _read_out(marks[:MOST_ITEMS]), "units, with noise")
+    marks = [Mark(gram, weight, number(weight), "private") for gram, weight in ranked]
+    frame = Frame("phrases", "Published phrases", _read_out(marks[:MOST_ITEMS]), "weight, with noise")
     return plots.bars(frame, marks[:MOST_ITEMS]) if marks else None
 
 

@@ -22,7 +22,7 @@ from speechpriv.train import ordinary, phrasebook, sentences
 
 CURVE = "curve.json"
 _BATCH_S = 48.0
-_CURVE_POINTS = 60
+_CURVE_POINTS = 20  # batches differ much in length, and so in loss
 
 
 class RehearseConfig(Section):
@@ -81,7 +81,7 @@ def run(
 
 
 def _curve(losses: Sequence[float]) -> list[tuple[int, float]]:
-    """The last step and the mean loss of each of about 60 stretches."""
+    """The last step and the mean loss of each of about 20 stretches."""
     length = max(1, math.ceil(len(losses) / _CURVE_POINTS))
     stretches = [losses[start : start + length] for start in range(0, len(losses), length)]
     ends = itertools.accumulate(map(len, stretches))

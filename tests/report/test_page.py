@@ -121,7 +121,7 @@ def test_figures_of_all_sections_are_there(made_up):
         "0.523", "0.961", "2e-9", "p = 0.61", "60 candidates, 31 of them planted", "People who are only mentioned",
         "0a1b2c3d", "epsilon is 8.6 in all", "model.onnx 7.3 MB", "5f" * 32, "99.5 % of 200 test", "torch 2.11.0",
         "Trained on 2,680", "Set aside: not usable − 52", "Kept for testing − 629", "310 phrases of 190 words",
-        "turn, at the beginning about 93", "lights, at the end about 60", "0.53 (0.47 to 0.59)",
+        "turn, at the beginning 93.4", "lights, at the end 60.2", "0.53 (0.47 to 0.59)",
         "7.3 MB · 93.1 times real time", "model.int8.onnx 96.0 % 24.8 %", "With 8-bit weights: shipped",
         "Of the budget of epsilon 10, 1.4 is left", "voice disguised",
         "speechpriv audit runs/assistant-1a2b3c4d", "speechpriv run assistant",
