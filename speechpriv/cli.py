@@ -213,7 +213,7 @@ def transcribe(
         try:
             print(f"{file}\t{transcriber.transcribe([audio.read(file)])[0]}", flush=True)
         except SpeechprivError as error:
-            console.print(f"{file}: {error}", style="red", markup=False)
+            console.print(f"{file}: {error}", style="red", markup=False, soft_wrap=True)
             failed = True
     if mic is not None:
         console.print(f"speak now, for {mic:g} s", highlight=False)
