@@ -32,7 +32,7 @@ class RehearseConfig(Section):
     seed: int
 
 
-@store.stage(version=2)
+@store.stage(version=3)
 def run(
     config: RehearseConfig,
     inputs: Mapping[str, Path],

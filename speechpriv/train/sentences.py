@@ -1,51 +1,50 @@
-"""Sentences sampled from published n-grams: every n-gram in them is one that was published."""
+"""Sentences and parts of sentences sampled from published n-grams: every n-gram in them is one that was published."""
 
-import functools
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from speechpriv.train.phrases import END, START, Gram
 
 _SLOT = re.compile(r"\[([A-Z_]+)\]")
-_MOST_WORDS = 23
+_MOST_WORDS = 24
 
 
 def sample(table: Mapping[Gram, float], rng: np.random.Generator) -> Iterator[str]:
-    """Sentences without end; none if no path through the table leads from a start to an end.
+    """Sentences and parts of them, without end; none from an empty table.
 
-    A walk goes on as the weights say, given that it ends within 23 words: a table may be so full of dead ends that
-    nearly every other walk comes to none.
+    A walk through the table that uses every n-gram about as often as it weighs. What few people say is missing from
+    the table, and where it is missing, less leads into a context than out of it, or the other way about: a walk begins
+    at the contexts that too little leads into, for as much as is missing, and ends at those that too much leads into.
+    With walks from sentence start to end alone, much of what was published would never be said.
 
     Args:
-      table: weights of n-grams of one order, as `phrases.release` gives them.
+      table: weights > 0 of n-grams of one order, as `phrases.release` gives them.
       rng: seeded.
     """
-    order = len(next(iter(table))) if table else 2
-    after: dict[Gram, dict[str, float]] = {}
+    following: dict[Gram, dict[str, float]] = defaultdict(dict)
+    surplus: dict[Gram, float] = defaultdict(float)  # of what leads out over what leads in
     for gram, weight in table.items():
-        after.setdefault(gram[:-1], {})[gram[-1]] = weight
-    ending = _ending(after)
-
-    @functools.cache
-    def choices(context: Gram, left: int) -> tuple[list[str], np.ndarray]:
-        """What may follow with so many words left, and up to which random number."""
-        following = {
-            word: weight if word == END else weight * ending[left - 1].get((*context[1:], word), 0.0)
-            for word, weight in after.get(context, {}).items()
-            if (left > 0 if word != END else left < _MOST_WORDS)  # a sentence has at least one word
-        }
-        words = [word for word, weight in following.items() if weight > 0]
-        weights = np.array([following[word] for word in words])
-        return words, np.cumsum(weights) / weights.sum() if words else weights
-
-    first = (START,) * (order - 1)
-    while choices(first, _MOST_WORDS)[0]:
-        context, said = first, list[str]()
-        while True:
-            words, cumulative = choices(context, _MOST_WORDS - len(said))
-            word = words[min(int(np.searchsorted(cumulative, rng.random(), "right")), len(words) - 1)]
+        if gram != (*(START,) * (len(gram) - 1), END):  # nothing said
+            following[gram[:-1]][gram[-1]] = weight
+            surplus[gram[:-1]] += weight
+            surplus[gram[1:]] -= weight
+    beginnings = {context: more for context, more in surplus.items() if more > 0}
+    further = {
+        context: _chooser({**words, END: words.get(END, 0.0) + max(0.0, -surplus[context])})
+        for context, words in following.items()
+    }
+    if not beginnings:
+        return
+    begin = _chooser(beginnings)
+    while True:
+        context = begin(rng.random())
+        said = [word for word in context if word != START]
+        while context in further and len(said) < _MOST_WORDS:
+            word = further[context](rng.random())
             if word == END:
                 break
             said.append(word)
@@ -53,18 +52,10 @@ def sample(table: Mapping[Gram, float], rng: np.random.Generator) -> Iterator[st
         yield " ".join(said)
 
 
-def _ending(after: Mapping[Gram, Mapping[str, float]]) -> list[dict[Gram, float]]:
-    """For n = 0, 1, ... words: how likely a walk from each context ends within n words more."""
-    found: list[dict[Gram, float]] = [{}]
-    for _ in range(_MOST_WORDS + 1):
-        found.append({
-            context: sum(
-                weight * (1.0 if word == END else found[-1].get((*context[1:], word), 0.0))
-                for word, weight in words.items()
-            ) / sum(words.values())
-            for context, words in after.items()
-        })  # fmt: skip
-    return found[1:]
+def _chooser(weights: Mapping[Any, float]) -> Callable[[float], Any]:
+    """From a uniform number in [0, 1) to one of the keys, by weight."""
+    keys, cumulative = list(weights), np.cumsum(list(weights.values()))
+    return lambda number: keys[min(int(np.searchsorted(cumulative, number * cumulative[-1], "right")), len(keys) - 1)]
 
 
 def filled(sentence: str, fill: Callable[[str], str]) -> str:

@@ -145,6 +145,7 @@ def test_what_is_under_the_pointer_says_what_it_is(opened):
 
 def test_a_screen_reader_meets_the_verdict_first_and_the_parts_in_order(opened):
     browser = opened()
+    browser.execute_cdp_cmd("Accessibility.enable", {})  # without it, the tree may still be empty
     nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     told = [(node.get("role", {}).get("value"), node.get("name", {}).get("value", "")) for node in nodes]
     landmarks = [role for role, _ in told if role in {"banner", "navigation", "main", "contentinfo"}]

@@ -1,5 +1,6 @@
 """Sentences hold nothing that was not published."""
 
+import collections
 import itertools
 
 import numpy as np
@@ -30,7 +31,9 @@ def test_every_n_gram_of_a_sentence_was_published(said, order, seed):
     for dropped in list(table)[::3]:
         del table[dropped]
     for sentence in itertools.islice(sentences.sample(table, np.random.default_rng(seed)), 20):
-        assert set(phrases.grams(sentence.split(), order)) <= set(table)
+        words = sentence.split()
+        assert {tuple(words[i : i + order]) for i in range(len(words) - order + 1)} <= set(table)
+        assert set(words) <= {word for gram in table for word in gram}
 
 
 def test_weights_are_followed():
@@ -39,24 +42,38 @@ def test_weights_are_followed():
     assert found.count("on") / 2000 == pytest.approx(0.75, abs=0.04)
 
 
+@pytest.mark.parametrize("order", [2, 3])
+def test_whatever_was_published_is_said_as_often_as_it_weighs(order):
+    """Also what no way from a start leads to, and what no way leads on from."""
+    table = table_of(["a b c", "a b d e", "f b c d", "e a"] * 3, order)
+    for dropped in list(table)[::4]:
+        del table[dropped]
+    # A sentence does not show whether it began where people begin or was cut off there, so only what lies within counts.
+    within = {gram: weight for gram, weight in table.items() if START not in gram and END not in gram}
+    found = collections.Counter()
+    for sentence in itertools.islice(sentences.sample(table, np.random.default_rng(0)), 20_000):
+        words = sentence.split()
+        found.update(tuple(words[i : i + order]) for i in range(len(words) - order + 1))
+    assert set(found) == set(within)
+    for gram, weight in within.items():
+        assert found[gram] / found.total() == pytest.approx(weight / sum(within.values()), abs=0.02)
+
+
 def test_a_table_of_dead_ends_still_gives_sentences():
-    """One walk in a thousand comes to an end here: those that do are what is sampled, as by trying again and again."""
-    table = {(START, "a"): 999.0, ("a", "b"): 1.0, (START, "c"): 1.0, ("c", "d"): 3.0, ("c", END): 1.0, ("d", END): 9.0}
-    found = list(itertools.islice(sentences.sample(table, np.random.default_rng(0)), 2000))
-    assert set(found) == {"c", "c d"}
-    assert found.count("c d") / 2000 == pytest.approx(0.75, abs=0.04)
+    table = {(START, "a"): 999.0, ("a", "b"): 1.0, ("c", "d"): 3.0, ("d", END): 9.0}
+    found = collections.Counter(itertools.islice(sentences.sample(table, np.random.default_rng(0)), 20_000))
+    assert set(found) == {"a", "a b", "c d", "d"}
+    assert found["a"] / found["a b"] == pytest.approx(998, rel=0.7)
+    assert found["d"] / found["c d"] == pytest.approx(2, rel=0.3)
 
 
-def test_a_walk_that_would_not_end_in_time_is_not_begun():
+def test_a_walk_ends():
     table = {(START, "a"): 1.0, ("a", "a"): 1e6, ("a", END): 1.0}
-    found = list(itertools.islice(sentences.sample(table, np.random.default_rng(0)), 50))
-    assert 10 < sum(len(sentence.split()) for sentence in found) / 50 <= 23
+    assert len(next(sentences.sample(table, np.random.default_rng(0))).split()) == 24
 
 
-@pytest.mark.parametrize(
-    "table", [{}, {("a", END): 1.0}, {(START, "a"): 1.0}, {(START, END): 1.0}, {(START, "a"): 1.0, ("a", "a"): 1.0}]
-)
-def test_a_table_without_a_way_through_gives_none(table):
+@pytest.mark.parametrize("table", [{}, {(START, END): 1.0}, {(START, START, END): 1.0}, {("a", "a"): 1.0}])
+def test_a_table_in_which_nothing_begins_gives_none(table):
     assert list(sentences.sample(table, np.random.default_rng(0))) == []
 
 
