@@ -139,7 +139,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
 
     # Report, and one last look at all that leaves.
     made_up = ""
-    if config.data.source == "demo":
+    if config.data.made_up:
         made_up = samples.write(raw.directory, disguised.directory, private / "report_samples.json")
     report = page.write(run_dir)
     gate.check_release(release, public=made_up, recordings=recordings, phrases=phrases, literals=literals)

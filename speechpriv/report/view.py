@@ -159,7 +159,7 @@ def _least(detectable: Mapping[str, Any]) -> list[str]:
 
 def _samples(facts: Facts) -> View:
     """Players, as many as fit, if nobody real can be heard in them."""
-    if facts.setting("data", "source") != "demo":
+    if facts.setting("data", "source") not in ("demo", "clinic"):
         return {"samples": []}
     shown, letters = [], 0
     for sample in facts.samples:
