@@ -29,7 +29,7 @@ class RehearseConfig(Section):
     seed: int
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(
     config: RehearseConfig,
     inputs: Mapping[str, Path],

@@ -39,6 +39,14 @@ def test_weights_are_followed():
     assert found.count("on") / 2000 == pytest.approx(0.75, abs=0.04)
 
 
+def test_dead_ends_are_no_end_however_many():
+    table = {(START, f"dead{number}"): 100.0 for number in range(50)} | table_of(["go on", "go on and on"], 2)
+    found = list(itertools.islice(sentences.sample(table, np.random.default_rng(0)), 500))
+    assert len(found) == 500
+    assert {"go on", "go on and on"} <= set(found)
+    assert max(len(sentence.split()) for sentence in found) <= 24
+
+
 @pytest.mark.parametrize(
     "table", [{}, {("a", END): 1.0}, {(START, "a"): 1.0}, {(START, END): 1.0}, {(START, "a"): 1.0, ("a", "a"): 1.0}]
 )
