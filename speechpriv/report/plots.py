@@ -5,6 +5,7 @@ text to stay readable on a phone. Every mark has a <title>, which browsers show 
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -210,11 +211,11 @@ def whiskers(frame: Frame, columns: Sequence[Column], axis: str, reference: Mark
     for index, column in enumerate(columns):
         text = f"{column.value:.3f} ({column.low:.3f} to {column.high:.3f})"
         at = x(index)
-        body += [_point(at + 9, y(value), column.tone, 2) for value in column.singles]
+        body += [_point(at + 10, y(value), column.tone, 1.5) for value in column.singles]
         body.append(
             _tag("path", d=f"M{at:.1f} {y(column.low):.1f}V{y(column.high):.1f}", **{"class": f"curve {column.tone}"})
         )
-        body.append(_hover(f"{axis} {column.label}: {text}", _point(at, y(column.value), column.tone, 5)))
+        body.append(_hover(f"{axis} {column.label}: {text}", _point(at, y(column.value), column.tone, 4)))
         body.append(_text(at, top + height + 18, column.label, anchor="middle", style="small"))
         rows.append((column.label, text))
     body.append(_text((left + WIDTH) / 2, top + height + 38, axis, anchor="middle", style="small"))
@@ -225,6 +226,8 @@ def standalone(plot: Plot, style: str) -> str:
     """The picture as a file of its own, with the page's style sheet in it."""
     own = f"<style>{style}\nsvg {{ background: var(--page); font: 16px/1.55 system-ui, sans-serif; }}</style>"
     first, rest = plot.svg.split(">", 1)
+    # On a page there is room around it.
+    first = re.sub(r'viewBox="0 0 (\d+) (\d+)"', lambda v: f'viewBox="-10 -8 {int(v[1]) + 20} {int(v[2]) + 12}"', first)
     return f'{first} xmlns="http://www.w3.org/2000/svg">{own}{rest}\n'
 
 
