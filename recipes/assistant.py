@@ -30,6 +30,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     private, release = run_dir / "private", run_dir / "release"
     keys, speed, base = private / "keys", config.performance, config.train.base
     store.write_json(private / "config.json", config.model_dump(mode="json"))
+    curves = progress.curves_in(private / "tensorboard", kind=speed.curves)
     signing_key = signature.ready(config.export.signing_key) if until in ("export", "report") else None
 
     # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
@@ -59,11 +60,12 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         return
 
     # Plant canaries, see that they can be learned, train privately, and train the twin that the audit must catch.
-    planted = canary.run(
-        config.canary,
-        {"corpus": disguised.directory, "personal": probed.directory, **canary.inputs(config.canary)},
-        private / "plant", key=store.secret(keys / "canaries"),
-    )  # fmt: skip
+    with progress.bar("plant"):
+        planted = canary.run(
+            config.canary,
+            {"corpus": disguised.directory, "personal": probed.directory, **canary.inputs(config.canary)},
+            private / "plant", key=store.secret(keys / "canaries"),
+        )  # fmt: skip
     progress.show("plant", planted)
     training = {"corpus": planted.directory / "corpus"}
     survived = survival.run(
@@ -76,23 +78,21 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         return
     ledger = spending.ledger_path(config, corpus.read(raw.directory).lineage, run_dir)
     learned = learn(config, training, private, keys, ledger)
-    with progress.bar("twin") as update:
+    with progress.bar("twin", curves=curves) as update:
         ordinary_config = ordinary.OrdinaryConfig(train=config.train, seed=config.seed)
         twin = ordinary.run(ordinary_config, training, private / "twin", device=speed.device, on_step=update)
     progress.show("twin", twin)
-    learned |= {"twin": twin.directory}
     if until == "train":
         return
 
     # Audit: what people not trained on get, and what an attacker gets.
-    tested = {"corpus": disguised.directory, "model": learned["model"], "twin": learned["twin"]}
+    tested = {"corpus": disguised.directory, "model": learned["model"], "twin": twin.directory}
     figures = evaluate.run(evaluate.EvaluateConfig(base=base), tested, private / "evaluate", device=speed.device)
     progress.show("evaluate", figures)
-    verdict = audit.run(
-        audit.AuditStageConfig(audit=config.audit, base=base),
-        {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory, **learned},
-        private / "audit", device=speed.device,
-    )  # fmt: skip
+    audited = {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory}
+    with progress.bar("audit"):
+        asked, models = audit.AuditStageConfig(audit=config.audit, base=base), learned | {"twin": twin.directory}
+        verdict = audit.run(asked, audited | models, private / "audit", device=speed.device)
     progress.show("audit", verdict)
     if until == "audit":
         return
@@ -109,13 +109,12 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     )  # fmt: skip
     progress.show("export", exported)
     signed_by = signature.sign(exported.directory, signing_key)
-    progress.console.print(f"signed by {signed_by}; the public key lies beside the bundle", highlight=False)
+    progress.console.print(f"bundle signed by {signed_by}; public key beside it", highlight=False, soft_wrap=True)
     if until == "export":
         return
 
     # Report, and one last look at all that leaves.
-    heard = private / "report_samples.json"
-    made_up = samples.write(raw.directory, disguised.directory, heard) if config.data.made_up else ""
+    made_up = samples.write(private) if config.data.made_up else ""
     report = page.write(run_dir)
     gate.check_release(release, public=made_up, recordings=recordings, phrases=phrases, literals=literals)
     for name in ("voices", "canaries"):
@@ -126,19 +125,20 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
 def learn(config: PipelineConfig, training: Inputs, out_dir: Path, keys: Path, ledger: Path) -> Inputs:
     """Train privately: where the `model` is, and the `phrases` if any were published. `speechpriv curve` calls it."""
     speed, before, told = config.performance, {}, {}
+    curves = progress.curves_in(out_dir / "tensorboard", kind=speed.curves)
     if config.privacy.phrases:  # what many say is published, spoken by made-up voices, and learned first
         asked, key = phrasebook.PhrasebookConfig(privacy=config.privacy), store.secret(keys / "phrases")
         published = phrasebook.run(asked, training, out_dir / "phrases", key=key, ledger=ledger)
         progress.show("phrases", published)
         told = {"phrases": published.directory}
-        with progress.bar("rehearse") as update:
+        with progress.bar("rehearse", curves=curves) as update:
             rehearsed = rehearse.run(
                 rehearse.RehearseConfig(train=config.train, seed=config.seed), told, out_dir / "rehearse",
                 fill=surrogate.value, device=speed.device, on_step=update,
             )  # fmt: skip
         progress.show("rehearse", rehearsed)
         before = {"start": rehearsed.directory}
-    with progress.bar("train", config.privacy.steps) as update:
+    with progress.bar("train", config.privacy.steps, curves=curves) as update:
         trained = finetune.run(
             finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training | before, out_dir / "train",
             key=store.secret(keys / "noise"), ledger=ledger,

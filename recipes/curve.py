@@ -7,7 +7,7 @@ Epsilon 0 is the base as it is, `inf` ordinary training. Each point is another l
 and is counted in no ledger: the figures are nobody's claim. The models are deleted as soon as they are measured.
 
 Another recipe can be drawn if it has `main(config, run_dir, until="plant")`, which leaves `plant/corpus` to train on
-and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `ordinary` (a stage as
+and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `learn_openly` (a stage as
 train/ordinary.py), `measured(model, corpus, device)` (a pair of numbers for each test unit), `statistic` (one number of
 an array of pairs) and `MEASURE` (what that number is called).
 """
@@ -91,7 +91,7 @@ def _trained(
     if epsilon < math.inf:
         learned = recipe["learn"](config, training, work, work / "keys", work / "ledger.sqlite")
         return str(learned["model"] / "model")
-    run = recipe.get("ordinary", ordinary.run)
+    run = recipe.get("learn_openly", ordinary.run)
     with progress.bar("ordinary") as update:
         asked, device = ordinary.OrdinaryConfig(train=config.train, seed=config.seed), config.performance.device
         return str(run(asked, training, work / "ordinary", device=device, on_step=update).directory / "model")
