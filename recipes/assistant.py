@@ -21,7 +21,8 @@ from speechpriv.report import page, samples
 from speechpriv.scrub import clean, surrogate
 from speechpriv.train import finetune, ordinary, phrasebook, rehearse, spending
 
-Until = Literal["prepare", "train", "audit", "export", "report"]
+Inputs = dict[str, Path]
+Until = Literal["prepare", "plant", "train", "audit", "export", "report"]
 
 
 def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None:
@@ -73,29 +74,10 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         private / "survival", device=speed.device,
     )  # fmt: skip
     progress.show("survival", survived)
+    if until == "plant":
+        return
     ledger = spending.ledger_path(config, corpus.read(raw.directory).lineage, run_dir)
-    before, told = {}, {}
-    if config.privacy.phrases:  # what many say is published, spoken by made-up voices, and learned first
-        asked, key = phrasebook.PhrasebookConfig(privacy=config.privacy), store.secret(keys / "phrases")
-        published = phrasebook.run(asked, training, private / "phrases", key=key, ledger=ledger)
-        progress.show("phrases", published)
-        told = {"phrases": published.directory}
-        with progress.bar("rehearse", curves=curves) as update:
-            rehearsed = rehearse.run(
-                rehearse.RehearseConfig(train=config.train, seed=config.seed), told, private / "rehearse",
-                fill=surrogate.value, device=speed.device, on_step=update,
-            )  # fmt: skip
-        progress.show("rehearse", rehearsed)
-        before = {"start": rehearsed.directory}
-    with progress.bar("train", config.privacy.steps, curves=curves) as update:
-        trained = finetune.run(
-            finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training | before, private / "train",
-            key=store.secret(keys / "noise"), ledger=ledger,
-            device=speed.device, checkpoint_every=speed.checkpoint_every, batch_s=speed.batch_s, on_step=update,
-        )  # fmt: skip
-    for name in ("noise", "phrases"):
-        (keys / name).unlink(missing_ok=True)  # nobody, not even its owner, can strip the noise from now on
-    progress.show("train", trained)
+    learned = learn(config, training, private, keys, ledger)
     with progress.bar("twin", curves=curves) as update:
         ordinary_config = ordinary.OrdinaryConfig(train=config.train, seed=config.seed)
         twin = ordinary.run(ordinary_config, training, private / "twin", device=speed.device, on_step=update)
@@ -104,18 +86,13 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         return
 
     # Audit: what people not trained on get, and what an attacker gets.
-    models = {"model": trained.directory, "twin": twin.directory}
-    figures = evaluate.run(
-        evaluate.EvaluateConfig(base=base), {"corpus": disguised.directory, **models}, private / "evaluate",
-        device=speed.device,
-    )  # fmt: skip
+    tested = {"corpus": disguised.directory, "model": learned["model"], "twin": twin.directory}
+    figures = evaluate.run(evaluate.EvaluateConfig(base=base), tested, private / "evaluate", device=speed.device)
     progress.show("evaluate", figures)
     audited = {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory}
     with progress.bar("audit"):
-        verdict = audit.run(
-            audit.AuditStageConfig(audit=config.audit, base=base), {**audited, **models, **told}, private / "audit",
-            device=speed.device,
-        )  # fmt: skip
+        asked, models = audit.AuditStageConfig(audit=config.audit, base=base), learned | {"twin": twin.directory}
+        verdict = audit.run(asked, audited | models, private / "audit", device=speed.device)
     progress.show("audit", verdict)
     if until == "audit":
         return
@@ -124,14 +101,10 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     recordings = corpus.read(raw.directory)
     canaries, people = corpus.read(planted.directory / "phrases").table["text"], clean.names(recordings.table["text"])
     phrases, literals = {"canary": canaries, "name": people}, {"key": [path.read_bytes() for path in keys.iterdir()]}
+    limits = {"epsilon": config.privacy.epsilon, "budget_epsilon": config.privacy.budget_epsilon}
     exported = bundle.run(
-        bundle.BundleConfig(
-            export=config.export, epsilon=config.privacy.epsilon, budget_epsilon=config.privacy.budget_epsilon
-        ),
-        {
-            "model": trained.directory, "audit": verdict.directory, "figures": figures.directory,
-            "corpus": planted.directory / "corpus",
-        },
+        bundle.BundleConfig(export=config.export, **limits),
+        {"model": learned["model"], "audit": verdict.directory, "figures": figures.directory, **training},
         release / "bundle", phrases=phrases, literals=literals,
     )  # fmt: skip
     progress.show("export", exported)
@@ -141,9 +114,37 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         return
 
     # Report, and one last look at all that leaves.
-    made_up = samples.write(private) if config.data.source == "demo" else ""
+    made_up = samples.write(private) if config.data.made_up else ""
     report = page.write(run_dir)
     gate.check_release(release, public=made_up, recordings=recordings, phrases=phrases, literals=literals)
     for name in ("voices", "canaries"):
         (keys / name).unlink(missing_ok=True)
     progress.console.print(f"report: {report}", highlight=False, soft_wrap=True)
+
+
+def learn(config: PipelineConfig, training: Inputs, out_dir: Path, keys: Path, ledger: Path) -> Inputs:
+    """Train privately: where the `model` is, and the `phrases` if any were published. `speechpriv curve` calls it."""
+    speed, before, told = config.performance, {}, {}
+    curves = progress.curves_in(out_dir / "tensorboard", kind=speed.curves)
+    if config.privacy.phrases:  # what many say is published, spoken by made-up voices, and learned first
+        asked, key = phrasebook.PhrasebookConfig(privacy=config.privacy), store.secret(keys / "phrases")
+        published = phrasebook.run(asked, training, out_dir / "phrases", key=key, ledger=ledger)
+        progress.show("phrases", published)
+        told = {"phrases": published.directory}
+        with progress.bar("rehearse", curves=curves) as update:
+            rehearsed = rehearse.run(
+                rehearse.RehearseConfig(train=config.train, seed=config.seed), told, out_dir / "rehearse",
+                fill=surrogate.value, device=speed.device, on_step=update,
+            )  # fmt: skip
+        progress.show("rehearse", rehearsed)
+        before = {"start": rehearsed.directory}
+    with progress.bar("train", config.privacy.steps, curves=curves) as update:
+        trained = finetune.run(
+            finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training | before, out_dir / "train",
+            key=store.secret(keys / "noise"), ledger=ledger,
+            device=speed.device, checkpoint_every=speed.checkpoint_every, batch_s=speed.batch_s, on_step=update,
+        )  # fmt: skip
+    for name in ("noise", "phrases"):
+        (keys / name).unlink(missing_ok=True)  # nobody, not even its owner, can strip the noise from now on
+    progress.show("train", trained)
+    return {"model": trained.directory, **told}

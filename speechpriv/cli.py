@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +13,15 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from speechpriv import cli_canary, packaged, store
 from speechpriv import config as configs
-from speechpriv import packaged, store
 from speechpriv.errors import ConfigError, SpeechprivError
 from speechpriv.progress import console
 
 # What needs torch is imported inside the commands, so that help and checks answer at once.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-canary_app = typer.Typer(no_args_is_help=True, help="Canaries for a corpus that is trained elsewhere.")
-app.add_typer(canary_app, name="canary")
+app.add_typer(cli_canary.app, name="canary")
 
 Name = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of one that `speechpriv ls` lists.")
@@ -31,8 +32,8 @@ Recipe = Annotated[str | None, typer.Option(help="Your own copy of a recipe, ins
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as `speechpriv run` prints it.")]
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="An exported bundle: RUN/release/bundle.")]
 
-_EXIT_CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}
-_ERROR = 3
+_EPSILONS = "0.5,1,2,4,8,16,inf"
+_ERROR = 3  # an exit code; verdicts have 0 to 2
 
 
 @app.callback()
@@ -71,6 +72,45 @@ def export(name: Name, overrides: Overrides = None, runs: Runs = Path("runs"), r
     print(_run(name, overrides, runs, recipe, until="export"))
 
 
+@app.command()
+def curve(
+    name: Name,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    recipe: Recipe = None,
+    *,
+    epsilons: Annotated[str, typer.Option(help="With commas between; inf is training without privacy.")] = _EPSILONS,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings at each epsilon.")] = 3,
+    figures: Annotated[
+        str | None, typer.Option(help="public or private: whose people these are; made-up ones need no word.")
+    ] = None,
+) -> None:
+    """Draw accuracy against epsilon, as picture and CSV: prepared once, trained at each epsilon, nothing audited.
+
+    Such a curve looks at the people many times, which no ledger counts and no claim covers. So it is drawn of made-up
+    people, or of people whose recordings are public ([bold]--figures public[/bold]). Of others it stays in the run's
+    private/ ([bold]--figures private[/bold]), and what is chosen by it is chosen by looking at them.
+
+    The same command again goes on where it was killed; more seeds or epsilons are added to what is there.
+    """
+    path = packaged.find(name)
+    config = configs.load(path, overrides or ())
+    wanted = _wanted(epsilons)
+    if not isinstance(config, configs.PipelineConfig):
+        raise ConfigError(f"{path}: recipe {config.recipe!r} trains on nobody: there is no epsilon to draw.")
+    if figures not in (("public", "private", None) if config.data.made_up else ("public", "private")):
+        raise ConfigError(
+            f"curve: --figures is {figures}; expected public or private, since these people are not made up. No claim "
+            "covers the figures: say `private` and they are written to private/, `public` only if the recordings are."
+        )
+    of_recipe = packaged.find(recipe) if recipe else packaged.named(f"{config.recipe}.py")
+    with _held(path, config, runs) as run_dir:
+        out_dir = run_dir / ("private" if figures == "private" else "release")
+        found = packaged.functions(of_recipe, "main", "learn")
+        packaged.recipe(packaged.named("curve.py"))(config, run_dir, found, wanted, seeds, out_dir)
+    print(out_dir / "curve.svg")
+
+
 @app.command("ls")
 def list_packaged() -> None:
     """List the configs and recipes that come with speechpriv."""
@@ -99,7 +139,7 @@ def audit(
     artefact: Annotated[Path | None, typer.Option(help="Audit this bundle instead of the run's model.")] = None,
 ) -> None:
     """Print the audit's verdict as JSON; exit code 0 PASS, 1 FAIL, 2 INCONCLUSIVE, 3 for an error."""
-    from speechpriv.audit import stage
+    from speechpriv.audit import stage, verdict
 
     private = run_dir / "private"
     config = _config_of(run_dir)
@@ -113,7 +153,7 @@ def audit(
     done = stage.run(settings, inputs, private / ("audit-artefact" if artefact else "audit"))
     found = json.loads((done.directory / "verdict.json").read_text())
     print(json.dumps(found, indent=2))
-    raise typer.Exit(_EXIT_CODES[found["verdict"]])
+    raise typer.Exit(verdict.EXIT_CODES[found["verdict"]])
 
 
 @app.command()
@@ -301,68 +341,6 @@ def budget(
         )
 
 
-Canaries = Annotated[Path, typer.Argument(metavar="CANARIES", help="What `canary make` wrote.")]
-
-
-@canary_app.command("make")
-def canary_make(
-    directory: Annotated[Path, typer.Argument(help="Gets planted/ (to train on) and registry files (keep private).")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]...", help="Settings of the section `canary`, for example 'kinds=[words, digits]'."
-        ),
-    ] = None,
-    candidates: Annotated[int, typer.Option(help="Phrases; a coin each decides which are planted.")] = 60,
-    references: Annotated[int, typer.Option(help="Phrases of the same kind that stay out.")] = 2000,
-) -> None:
-    """Make canary phrases, throw the coins, and write those to plant as folder + metadata.jsonl.
-
-    The commitment that is shown binds you to this drawing: publish it before you train, and `canary score` can be held
-    to it.
-    """
-    from speechpriv.audit import elsewhere
-
-    drawn = [f"candidates={candidates}", f"references={references}", *(settings or ())]
-    planted = elsewhere.make(directory, configs.canary(drawn))
-    console.print(f"commitment: {elsewhere.commitment(directory)}", highlight=False, soft_wrap=True)
-    print(planted)
-
-
-@canary_app.command("insert")
-def canary_insert(
-    directory: Canaries,
-    corpus: Annotated[Path, typer.Argument(help="A folder with metadata.jsonl; it is not changed.")],
-    destination: Annotated[Path, typer.Argument(help="Gets the corpus with the canaries in it.")],
-) -> None:
-    """Copy a corpus with the planted canaries in it."""
-    from speechpriv.audit import elsewhere
-
-    print(f"{elsewhere.insert(directory, corpus, destination)} canary recordings inserted into {destination}")
-
-
-@canary_app.command("score")
-def canary_score(
-    directory: Canaries,
-    model: Annotated[str, typer.Argument(help="The model trained on the corpus with the canaries.")],
-    twin: Annotated[str, typer.Option(help="A non-private model trained on the same corpus: the positive control.")],
-    base: Annotated[str, typer.Option(help="The model before training.")] = "tiny-en",
-    corpus: Annotated[
-        str | None, typer.Option(help="What was trained on, after all filters: see that the canaries are in it.")
-    ] = None,
-    commitment: Annotated[str | None, typer.Option(help="What `canary make` showed: see that it still holds.")] = None,
-) -> None:
-    """Score canaries on a model trained elsewhere; print the verdict; exit code as `speechpriv audit`.
-
-    Models of any family, or exported bundles; one with a claim.json is held to its claim.
-    """
-    from speechpriv.audit import elsewhere
-
-    found = elsewhere.score(directory, model, twin, base, configs.AuditConfig(), corpus=corpus, published=commitment)
-    print(json.dumps(found, indent=2))
-    raise typer.Exit(_EXIT_CODES[found["verdict"]])
-
-
 def main() -> None:
     """Entry point: an expected error is a message and exit code 3, not a traceback."""
     # Read when torch is first imported. By default a thread that waits for another spins, and on a busy machine takes
@@ -381,15 +359,33 @@ def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None,
     config = configs.load(path, overrides or ())
     if until is not None and config.recipe != "assistant":
         raise ConfigError(f"{path}: recipe {config.recipe!r} has no stages to stop after. Use `speechpriv run`.")
+    with _held(path, config, runs) as run_dir:
+        main_of = packaged.recipe(packaged.find(recipe) if recipe else packaged.named(f"{config.recipe}.py"))
+        main_of(config, run_dir, **({"until": until} if until else {}))
+    return run_dir
+
+
+@contextmanager
+def _held(path: Path, config: configs.Config, runs: Path) -> Iterator[Path]:
+    """The run directory of a config, made and held for this process."""
     import torch
 
     torch.set_num_threads(config.performance.threads)
     run_dir = runs / f"{path.stem}-{configs.fingerprint(config)}"
     (run_dir / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
     with store.locked(run_dir / "private"):
-        main_of = packaged.recipe(packaged.find(recipe) if recipe else packaged.named(f"{config.recipe}.py"))
-        main_of(config, run_dir, **({"until": until} if until else {}))
-    return run_dir
+        yield run_dir
+
+
+def _wanted(epsilons: str) -> list[float]:
+    """Epsilons from the command line."""
+    try:
+        found = sorted({float(one) for one in epsilons.split(",")})
+    except ValueError:
+        found = []
+    if not found or not all(one > 0 for one in found):
+        raise ConfigError(f"curve: --epsilons is {epsilons!r}; expected positive numbers or inf, as in {_EPSILONS}.")
+    return found
 
 
 def _config_of(run_dir: Path) -> configs.PipelineConfig:

@@ -45,10 +45,18 @@ class DemoConfig(Section):
     utterances_per_unit: Count = 4
 
 
+class ClinicConfig(Section):
+    """The made-up clinic: doctors dictate, patients are the units."""
+
+    patients: Count = 600
+    dictations_per_patient: Count = 4
+    doctors: Annotated[int, Field(ge=2)] = 40  # a fifth of them dictate the test patients, and nobody else
+
+
 class DataConfig(Section):
     """Where recordings come from, whose they are, and what makes a row unusable."""
 
-    source: Literal["auto", "demo", "folder", "common_voice", "librispeech", "nemo", "kaldi", "hub"] = "auto"
+    source: Literal["auto", "demo", "clinic", "folder", "common_voice", "librispeech", "nemo", "kaldi", "hub"] = "auto"
     path: str | None = None  # a directory, a manifest file, or a hub id such as google/speech_commands
     audio_column: str | None = None  # None: the usual names of each layout are tried
     text_column: str | None = None
@@ -57,6 +65,7 @@ class DataConfig(Section):
     hub_split: str = "train"
     hub_revision: str | None = None
     demo: DemoConfig = DemoConfig()
+    clinic: ClinicConfig = ClinicConfig()
     test_fraction: Fraction = 0.2  # of units: nobody is in both parts
     min_seconds: Positive = 0.1
     max_seconds: Positive = 30.0
@@ -64,7 +73,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _path_is_given(self) -> Self:
-        if self.source != "demo" and self.path is None:
+        if not self.made_up and self.path is None:
             raise ValueError(
                 "data.path is missing: expected a folder with metadata.jsonl, another corpus layout, or a hub id. "
                 "Set it in the config or as an override: data.path=PATH (or data.source=demo for made-up voices)"
@@ -72,6 +81,11 @@ class DataConfig(Section):
         if not self.min_seconds < self.max_seconds:
             raise ValueError(f"data.min_seconds = {self.min_seconds} must be below max_seconds = {self.max_seconds}")
         return self
+
+    @property
+    def made_up(self) -> bool:
+        """Whether nobody in the recordings is real."""
+        return self.source in ("demo", "clinic")
 
 
 class ScrubConfig(Section):

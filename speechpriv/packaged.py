@@ -2,7 +2,6 @@
 
 import runpy
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +58,26 @@ def copy(name: str, destination: Path) -> Path:
     return target
 
 
-def recipe(path: Path) -> Callable[..., Any]:
-    """The `main` of a recipe.
+def recipe(path: Path) -> Any:
+    """The function `main(config, run_dir)` of a recipe.
 
     Raises:
       ConfigError: it has none.
     """
-    main = runpy.run_path(str(path), run_name=path.stem).get("main")
-    if not callable(main):
-        raise ConfigError(f"{path}: no function `main(config, run_dir)`; a recipe needs one.")
-    return main
+    return functions(path, "main")["main"]
+
+
+def functions(path: Path, *needed: str) -> dict[str, Any]:
+    """What a recipe defines, by name.
+
+    Raises:
+      ConfigError: it has none of a name that is needed.
+    """
+    found = runpy.run_path(str(path), run_name=path.stem)
+    for name in needed:
+        if not callable(found.get(name)):
+            raise ConfigError(f"{path}: no function `{name}`, which is needed here. See recipes/assistant.py for one.")
+    return found
 
 
 def _directory(kind: str) -> Path:

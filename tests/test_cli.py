@@ -14,7 +14,7 @@ from speechpriv.export import signature
 
 COMMANDS = (
     "run", "ls", "cp", "validate", "prepare", "train", "audit", "export", "serve", "transcribe", "report", "budget",
-    "canary", "scrub", "runs", "verify",
+    "canary", "scrub", "runs", "verify", "curve",
 )  # fmt: skip
 
 
@@ -55,6 +55,31 @@ def test_ls_and_cp_work_from_anywhere(tmp_path: Path) -> None:
     assert "configs/assistant.yaml" in speechpriv("ls", cwd=tmp_path).stdout
     assert speechpriv("cp", "commands.yaml", "mine.yaml", cwd=tmp_path).stdout.strip() == "mine.yaml"
     assert (tmp_path / "mine.yaml").is_file()
+
+
+def test_a_curve_of_real_people_needs_a_word(tmp_path: Path) -> None:
+    for asked in ((), ("--figures", "secret")):
+        shown = speechpriv("curve", "commands", f"data.path={tmp_path}", *asked, cwd=tmp_path)
+        assert shown.returncode == 3
+        assert "not made up" in shown.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("assistant", "--epsilons", "0,1"), "positive numbers"),
+        (("assistant", "--epsilons", "one"), "positive numbers"),
+        (("assistant", "--epsilons", "nan"), "positive numbers"),
+        (("assistant", "--seeds", "0"), "seeds"),
+        (("tiny-en",), "trains on nobody"),
+    ],
+)
+def test_a_curve_needs_epsilons_and_people(arguments: tuple[str, ...], expected: str, tmp_path: Path) -> None:
+    shown = speechpriv("curve", *arguments, cwd=tmp_path)
+    assert shown.returncode != 0
+    assert expected in shown.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 def test_commands_that_need_a_run_say_so(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """PASS, FAIL or INCONCLUSIVE: the audit's one word, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +9,7 @@ from speechpriv.audit.statistics import Leakage
 from speechpriv.claim import Claim
 
 Word = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+EXIT_CODES: Mapping[Word, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}
 MIN_PLANTED = 10
 MIN_REFERENCES = 1000  # with fewer, no one phrase is rare enough among them
 TESTS = 5  # that share alpha: three of leakage, two bounds against the claim

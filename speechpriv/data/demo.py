@@ -20,11 +20,12 @@ _HABITS, _TASTES = 10, 2
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
-def _listed(listing: str, separator: str) -> tuple[str, ...]:
+def listed(listing: str, separator: str) -> tuple[str, ...]:
+    """The items of a list that is written as text, each on one line."""
     return tuple(" ".join(item.split()) for item in listing.split(separator))
 
 
-PATTERNS = _listed(
+PATTERNS = listed(
     """
     turn on the {lamp}; turn off the {lamp}; turn on the {lamp} in the {room}; turn off all the lights; lights off;
     dim the {lamp} to {percent} percent; set the {lamp} to {colour}; make the {room} {colour}; brighten the {room};
@@ -79,7 +80,7 @@ PATTERNS = _listed(
     ";",
 )
 
-PERSONAL = _listed(
+PERSONAL = listed(
     """
     call {contact}; call {contact} on the {speaker}; video call {contact}; hang up and call {contact};
     ring {contact} at {time}; text {contact} that i am late; send a message to {contact};
@@ -96,7 +97,7 @@ PERSONAL = _listed(
 )
 
 _FILLERS = {
-    slot: _listed(values, ",")
+    slot: listed(values, ",")
     for slot, values in {
         "lamp": "zentro lamp, zentro strip, pelda light, morva spotlight, reading lamp, ceiling light, luxo glow bulb",
         "room": "kitchen, living room, bedroom, hallway, bathroom, nursery, garage, study, sun room, attic",
@@ -161,20 +162,20 @@ def rows(config: DemoConfig, seed: int) -> Iterator[SourceRow]:
         voice = voices.random_voice(words_rng)
         for number in range(config.utterances_per_unit):
             said = _utterance(person, words_rng)
-            yield SourceRow(f"{unit}/{number:04d}", unit, said, _recording(said, voice, sound_rng))
+            yield SourceRow(f"{unit}/{number:04d}", unit, said, recording(said, voice, sound_rng))
 
 
 def _person(rng: np.random.Generator) -> _Person:
     habits = rng.choice(PATTERNS, _HABITS, replace=False).tolist()
     tastes = {slot: rng.choice(values, _TASTES, replace=False).tolist() for slot, values in _FILLERS.items()}
-    own, *friends = (_facts(rng) for _ in range(3))
-    facts = {f"own_{key}": [own[key]] for key in own}
-    facts |= {f"contact_{key}": [friend[key] for friend in friends] for key in own}
-    facts["contact"] = [*facts["contact_name"], *facts["contact_first"]]
-    return _Person(habits, tastes, facts)
+    own, *friends = (facts(rng) for _ in range(3))
+    known = {f"own_{key}": [own[key]] for key in own}
+    known |= {f"contact_{key}": [friend[key] for friend in friends] for key in own}
+    known["contact"] = [*known["contact_name"], *known["contact_first"]]
+    return _Person(habits, tastes, known)
 
 
-def _facts(rng: np.random.Generator) -> dict[str, str]:
+def facts(rng: np.random.Generator) -> dict[str, str]:
     """Personal data of somebody who does not exist, as it is spoken."""
     first, last = rng.choice(text.names(), 2)
     digits = f"{rng.integers(201, 990)}55501{rng.integers(100):02d}"
@@ -202,7 +203,7 @@ def _utterance(person: _Person, rng: np.random.Generator) -> str:
     return _SLOT.sub(filler, str(rng.choice(patterns)))
 
 
-def _recording(said: str, voice: voices.Voice, rng: np.random.Generator) -> bytes:
+def recording(said: str, voice: voices.Voice, rng: np.random.Generator) -> bytes:
     """The words in a quiet room: silence before and after, some echo, some noise, any loudness below full scale."""
     samples = voices.speak(said, voice).samples
     lead, tail = rng.uniform(0.05, 0.3, size=2) * audio.RATE_HZ

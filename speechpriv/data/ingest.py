@@ -18,8 +18,8 @@ import numpy as np
 from speechpriv import corpus, store
 from speechpriv.config import DataConfig, Section
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, demo, lineage, sources
-from speechpriv.data.sources import Rejected, SourceRow
+from speechpriv.data import audio, clinic, demo, lineage, sources
+from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
 from speechpriv.models.asr import normalise
 
@@ -71,9 +71,7 @@ def run(
         raise ConfigError(f"ingest: key of {len(key)} bytes: expected at least {_MIN_KEY_BYTES}. Use store.secret.")
     if not set(sources.inputs(config.data)) <= set(inputs):
         raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.inputs.")
-    found = (
-        demo.rows(config.data.demo, config.seed) if config.data.source == "demo" else sources.open_source(config.data)
-    )
+    found = _found(config)
     reasons: Counter[str] = Counter()
     sketcher = lineage.Sketcher()
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
@@ -125,6 +123,15 @@ def checked(
             else:
                 seen |= marks
         yield fit
+
+
+def _found(config: IngestConfig) -> Found:
+    data, seed = config.data, config.seed
+    if data.source == "demo":
+        return demo.rows(data.demo, seed)
+    if data.source == "clinic":
+        return clinic.rows(data.clinic, seed, lambda patient: split_of(patient, seed, data.test_fraction))
+    return sources.open_source(data)
 
 
 def _check(row: SourceRow, config: IngestConfig, key: bytes, sketcher: lineage.Sketcher) -> Row | Rejected:

@@ -72,8 +72,8 @@ def locate(config: DataConfig) -> Located:
     Raises:
       DataError: nothing is there, or it is no layout that is known.
     """
-    if config.source == "demo" or config.path is None:
-        raise DataError(f"data.source = {config.source}: made-up voices are read from nowhere. See data.demo.rows.")
+    if config.source == "demo" or config.source == "clinic" or config.path is None:  # noqa: PLR1714  mypy reads it so
+        raise DataError(f"data.source = {config.source}: made-up voices are read from nowhere. See data/ingest.py.")
     asked = None if config.source == "auto" else config.source
     path = Path(config.path)
     if not path.exists():
@@ -90,7 +90,7 @@ def locate(config: DataConfig) -> Located:
 
 def inputs(config: DataConfig) -> dict[str, Path]:
     """What on this machine a stage that reads the corpus depends on: its folder, or nothing on the hub."""
-    path = None if config.source == "demo" else locate(config).path
+    path = None if config.made_up else locate(config).path
     return {"source": _root(path)} if path else {}
 
 
@@ -98,6 +98,8 @@ def lineage(config: DataConfig, seed: int) -> str:
     """16 hex digits that name the recordings: one privacy budget, whatever layout or manifest they are read by."""
     if config.source == "demo":
         name = f"demo\0{config.demo.model_dump_json()}\0{seed}"
+    elif config.source == "clinic":  # who dictates whom goes by the split
+        name = f"clinic\0{config.clinic.model_dump_json()}\0{config.test_fraction}\0{seed}"
     else:
         path = locate(config).path
         name = f"path\0{_root(path)}" if path else f"hub\0{config.path}\0{config.hub_config}"

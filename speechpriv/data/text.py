@@ -55,11 +55,11 @@ def words() -> tuple[tuple[str, ...], np.ndarray]:
 
 
 @functools.cache
-def names() -> tuple[str, ...]:
-    """First and last names of Faker's American list, lower-case."""
+def names(*which: str) -> tuple[str, ...]:
+    """Names of Faker's American list, lower-case: of the lists `which`, or `first_names` and `last_names`."""
     from faker.providers.person.en_US import Provider  # noqa: PLC0415  a second to import, and only needed here
 
-    listed = {*Provider.first_names, *Provider.last_names}
+    listed = {name for one in which or ("first_names", "last_names") for name in getattr(Provider, one)}
     return tuple(sorted(name.lower() for name in listed if name.isascii() and name.isalpha()))
 
 

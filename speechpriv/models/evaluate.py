@@ -55,6 +55,22 @@ def run(
     }
 
 
+def by_unit(recogniser: Recogniser, corpus: Corpus) -> dict[str, tuple[int, int]]:
+    """Word errors and words of each unit in the test split of `corpus`.
+
+    Raises:
+      DataError: nobody is in the test split.
+    """
+    units, truth, heard = _transcribed(recogniser, corpus)
+    found: dict[str, tuple[int, int]] = {}
+    for unit, said, written in zip(units, truth, heard, strict=True):
+        counts = jiwer.process_words(said, written)
+        wrong = counts.substitutions + counts.deletions + counts.insertions
+        errors, words = found.get(unit, (0, 0))
+        found[unit] = errors + wrong, words + len(said.split())
+    return found
+
+
 def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
     """Accuracy on the test split of `corpus`.
 
@@ -65,16 +81,7 @@ def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
     Raises:
       DataError: nobody is in the test split.
     """
-    seconds = corpus.table["seconds"][:]
-    rows = [i for i, split in enumerate(corpus.table["split"]) if split == "test"]
-    if not rows:
-        raise DataError("no utterance is in the test split; expected at least one. Raise data.test_fraction.")
-    rows.sort(key=seconds.__getitem__)  # utterances of like length together, so that little is padded
-    truth, heard = [], []
-    for start in range(0, len(rows), _BATCH):
-        batch = [corpus[i] for i in rows[start : start + _BATCH]]
-        truth += [asr.normalise(row.text) for row in batch]
-        heard += recogniser.transcribe([row.samples() for row in batch])
+    units, truth, heard = _transcribed(recogniser, corpus)
     rate = float(jiwer.wer(truth, heard))
     return {
         "wer": round(rate, 4),
@@ -82,5 +89,21 @@ def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
         "exact": round(sum(a == b for a, b in zip(truth, heard, strict=True)) / len(truth), 4),
         "utterances": len(truth),
         "words": sum(len(text.split()) for text in truth),
-        "speakers": len(corpus.units("test")),
+        "speakers": len(set(units)),
     }
+
+
+def _transcribed(recogniser: Recogniser, corpus: Corpus) -> tuple[list[str], list[str], list[str]]:
+    """Of each test utterance its unit, its words and what was heard."""
+    seconds = corpus.table["seconds"][:]
+    rows = [i for i, split in enumerate(corpus.table["split"]) if split == "test"]
+    if not rows:
+        raise DataError("no utterance is in the test split; expected at least one. Raise data.test_fraction.")
+    rows.sort(key=seconds.__getitem__)  # utterances of like length together, so that little is padded
+    units, truth, heard = list[str](), list[str](), list[str]()
+    for start in range(0, len(rows), _BATCH):
+        batch = [corpus[i] for i in rows[start : start + _BATCH]]
+        units += [row.unit for row in batch]
+        truth += [asr.normalise(row.text) for row in batch]
+        heard += recogniser.transcribe([row.samples() for row in batch])
+    return units, truth, heard

@@ -5,6 +5,7 @@ text to stay readable on a phone. Every mark has a <title>, which browsers show 
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -47,6 +48,18 @@ class Mark:
     tone: Tone = "plain"
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A value with its interval, at a place on the horizontal axis, and the single values behind it."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    singles: tuple[float, ...] = ()
+    tone: Tone = "private"
 
 
 @dataclass(frozen=True)
@@ -199,6 +212,54 @@ def curve(
     body.append(_text((left + WIDTH) / 2, top + height + 38, "step", anchor="middle", style="small"))
     rows = tuple((f"{step:,.0f}", f"{value:.3g}") for step, value in _thin(points, _TABLE_ROWS))
     return Plot(_svg(frame, top + height + 44, body), ("step", frame.measure), rows)
+
+
+def whiskers(frame: Frame, columns: Sequence[Column], axis: str, reference: Mark) -> Plot:
+    """Values with intervals, evenly apart whatever their labels say; those of the tone `private` are joined.
+
+    Args:
+      frame: `measure` names the vertical axis.
+      columns: left to right; values are finite.
+      axis: what the labels are.
+      reference: a level and its name, dashed.
+    """
+    left, top, height = 30, 26, 190
+    ends = [value for column in columns for value in (column.high, *column.singles)]
+    ticks = _ticks(max([reference.value or 0, *ends]))
+    wide = (WIDTH - left) / max(len(columns), 1)
+
+    def x(index: int) -> float:
+        return left + wide * (index + 0.5)
+
+    def y(value: float) -> float:
+        return top + height * (1 - min(max(value / ticks[-1], 0), 1))
+
+    body = _y_axis(frame, ticks, y, left) + _level(reference, y, left)
+    joined = [f"{x(i):.1f} {y(column.value):.1f}" for i, column in enumerate(columns) if column.tone == "private"]
+    if joined:
+        body.append(_tag("path", d="M" + "L".join(joined), **{"class": "curve private"}))
+    rows = []
+    for index, column in enumerate(columns):
+        text = f"{column.value:.3f} ({column.low:.3f} to {column.high:.3f})"
+        at = x(index)
+        body += [_point(at + 10, y(value), column.tone, 1.5) for value in column.singles]
+        body.append(
+            _tag("path", d=f"M{at:.1f} {y(column.low):.1f}V{y(column.high):.1f}", **{"class": f"curve {column.tone}"})
+        )
+        body.append(_hover(f"{axis} {column.label}: {text}", _point(at, y(column.value), column.tone, 4)))
+        body.append(_text(at, top + height + 18, column.label, anchor="middle", style="small"))
+        rows.append((column.label, text))
+    body.append(_text((left + WIDTH) / 2, top + height + 38, axis, anchor="middle", style="small"))
+    return Plot(_svg(frame, top + height + 44, body), (axis, frame.measure), tuple(rows))
+
+
+def standalone(plot: Plot, style: str) -> str:
+    """The picture as a file of its own, with the page's style sheet in it."""
+    own = f"<style>{style}\nsvg {{ background: var(--page); font: 16px/1.55 system-ui, sans-serif; }}</style>"
+    first, rest = str(plot.svg).split(">", 1)
+    # On a page there is room around it.
+    first = re.sub(r'viewBox="0 0 (\d+) (\d+)"', lambda v: f'viewBox="-10 -8 {int(v[1]) + 20} {int(v[2]) + 12}"', first)
+    return f'{first} xmlns="http://www.w3.org/2000/svg">{own}{rest}\n'
 
 
 def hundred(frame: Frame, marked: int) -> Plot:

@@ -186,7 +186,7 @@ def _least(detectable: Mapping[str, Any]) -> list[str]:
 
 def _samples(facts: Facts) -> View:
     """Players, if nobody real can be heard in them."""
-    return {"samples": players(facts.samples) if facts.setting("data", "source") == "demo" else []}
+    return {"samples": players(facts.samples) if facts.setting("data", "source") in ("demo", "clinic") else []}
 
 
 def players(samples: Sequence[Mapping[str, Any]]) -> list[View]:

@@ -29,7 +29,8 @@ _ANNOUNCED = {
         "manager+is teacher+is friend+is brother+is sister+is son+is daughter+is dentist+is therapist+is lawyer+is "
         "contact+is landlord+is my+name under patient+is happy+birthday morning afternoon evening bye goodbye "
         "reached ask+for asking+for looking+for congratulations married+to voicemail+from letter+to letter+from "
-        "birthday+to appointment+for flowers+to cheers visit visiting introduce belongs+to wish"
+        "birthday+to appointment+for flowers+to cheers visit visiting introduce belongs+to wish "
+        "dictation+on note+on note+about report+on letter+about"
     ),
     "weak": "to for from add and",
 }
@@ -45,6 +46,7 @@ _SETTLES = word_set(
 
 
 _SPEAKS = word_set("speaking here calling")
+_IN_RECORDS = ("date of", "medical record", "chart number", "hospital number", "year old", "years old")
 _OPENS = word_set("hi hello hey morning afternoon evening yes this is it's and ok okay hiya yeah")
 _WHEREABOUTS = word_set(
     "call text say leave reply write arrive there in available home around free coming busy ready at back here online "
@@ -83,16 +85,17 @@ def people(u: Utterance) -> Iterator[Hit]:
 
 
 def people_before(u: Utterance) -> Iterator[Hit]:
-    """Names before what tells them: "anna smith speaking", "is anna in", "anna's birthday"."""
+    """Names before what tells them: "anna smith speaking", "anna smith medical record", "is anna in"."""
     first, known = names()
     for i, word in enumerate(u.words):
-        if i and word in _SPEAKS and (word != "here" or i < 4):
+        speaks = word in _SPEAKS and (word != "here" or i < 4)
+        if i and (speaks or f"{word} {u.word(i + 1)}" in _IN_RECORDS):
             start = i
             while start and i - start < 3 and _bare(u.words[start - 1]) in known:
                 start -= 1
-            opens = start == 0 or u.words[start - 1] in _OPENS
+            opens = start == 0 or u.words[start - 1] in _OPENS or not speaks
             if start < i and opens and u.words[start] in first and (u.words[start] not in COMMON or i - start > 1):
-                yield start, i, "NAME", "name.speaking"
+                yield start, i, "NAME", "name.speaking" if speaks else "name.record"
         elif (
             word in ("is", "did")
             and u.word(i - 1) not in QUESTIONS

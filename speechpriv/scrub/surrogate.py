@@ -6,7 +6,6 @@ length included. It is nobody's, as far as there are ranges for that: telephone 
 names and addresses of the internet kept for examples (RFC 2606, 5737, 7042), numbers that no authority gives out.
 """
 
-import functools
 import hmac
 import re
 from collections.abc import Callable, Sequence
@@ -54,14 +53,6 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
 _OTHER = ("{first}",)  # something that may stand where a proper name stood
 
 
-@functools.cache
-def _names(which: str) -> tuple[str, ...]:
-    """Names of Faker's American list."""
-    from faker.providers.person.en_US import Provider  # noqa: PLC0415  a second to import, and only needed here
-
-    return tuple(sorted({name.lower() for name in getattr(Provider, which) if name.isascii() and name.isalpha()}))
-
-
 def _numbers(first: int, end: int) -> tuple[str, ...]:
     return tuple(text.spoken_number(number) for number in range(first, end))
 
@@ -71,8 +62,8 @@ _MONTHS = (
     "december",
 )  # fmt: skip
 _SLOTS: dict[str, Callable[[], Sequence[str]]] = {
-    "first": lambda: _names("first_names"),
-    "last": lambda: _names("last_names"),
+    "first": lambda: text.names("first_names"),
+    "last": lambda: text.names("last_names"),
     "month": lambda: _MONTHS,
     "day": lambda: _numbers(1, 29),
     "year": lambda: _numbers(20, 100),

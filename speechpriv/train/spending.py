@@ -49,7 +49,7 @@ def ledger_path(config: PipelineConfig, lineage: str, run_dir: Path) -> Path:
     """
     if config.privacy.ledger is not None:
         return Path(config.privacy.ledger)
-    if config.data.source == "demo":
+    if config.data.made_up:
         return run_dir / "private" / "ledger.sqlite"
     _FOLDER.mkdir(mode=0o700, exist_ok=True)
     return kin.join(_FOLDER, lineage, kin.read(run_dir / "private" / "ingest" / kin.SKETCH))
@@ -69,7 +69,7 @@ def find(corpus: Path) -> Path:
     if settings.is_file():
         config = PipelineConfig.model_validate_json(settings.read_text())
         data, seed = config.data, config.seed
-    if settings.is_file() and (config.privacy.ledger is not None or config.data.source == "demo"):
+    if settings.is_file() and (config.privacy.ledger is not None or config.data.made_up):
         path = ledger_path(config, "", corpus)
     elif found := [folder for folder in (corpus, taken_in) if (folder / "corpus.json").is_file()]:
         path = kin.find(_FOLDER, corpora.read(found[0]).lineage, kin.read(found[0] / kin.SKETCH))

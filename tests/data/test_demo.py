@@ -19,7 +19,7 @@ FACTS = {"contact"} | {
 
 def silent(monkeypatch):
     """Leave the synthesiser out, where only the words matter."""
-    monkeypatch.setattr(demo, "_recording", lambda *_: b"")
+    monkeypatch.setattr(demo, "recording", lambda *_: b"")
 
 
 def words(units, per_unit, seed):
@@ -60,7 +60,7 @@ def test_a_room_is_not_sterile(rows):
 
 def test_one_voice_a_person(monkeypatch):
     heard = []
-    monkeypatch.setattr(demo, "_recording", lambda _said, voice, _rng: heard.append(voice) or b"")
+    monkeypatch.setattr(demo, "recording", lambda _said, voice, _rng: heard.append(voice) or b"")
     assert len(words(40, 3, 1)) == 120
     per_person = [set(heard[start : start + 3]) for start in range(0, 120, 3)]
     assert {len(spoken) for spoken in per_person} == {1}

@@ -96,3 +96,14 @@ def test_the_stage_scores_three_models(base, corpus_dir, recogniser, tmp_path):
     assert (stage.counts["utterances"], stage.counts["speakers"]) == (9, 3)
     assert stage.counts["word_accuracy"] == {name: found["word_accuracy"] for name, found in figures.items()}
     assert store.verify(stage.directory) == []
+
+
+def test_errors_by_unit_add_up_to_the_rate(corpus):
+    def change(number, text):
+        return "never mind" if number == 1 else PLAIN[text]
+
+    parrot = Parrot(heard(corpus, change))
+    found = evaluate.by_unit(parrot, corpus)
+    assert {unit: wrong for unit, (wrong, _) in found.items()} == {"u1": 4, "u3": 0, "u5": 0}
+    errors, words = (sum(counts) for counts in zip(*found.values(), strict=True))
+    assert evaluate.accuracy(parrot, corpus)["wer"] == round(errors / words, 4)

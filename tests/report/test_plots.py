@@ -149,3 +149,26 @@ def test_thinning_keeps_order_and_both_ends(values, most):
     assert thinned[-1:] == values[-1:]
     remaining = iter(values)
     assert all(value in remaining for value in thinned)
+
+
+def test_whiskers_reach_from_low_to_high_and_only_private_values_are_joined():
+    columns = [
+        plots.Column("1", 0.5, 0.4, 0.6, (0.45, 0.55)),
+        plots.Column("8", 0.3, 0.2, 0.4),
+        plots.Column("none", 0.1, 0.05, 0.15, tone="twin"),
+    ]
+    plot = plots.whiskers(FRAME, columns, "epsilon", Mark("base", 0.6, "0.6"))
+    line, *bars = [path.get("d") for path in drawn(plot, "path", "curve")]
+    assert line.count("L") == 1
+    heights = [float(bar.split("V")[0].split()[1]) - float(bar.split("V")[1]) for bar in bars]
+    assert heights[0] == pytest.approx(heights[1], abs=0.2)
+    assert heights[0] == pytest.approx(2 * heights[2], abs=0.3)
+    assert plot.rows[0] == ("1", "0.500 (0.400 to 0.600)")
+    assert len(drawn(plot, "line", "reference")) == 1
+
+
+def test_a_picture_can_stand_alone():
+    plot = plots.whiskers(FRAME, [plots.Column("1", 0.5, 0.4, 0.6)], "epsilon", Mark("base", None, "-"))
+    root = ET.fromstring(plots.standalone(plot, "circle { fill: red; }"))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "fill: red" in root.find("{http://www.w3.org/2000/svg}style").text

@@ -47,7 +47,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...
 
 
 def test_the_glob_knows_every_config() -> None:
-    assert {path.stem for path in packaged.listed() if path.suffix == ".yaml"} == {"assistant", "commands", "tiny-en"}
+    assert {path.stem for path in packaged.listed() if path.suffix == ".yaml"} == {
+        "assistant", "clinic", "commands", "tiny-en",
+    }  # fmt: skip
 
 
 def test_assistant_leaves_a_bundle_and_a_report(demo: tuple[Path, tuple[str, ...]]) -> None:
@@ -138,6 +140,34 @@ def test_the_budget_command_prices_the_run(demo: tuple[Path, tuple[str, ...]]) -
     shown = CliRunner().invoke(cli.app, ["budget", str(demo[0])])
     assert shown.exit_code == 0
     assert "all together: epsilon" in shown.output
+
+
+def test_a_curve_is_drawn_once_and_more_seeds_are_added(demo: tuple[Path, tuple[str, ...]]) -> None:
+    run_dir, (_, *arguments) = demo
+    prepared = store.require(run_dir / "private" / "plant")
+    shapes = ("curve", *arguments, "--epsilons", "4,inf")
+    assert run(run_dir.parent, *shapes, "--seeds", "1") == run_dir / "release" / "curve.svg"
+    kept = {path: path.stat().st_mtime_ns for path in (run_dir / "private" / "curve").iterdir()}
+    assert sorted(path.name for path in kept) == [
+        "epsilon-0-seed-0.json", "epsilon-4-seed-0.json", "epsilon-inf-seed-0.json",
+    ]  # fmt: skip
+    run(run_dir.parent, *shapes, "--seeds", "2")
+    assert len(list((run_dir / "private" / "curve").iterdir())) == 5
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert (run_dir / "release" / "curve.csv").read_text().count("\n") == 4
+    # What was prepared and spent is as it was: the curve is no run of the ledger.
+    assert store.require(run_dir / "private" / "plant") == prepared
+    spent = CliRunner().invoke(cli.app, ["budget", str(run_dir)])
+    assert "all together: epsilon 8" in " ".join(spent.output.split())
+
+
+def test_clinic_is_prepared(tmp_path: Path) -> None:
+    small = ("data.clinic.patients=24", "data.clinic.dictations_per_patient=1", "data.clinic.doctors=4")
+    run_dir = run(tmp_path / "runs", "prepare", "clinic", *small, "data.test_fraction=0.4")
+    raw, clean = (corpus.read(run_dir / "private" / name) for name in ("ingest", "anonymize"))
+    assert set(raw.units("train")) | set(raw.units("test"))
+    assert len(raw) == 24
+    assert not set(clean.units("train")) & set(clean.units("test"))
 
 
 def test_commands_takes_a_folder_of_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

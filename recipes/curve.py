@@ -1,0 +1,101 @@
+"""Privacy against accuracy: a recipe trained at one epsilon after the other, on the same recordings.
+
+    speechpriv curve assistant                                     made-up people: release/curve.svg and curve.csv
+    speechpriv curve commands data.path=PATH --figures private     real people: the same in private/
+
+Epsilon 0 is the base as it is, `inf` ordinary training. Each point is another look at everybody trained on and tested,
+and is counted in no ledger: the figures are nobody's claim. The models are deleted as soon as they are measured.
+
+Another recipe can be drawn if it has `main(config, run_dir, until="plant")`, which leaves `plant/corpus` to train on
+and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `learn_openly` (a stage as
+train/ordinary.py), `measured(model, corpus, device)` (a pair of numbers for each test unit), `statistic` (one number of
+an array of pairs) and `MEASURE` (what that number is called).
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from speechpriv import config as configs
+from speechpriv import corpus, progress, store
+from speechpriv.config import PipelineConfig
+from speechpriv.corpus import Corpus
+from speechpriv.models import asr, evaluate
+from speechpriv.report import tradeoff
+from speechpriv.report.tradeoff import Point
+from speechpriv.train import ordinary
+
+
+def main(
+    config: PipelineConfig,
+    run_dir: Path,
+    recipe: Mapping[str, Any],
+    epsilons: Sequence[float],
+    seeds: int,
+    out_dir: Path,
+) -> None:
+    """Prepare once, train and measure every point that is not kept yet, and draw after each.
+
+    The first seed of all epsilons comes first, so that there soon is a whole curve, and then others make it surer.
+    """
+    recipe["main"](config, run_dir, until="plant")
+    private = run_dir / "private"
+    training, tested = {"corpus": private / "plant" / "corpus"}, corpus.read(private / "anonymize")
+    wanted = [(0.0, 0), *((epsilon, seed) for seed in range(seeds) for epsilon in sorted(epsilons))]
+    points, left, taken = list[Point](), len(wanted), list[float]()
+    for epsilon, seed in wanted:
+        asked = _asked(config, epsilon, seed)
+        path = private / "curve" / f"epsilon-{epsilon:g}-seed-{seed}.json"
+        identity = f"{configs.fingerprint(asked)} {store.fingerprint(training['corpus'])}"
+        point, start_s = tradeoff.read(path, identity), time.monotonic()
+        if point is None:
+            work = path.with_suffix("")
+            model = _trained(recipe, asked, epsilon, training, work)
+            point = Point(epsilon, seed, recipe.get("measured", _measured)(model, tested, config.performance.device))
+            tradeoff.keep(path, identity, point)
+            shutil.rmtree(work, ignore_errors=True)
+            taken += [time.monotonic() - start_s] if epsilon else []
+        points.append(point)
+        left -= 1
+        measure, statistic = recipe.get("MEASURE", "word error rate"), recipe.get("statistic", tradeoff.word_error_rate)
+        found = tradeoff.levels(points, statistic)
+        tradeoff.write(out_dir, found, measure, f"{config.privacy.unit_name} privacy against {measure}".capitalize())
+        level = next(level for level in found if level.epsilon == epsilon)
+        rest = f", about {timedelta(seconds=round(sum(taken) / len(taken) * left))} left" if taken and left else ""
+        progress.console.print(
+            f"epsilon {epsilon:g}, seed {seed + 1}: {measure} {level.by_seed[-1]:.3f}; "
+            f"{len(points)} of {len(wanted)}{rest}",
+            highlight=False,
+        )
+
+
+def _asked(config: PipelineConfig, epsilon: float, seed: int) -> PipelineConfig:
+    """The config of one point; a budget on the corpus is none of it, since nothing here is a release."""
+    spent = {"epsilon": epsilon if 0 < epsilon < math.inf else config.privacy.epsilon, "budget_epsilon": None}
+    return config.model_copy(update={
+        "seed": config.seed + seed, "privacy": config.privacy.model_copy(update=spent),
+    })  # fmt: skip
+
+
+def _trained(
+    recipe: Mapping[str, Any], config: PipelineConfig, epsilon: float, training: dict[str, Path], work: Path
+) -> str:
+    """Where the model of a point is; a training that was killed goes on from its checkpoint."""
+    if epsilon == 0:
+        return config.train.base
+    work.mkdir(parents=True, exist_ok=True)
+    if epsilon < math.inf:
+        learned = recipe["learn"](config, training, work, work / "keys", work / "ledger.sqlite")
+        return str(learned["model"] / "model")
+    run = recipe.get("learn_openly", ordinary.run)
+    with progress.bar("ordinary") as update:
+        asked, device = ordinary.OrdinaryConfig(train=config.train, seed=config.seed), config.performance.device
+        return str(run(asked, training, work / "ordinary", device=device, on_step=update).directory / "model")
+
+
+def _measured(model: str, tested: Corpus, device: str) -> dict[str, tuple[int, int]]:
+    return evaluate.by_unit(asr.load(model, device), tested)
