@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 _MAX_EVENT_BYTES = 2**22  # of one event's data or payload
 _MIN_RATE_HZ, _MAX_RATE_HZ = 4_000, 192_000
 _MAX_CHANNELS = 8
+_FAREWELL_S = 2.0  # that a client has to take our last words in
 # PCM as Wyoming sends it: little-endian, 8 bits without sign, else with.
 _SAMPLE_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
 
@@ -178,6 +179,7 @@ class _Client(AsyncEventHandler):
 
     def __init__(self, desk: _Desk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         super().__init__(_LimitedReader(reader), writer)
+        self._unlimited = reader
         self._desk = desk
         self._recording: _Recording | None = None
 
@@ -190,7 +192,7 @@ class _Client(AsyncEventHandler):
             _log.info("connection closed (%s)", type(error).__name__)
         finally:
             self._desk.clients -= 1
-            self.writer.close()
+            await self._hang_up()
 
     async def write_event(self, event: Event) -> None:
         """Send an event; a client that does not read it in time is let go."""
@@ -201,14 +203,35 @@ class _Client(AsyncEventHandler):
         """Answer one event; False ends the connection."""
         try:
             await self._answer(event)
-        except (_RefusedError, SpeechprivError) as error:
-            code, text = error.args if isinstance(error, _RefusedError) else ("audio", "The audio cannot be decoded.")
-            await self.write_event(Error(text=text, code=code).event())
-            _log.info("connection refused (%s)", code)
-            return False
-        return True
+        except _RefusedError as error:
+            await self._refuse(*error.args)
+        except SpeechprivError:
+            await self._refuse("audio", "The audio cannot be decoded.")
+        else:
+            return True
+        return False
+
+    async def _refuse(self, code: str, text: str) -> None:
+        await self.write_event(Error(text=text, code=code).event())
+        _log.info("connection refused (%s)", code)
+
+    async def _hang_up(self) -> None:
+        """Close, once the client has read and left, or its time is over: whoever does neither holds no connection."""
+        try:
+            async with asyncio.timeout(_FAREWELL_S):
+                self.writer.write_eof()
+                # The system throws away what was sent last if anything that came is still unread.
+                while await self._unlimited.read(_MAX_EVENT_BYTES):
+                    pass
+                self.writer.close()
+                await self.writer.wait_closed()
+        except OSError:  # a timeout is one too
+            self.writer.transport.abort()
 
     async def _converse(self) -> None:
+        if self._desk.clients > self._desk.limits.clients:
+            await self._refuse("busy", f"Expected at most {self._desk.limits.clients} clients at once.")
+            return
         while True:
             # The time is for the whole event: a client that sends a byte now and then is no better than a silent one.
             async with asyncio.timeout(self._desk.limits.idle_s):
@@ -217,8 +240,6 @@ class _Client(AsyncEventHandler):
                 return
 
     async def _answer(self, event: Event) -> None:
-        if self._desk.clients > self._desk.limits.clients:
-            raise _RefusedError("busy", f"Expected at most {self._desk.limits.clients} clients at once.")
         if Describe.is_type(event.type):
             await self.write_event(self._desk.info)
         elif Transcribe.is_type(event.type):
