@@ -6,8 +6,11 @@ takes no more memory than `Limits.audio_s` of that.
 """
 
 import asyncio
+import contextlib
 import importlib.metadata
 import logging
+import socket
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info
 from wyoming.server import AsyncEventHandler, AsyncServer
 
 from speechpriv.errors import ConfigError, SpeechprivError
+from speechpriv.export.announce import announced
 from speechpriv.export.runtime import RATE_HZ, Transcriber, Weights
 
 _log = logging.getLogger(__name__)
@@ -31,6 +35,7 @@ _log = logging.getLogger(__name__)
 _MAX_EVENT_BYTES = 2**22  # of one event's data or payload
 _MIN_RATE_HZ, _MAX_RATE_HZ = 4_000, 192_000
 _MAX_CHANNELS = 8
+_AT_ONCE = struct.pack("ii", 1, 0)  # lingering: on, for 0 s
 _FAREWELL_S = 2.0  # that a client has to take our last words in
 # PCM as Wyoming sends it: little-endian, 8 bits without sign, else with.
 _SAMPLE_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
@@ -46,7 +51,14 @@ class Limits:
     request_s: float = 120.0  # from the first audio of a request to the last: it is spoken, so it takes its time
 
 
-def serve(directory: Path, uri: str, limits: Limits | None = None, *, weights: Weights = "model.onnx") -> None:
+def serve(
+    directory: Path,
+    uri: str,
+    limits: Limits | None = None,
+    *,
+    weights: Weights = "model.onnx",
+    announce: str | None = None,
+) -> None:
     """Answer until SIGTERM or an interrupt.
 
     Args:
@@ -54,16 +66,22 @@ def serve(directory: Path, uri: str, limits: Limits | None = None, *, weights: W
       uri: `tcp://HOST:PORT` or `unix://PATH`.
       limits: the default if None.
       weights: which of the bundle's files.
+      announce: the name by which other machines are told of the server, if any.
 
     Raises:
       ModelError: the runtime cannot use the model.
-      ConfigError: the address is not one that can be served.
+      ConfigError: the address is not one that can be served, or announced.
     """
     server = _server(uri)
     desk = _Desk(Transcriber(directory, weights), _info(), limits or Limits(), ThreadPoolExecutor(max_workers=1))
-    _log.info("serving on %s", uri)
+
+    async def answer() -> None:
+        async with announced(uri, announce) if announce else contextlib.nullcontext():
+            _log.info("serving on %s", uri)
+            await server.run(lambda reader, writer: _Client(desk, reader, writer))
+
     try:
-        asyncio.run(server.run(lambda reader, writer: _Client(desk, reader, writer)))
+        asyncio.run(answer())
     except OSError as error:
         raise ConfigError(f"uri = {uri!r}: cannot be served ({error.strerror}).") from error
     except KeyboardInterrupt:
@@ -225,7 +243,11 @@ class _Client(AsyncEventHandler):
                     pass
                 self.writer.close()
                 await self.writer.wait_closed()
-        except OSError:  # a timeout is one too
+        except TimeoutError:
+            # What was not read is thrown away: the system would keep it, and the connection, for many minutes.
+            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self.writer.transport.abort()
+        except OSError:  # it is gone already
             self.writer.transport.abort()
 
     async def _converse(self) -> None:
