@@ -1,6 +1,8 @@
 """What examples/ shows is what it does."""
 
+import configparser
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import typer
+
+from speechpriv import cli
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -27,3 +32,16 @@ def test_features_by_numpy_are_those_that_the_model_learned_from(recogniser, sam
     noise = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
     expected, _ = recogniser.features([noise])
     assert log_mel(noise) == pytest.approx(expected[0].numpy().T, abs=2e-3)
+
+
+def test_the_system_service_starts_what_the_command_line_offers():
+    unit = configparser.ConfigParser(strict=False)
+    unit.optionxform = str
+    unit.read(EXAMPLES / "speechpriv.service")
+    program, command, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert Path(program).name == "speechpriv"
+    context = typer.main.get_command(cli.app).commands[command].make_context(command, arguments)
+    assert context.params["uri"] == "tcp://0.0.0.0:10300"
+    hardened = {"DynamicUser", "NoNewPrivileges", "ProtectHome", "PrivateDevices", "RestrictNamespaces"}
+    assert all(unit["Service"][name] == "yes" for name in hardened)
+    assert unit["Service"]["ProtectSystem"] == "strict"
