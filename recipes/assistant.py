@@ -120,14 +120,15 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     # Export, behind the gate: no word or name of anybody, no planted phrase and no key may be in a file that leaves.
     recordings = corpus.read(raw.directory)
     canaries, people = corpus.read(planted.directory / "phrases").table["text"], clean.names(recordings.table["text"])
-    phrases, literals = {"canary": canaries, "name": people}, {"key": [path.read_bytes() for path in keys.iterdir()]}
+    phrases = {"canary": canaries, "name": people, "term": config.scrub.terms}
+    literals = {"key": [path.read_bytes() for path in keys.iterdir()]}
     exported = bundle.run(
         bundle.BundleConfig(
             export=config.export, epsilon=config.privacy.epsilon, budget_epsilon=config.privacy.budget_epsilon
         ),
         {
             "model": trained.directory, "audit": verdict.directory, "figures": figures.directory,
-            "corpus": planted.directory / "corpus",
+            "corpus": planted.directory / "corpus", **told,
         },
         release / "bundle", phrases=phrases, literals=literals,
     )  # fmt: skip

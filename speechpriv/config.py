@@ -259,6 +259,7 @@ class ExportConfig(Section):
 
     min_parity: Fraction = 0.99  # share of test utterances with the same text from the exported file as from torch
     max_int8_wer_increase: Fraction = 0.01  # over torch's WER; a model.int8.onnx that loses more is not shipped
+    phrases: Literal["left_out", "shipped"] = "left_out"  # what privacy.phrases published: language model, hotwords
     publisher: PublisherConfig = PublisherConfig()
     # Where the private key that signs bundles is; None: this installation's own, made when first needed. Left out of
     # every dump: a path of this machine is nobody's business, and another key makes no other model.
@@ -296,6 +297,15 @@ class PipelineConfig(Section):
             raise ValueError(
                 "canary.placed = real_unit: with privacy.sampling = utterances, privacy.cap_per_unit may leave them "
                 "out of the whole run, unseen. Place them as own_unit"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _phrases_that_are_shipped_are_published(self) -> Self:
+        if self.export.phrases == "shipped" and (self.privacy.phrases is None or self.privacy.phrases.order > 3):
+            raise ValueError(
+                "export.phrases = shipped: expected privacy.phrases with an order of at most 3 (four words may be all "
+                "that somebody said, and the gate refuses a bundle with that in it)"
             )
         return self
 

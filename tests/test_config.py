@@ -283,6 +283,7 @@ def other(name, value):
         "train.optimizer": "sgd",
         "train.dropout": "family",
         "train.precision": "bf16",
+        "export.phrases": None,  # goes with privacy.phrases only
         "export.publisher.sector": "Healthcare",
         "export.override_reason": "a reason that is long enough",
         "canary.repeats": [1, 2],
@@ -348,6 +349,13 @@ def test_phrases_must_leave_something_for_the_recordings(good, value):
 
 
 UTTERANCES = ["privacy.sampling=utterances", "privacy.utterances=1600"]
+
+
+def test_phrases_can_be_shipped_only_if_published_and_short(good):
+    published = "privacy.phrases={share: 0.5, order: 3}"
+    assert fingerprint(load(good, [published])) != fingerprint(load(good, [published, "export.phrases=shipped"]))
+    assert "export.phrases = shipped: expected privacy.phrases" in refuse(good, "export.phrases=shipped")
+    refuse(good, published.replace("3", "4"), "export.phrases=shipped")
 
 
 def test_drawing_utterances_needs_their_number_and_nothing_else_does(good):

@@ -155,6 +155,34 @@ def test_a_signed_bundle_is_whole_and_its_manifest_too(inputs, out_dir):
     assert signature.problems(out_dir, key) == ["manifest.json: changed"]
 
 
+def _publish(inputs, claim, table):
+    """As the stage that publishes leaves it, with a model whose claim covers it."""
+    event = '{"noise_multiplier": 2.0, "slip": 1e-6}'
+    inputs["phrases"] = inputs["model"].parent / "phrases"
+    inputs["phrases"].mkdir()
+    store.write_json(inputs["phrases"] / "phrases.json", table)
+    store.write_json(inputs["phrases"] / "release.json", {"run_id": "x", "event": event})
+    (inputs["model"] / "claim.json").write_text(claim.model_copy(update={"phrases": event}).to_json())
+
+
+def test_published_phrases_are_shipped_if_asked_for_and_searched_for_leaks(inputs, out_dir, claim, recordings):
+    _publish(inputs, claim, [["<s>", "lamp", 9.0], ["lamp", "now", 8.0], ["now", "</s>", 7.0]])
+    bundle.run(_config(), inputs, out_dir)
+    assert not (out_dir / "phrases.arpa").exists()
+    shutil.rmtree(out_dir)
+    bundle.run(_config(phrases="shipped"), inputs, out_dir)
+    assert (out_dir / "hotwords.txt").read_text() == "lamp now :1.5\n"
+    assert "\tlamp now" in (out_dir / "phrases.arpa").read_text()
+    assert "phrases.arpa and hotwords.txt hold what was published" in (out_dir / "README.md").read_text()
+    shutil.rmtree(out_dir)
+    said = next(row.text for row in recordings.rows("train")).split()
+    store.write_json(inputs["phrases"] / "phrases.json", [[*said, 9.0]])  # a sabotaged release: a whole sentence
+    with pytest.raises(GateError) as caught:
+        bundle.run(_config(phrases="shipped"), inputs, out_dir)
+    assert "hotwords.txt: transcript" in str(caught.value)
+    assert "phrases.arpa: transcript" in str(caught.value)
+
+
 @pytest.fixture(scope="module", params=["wav2vec2-layer-norm", "wav2vec2-bert", "whisper"])
 def of_another_family(request, small, tmp_path_factory):
     """A small random recogniser, of a family on raw samples and of two that only transformers can run."""
