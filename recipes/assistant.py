@@ -134,7 +134,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     )  # fmt: skip
     progress.show("export", exported)
     signed_by = signature.sign(exported.directory, signing_key)
-    progress.console.print(f"signed by {signed_by}; the public key lies beside the bundle", highlight=False)
+    progress.console.print(f"signed by {signed_by}, whose key lies beside it", highlight=False, soft_wrap=True)
     if until == "export":
         return
 

@@ -215,8 +215,9 @@ def transcribe(
             console.print(f"{file}: {error}", style="red", markup=False)
             failed = True
     if mic is not None:
+        record = microphone.ready()
         console.print(f"speak now, for {mic:g} s", highlight=False)
-        print(f"microphone\t{transcriber.transcribe([microphone.record(mic)])[0]}", flush=True)
+        print(f"microphone\t{transcriber.transcribe([record(mic)])[0]}", flush=True)
     raise typer.Exit(_ERROR if failed else 0)
 
 

@@ -21,17 +21,22 @@ def arpa(table: Mapping[Gram, float]) -> str:
     1980, written as back-off). Weights of shorter n-grams are sums over the longer ones: nothing but the table is read.
 
     Args:
-      table: weights > 0 of n-grams of one order, 2 at least, with `<s>` before a sentence and `</s>` after it.
+      table: weights > 0 of n-grams of one order, 2 at least, with `<s>` before a sentence and `</s>` after it; some of
+        those that were said may be missing.
 
     Raises:
       ModelError: the table is empty.
     """
     if not table:
         raise ModelError("language model: no phrase was published. Raise privacy.phrases.share, or do not ask for it.")
-    order = len(next(iter(table)))
+    levels = [dict(table)]
+    while len(next(iter(levels[0]))) > 1:
+        levels.insert(0, _shorter(levels[0]))
+    levels[0].setdefault((_END,), min(levels[0].values()))  # readers want it, and every sentence ends
     chances: list[Chances] = []
-    for size in range(1, order + 1):
-        if weights := _shortened(table, size):  # no sentence may be long enough for the longest
+    for level in levels:
+        # A sentence starts once; none may be long enough for the longest.
+        if weights := {gram: weight for gram, weight in level.items() if gram.count(_START) <= 1}:
             chances.append(_chances(weights, chances[-1] if chances else {}))
     counts = [len(chances[0]) + 2, *map(len, chances[1:])]
     head = [f"ngram {size}={count}" for size, count in enumerate(counts, start=1)]
@@ -40,13 +45,15 @@ def arpa(table: Mapping[Gram, float]) -> str:
     return "\n".join(["\\data\\", *head, *body, "", "\\end\\", ""])
 
 
-def _shortened(table: Mapping[Gram, float], size: int) -> dict[Gram, float]:
-    """Weights of n-grams' last `size` words; a sentence starts once."""
+def _shorter(longer: Mapping[Gram, float]) -> dict[Gram, float]:
+    """Weights of n-grams' last words, and of contexts that are nothing's last words: a context has to be there too."""
     found: dict[Gram, float] = defaultdict(float)
-    for gram, weight in table.items():
-        if gram[-size:].count(_START) <= 1:
-            found[gram[-size:]] += weight
-    return dict(found)
+    contexts: dict[Gram, float] = defaultdict(float)
+    for gram, weight in longer.items():
+        found[gram[1:]] += weight
+        if set(gram[:-1]) != {_START}:
+            contexts[gram[:-1]] += weight
+    return contexts | found
 
 
 def _chances(weights: Mapping[Gram, float], shorter: Chances) -> Chances:
@@ -65,9 +72,9 @@ def _section(found: Chances, contexts: set[Gram]) -> Iterator[str]:
     size = len(next(iter(found)))
     yield ""
     yield f"\\{size}-grams:"
+    back_off = f"\t{math.log10(_LEFT):.5f}"
     if size == 1:
         yield f"{math.log10(_LEFT):.5f}\t{_UNKNOWN}"
-        yield f"{_NEVER:.5f}\t{_START}\t{math.log10(_LEFT):.5f}"
+        yield f"{_NEVER:.5f}\t{_START}{back_off if (_START,) in contexts else ''}"
     for gram, chance in sorted(found.items()):
-        weight = f"\t{math.log10(_LEFT):.5f}" if gram in contexts else ""
-        yield f"{math.log10(chance):.5f}\t{' '.join(gram)}{weight}"
+        yield f"{math.log10(chance):.5f}\t{' '.join(gram)}{back_off if gram in contexts else ''}"
