@@ -29,6 +29,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     private, release = run_dir / "private", run_dir / "release"
     keys, speed, base = private / "keys", config.performance, config.train.base
     store.write_json(private / "config.json", config.model_dump(mode="json"))
+    curves = progress.curves_in(private / "tensorboard", kind=speed.curves)
     signing_key = signature.ready(config.export.signing_key) if until in ("export", "report") else None
 
     # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
@@ -58,11 +59,12 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         return
 
     # Plant canaries, see that they can be learned, train privately, and train the twin that the audit must catch.
-    planted = canary.run(
-        config.canary,
-        {"corpus": disguised.directory, "personal": probed.directory, **canary.inputs(config.canary)},
-        private / "plant", key=store.secret(keys / "canaries"),
-    )  # fmt: skip
+    with progress.bar("plant"):
+        planted = canary.run(
+            config.canary,
+            {"corpus": disguised.directory, "personal": probed.directory, **canary.inputs(config.canary)},
+            private / "plant", key=store.secret(keys / "canaries"),
+        )  # fmt: skip
     progress.show("plant", planted)
     training = {"corpus": planted.directory / "corpus"}
     survived = survival.run(
@@ -78,14 +80,14 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         published = phrasebook.run(asked, training, private / "phrases", key=key, ledger=ledger)
         progress.show("phrases", published)
         told = {"phrases": published.directory}
-        with progress.bar("rehearse") as update:
+        with progress.bar("rehearse", curves=curves) as update:
             rehearsed = rehearse.run(
                 rehearse.RehearseConfig(train=config.train, seed=config.seed), told, private / "rehearse",
                 fill=surrogate.value, device=speed.device, on_step=update,
             )  # fmt: skip
         progress.show("rehearse", rehearsed)
         before = {"start": rehearsed.directory}
-    with progress.bar("train", config.privacy.steps) as update:
+    with progress.bar("train", config.privacy.steps, curves=curves) as update:
         trained = finetune.run(
             finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training | before, private / "train",
             key=store.secret(keys / "noise"), ledger=ledger,
@@ -94,7 +96,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     for name in ("noise", "phrases"):
         (keys / name).unlink(missing_ok=True)  # nobody, not even its owner, can strip the noise from now on
     progress.show("train", trained)
-    with progress.bar("twin") as update:
+    with progress.bar("twin", curves=curves) as update:
         ordinary_config = ordinary.OrdinaryConfig(train=config.train, seed=config.seed)
         twin = ordinary.run(ordinary_config, training, private / "twin", device=speed.device, on_step=update)
     progress.show("twin", twin)
@@ -108,11 +110,12 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         device=speed.device,
     )  # fmt: skip
     progress.show("evaluate", figures)
-    verdict = audit.run(
-        audit.AuditStageConfig(audit=config.audit, base=base),
-        {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory, **models, **told},
-        private / "audit", device=speed.device,
-    )  # fmt: skip
+    audited = {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory}
+    with progress.bar("audit"):
+        verdict = audit.run(
+            audit.AuditStageConfig(audit=config.audit, base=base), {**audited, **models, **told}, private / "audit",
+            device=speed.device,
+        )  # fmt: skip
     progress.show("audit", verdict)
     if until == "audit":
         return
@@ -134,14 +137,12 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     )  # fmt: skip
     progress.show("export", exported)
     signed_by = signature.sign(exported.directory, signing_key)
-    progress.console.print(f"signed by {signed_by}, whose key lies beside it", highlight=False, soft_wrap=True)
+    progress.console.print(f"bundle signed by {signed_by}; public key beside it", highlight=False, soft_wrap=True)
     if until == "export":
         return
 
     # Report, and one last look at all that leaves.
-    made_up = ""
-    if config.data.source == "demo":
-        made_up = samples.write(raw.directory, disguised.directory, private / "report_samples.json")
+    made_up = samples.write(private) if config.data.source == "demo" else ""
     report = page.write(run_dir)
     gate.check_release(release, public=made_up, recordings=recordings, phrases=phrases, literals=literals)
     for name in ("voices", "canaries"):

@@ -155,7 +155,7 @@ def report(
     to: Annotated[Path, typer.Option(help="Where --compare writes.")] = Path("comparison.html"),
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write the report again from what a run has left (HTML, Markdown, JSON); print where it is."""
+    """Write the report again (HTML, Markdown, JSON, and private/listen.html); print where it is."""
     from speechpriv.report import page
 
     if compare != (len(run_dirs) > 1):
@@ -212,7 +212,7 @@ def transcribe(
         try:
             print(f"{file}\t{transcriber.transcribe([audio.read(file)])[0]}", flush=True)
         except SpeechprivError as error:
-            console.print(f"{file}: {error}", style="red", markup=False)
+            console.print(f"{file}: {error}", style="red", markup=False, soft_wrap=True)
             failed = True
     if mic is not None:
         record = microphone.ready()

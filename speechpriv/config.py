@@ -274,6 +274,7 @@ class PerformanceConfig(Section):
     device: str = "cpu"
     checkpoint_every: Count = 10
     batch_s: Positive = 60.0  # seconds of audio in one pass of private training, at most: bounds the memory
+    curves: Literal["none", "tensorboard"] = "none"  # of training, in private/: of people's recordings they are private
 
 
 class PipelineConfig(Section):

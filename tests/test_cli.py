@@ -1,6 +1,7 @@
 """The command line as a user meets it: real processes where exit codes and streams matter."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,30 @@ def test_transcribe_without_anything_to_hear_says_so(tmp_path: Path) -> None:
     shown = speechpriv("transcribe", "bundle", cwd=tmp_path)
     assert shown.returncode == 3
     assert "--mic SECONDS" in shown.stderr
+
+
+def test_runs_lists_the_newest_first_with_verdict_and_claim(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(cli.app, ["runs", "--runs", str(tmp_path)])
+    assert shown.exit_code == 0
+    assert "No runs in" in shown.output
+    for age, name in enumerate(("new-00000001", "old-00000002")):
+        config = tmp_path / name / "private" / "config.json"
+        config.parent.mkdir(parents=True)
+        config.write_text("{}")
+        os.utime(config, (1_000_000 - age, 1_000_000 - age))
+    (tmp_path / "not-a-run").mkdir()
+    found = {
+        "audit/verdict.json": {"verdict": "FAIL"},
+        "evaluate/figures.json": {"private": {"word_accuracy": 0.763}},
+        "scrub/manifest.json": {"counts": {}},
+    }
+    for file, content in found.items():
+        path = tmp_path / "old-00000002" / "private" / file
+        path.parent.mkdir()
+        path.write_text(json.dumps(content))
+    lines = CliRunner().invoke(cli.app, ["runs", "--runs", str(tmp_path)]).output.splitlines()
+    new, old = (next(line for line in lines if name in line) for name in ("new-00000001", "old-00000002"))
+    assert lines.index(new) < lines.index(old)
+    assert old.split() == ["old-00000002", "FAIL", "-", "76.3", "%", "scrub"]
+    assert new.split() == ["new-00000001", "-", "-", "-", "-"]
+    assert "not-a-run" not in "".join(lines)

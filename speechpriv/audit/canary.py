@@ -163,6 +163,7 @@ def run(config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key:
         "planted": sum(canary.planted for canary in registry),
         "references": config.references,
         "rows": len(planted),
+        "rows_planted": sum(len(canary.rows) for canary in registry if canary.planted),
         "units": len(planted.units("train")),
     }
 

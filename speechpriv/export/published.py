@@ -5,7 +5,7 @@ from pathlib import Path
 from speechpriv import store
 from speechpriv.claim import Claim
 from speechpriv.errors import ModelError
-from speechpriv.export.arpa import Gram, arpa
+from speechpriv.models.arpa import Gram, arpa
 
 LANGUAGE_MODEL, HOTWORDS = "phrases.arpa", "hotwords.txt"
 _BOOST = 1.5  # sherpa-onnx's own default

@@ -13,6 +13,7 @@ import torch
 
 from speechpriv.errors import ModelError
 from speechpriv.models import beam, families
+from speechpriv.models.arpa import Language
 from speechpriv.models.batching import batches, unusable
 from speechpriv.models.spelling import normalise
 from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
@@ -138,7 +139,7 @@ class CtcRecogniser:
     def n_best(self, samples: np.ndarray, width: int) -> list[str]:
         """Up to `width` texts, the likeliest first, by prefix beam search."""
         log_probs, _ = self.log_probs([samples])
-        return [self.decode(tokens) for tokens in beam.prefixes(log_probs[0].cpu(), self.blank, width)]
+        return [self.decode(tokens) for tokens in beam.prefixes(log_probs[0].cpu().numpy(), self.blank, width)]
 
     @torch.inference_mode()
     def confidence(self, samples: np.ndarray) -> float:
@@ -152,6 +153,13 @@ class CtcRecogniser:
         log_probs, lengths = self.log_probs(waveforms)
         best = log_probs.argmax(-1).cpu()
         return [self._collapse(row[:length]) for row, length in zip(best, lengths.tolist(), strict=True)]
+
+    @torch.inference_mode()
+    def transcribe_with(self, language: Language, waveforms: Sequence[np.ndarray]) -> list[str]:
+        """Words of each waveform as a language model has them, normalised; see `beam.words`."""
+        log_probs, lengths = self.log_probs(waveforms)
+        found = zip(log_probs.float().cpu().numpy(), lengths.tolist(), strict=True)
+        return [normalise(beam.words(row[:length], self.blank, self._pieces, language)) for row, length in found]
 
     def fits(self, samples: int, text: str) -> bool:
         """Whether a CTC path exists for `text` in so many audio samples: frames >= tokens + adjacent repeats."""
@@ -186,6 +194,13 @@ class CtcRecogniser:
 
     def _frames_of(self, samples: int) -> int:
         return max(0, int(self.family.frames(self.model, torch.tensor(self.family.length(samples)))))
+
+    @functools.cached_property
+    def _pieces(self) -> list[str]:
+        """What each token writes."""
+        special = set(self.tokenizer.all_special_ids)
+        pieces = self.tokenizer.convert_ids_to_tokens(list(range(self.model.config.vocab_size)))
+        return ["" if token in special else piece or "" for token, piece in enumerate(pieces)]
 
     @functools.cached_property
     def _in_capitals(self) -> bool:

@@ -50,7 +50,7 @@ def _hits(hits: Mapping[str, Any]) -> str:
 
 
 def _membership(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """A row an attacker: AUC with its interval, and the share of members told at 1 % false alarms."""
+    """A row an attacker: the share of members told at 1 % false alarms, and at most."""
     if not {"private", "twin"} <= found.keys():
         return []
     return [
@@ -61,8 +61,7 @@ def _membership(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _told(told: Mapping[str, Any]) -> str:
-    auc, low, high = (number(told.get(name), 2) for name in ("auc", "auc_low", "auc_high"))
-    return f"{auc} ({low} to {high}); {percent(told.get('named'))} told"
+    return f"{percent(told.get('named'))} (at most {percent(told.get('named_at_most'))})"
 
 
 def _note(found: Mapping[str, Any]) -> str:

@@ -38,7 +38,9 @@ class Facts:
     comparison: Mapping[str, Any] = field(default_factory=dict)  # exposure for other ways to train
     bundle: Mapping[str, Any] = field(default_factory=dict)  # manifest of what is shipped
     sizes_bytes: Mapping[str, int] = field(default_factory=dict)  # of the bundle's files
-    samples: Sequence[Mapping[str, Any]] = ()  # made-up recordings before and after
+    samples: Sequence[Mapping[str, Any]] = ()  # made-up recordings after each stage
+    phrases: Sequence[Sequence[Any]] = ()  # published under the claim: words and their weight
+    rehearsal: Sequence[Sequence[float]] = ()  # step and loss on made-up speech
 
     def counts(self, stage: str) -> Mapping[str, Any]:
         """Counts of a stage; empty if it has not run."""
@@ -76,6 +78,8 @@ def read(run_dir: Path) -> Facts:
             str(file.relative_to(bundle)): file.stat().st_size for file in bundle.rglob("*") if file.is_file()
         },
         samples=_json(private / "report_samples.json", []),
+        phrases=_json(private / "phrases" / "phrases.json", []),
+        rehearsal=_json(private / "rehearse" / "curve.json", []),
     )
 
 

@@ -1,4 +1,7 @@
-"""The report: one self-contained HTML file that a privacy officer, an engineer and a manager can all read."""
+"""The report: one self-contained HTML file that a privacy officer, an engineer and a manager can all read.
+
+What only those may see who may hear the recordings is in a second file, `private/listen.html`.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,12 +9,14 @@ from pathlib import Path
 import jinja2
 
 from speechpriv.report import facts as run_facts
-from speechpriv.report import summary, view
+from speechpriv.report import listen, summary, view
 from speechpriv.report.facts import Facts
 
 
 def write(run_dir: Path) -> Path:
     """Write `report.html` in `<run_dir>/release`, and beside it `report.md` and `report.json`, from what has run.
+
+    Also writes `private/listen.html`, which stays there.
 
     Returns:
       The path of the page.
@@ -25,6 +30,11 @@ def write(run_dir: Path) -> Path:
     _replace(path.with_suffix(".md"), summary.markdown(facts))
     _replace(path.with_suffix(".json"), summary.to_json(facts))
     _replace(path, render(facts))
+    heard = run_dir / "private" / "listen.html"
+    if heard.parent.is_dir():
+        clip_norm = facts.claim.clip_norm if facts.claim else None
+        shown = listen.of(heard.parent, facts.name, view.unit(facts), clip_norm)
+        _replace(heard, _template("listen.html.j2").render(shown), mode=0o600)
     return path
 
 
@@ -53,8 +63,9 @@ def _template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
-def _replace(path: Path, content: str) -> None:
+def _replace(path: Path, content: str, mode: int = 0o644) -> None:
     """Write a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.new")
+    temporary.touch(mode)
     temporary.write_text(content, encoding="utf-8")
     temporary.replace(path)

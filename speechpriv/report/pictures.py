@@ -7,7 +7,7 @@ from typing import Any
 from speechpriv.report import plots
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import Frame, Mark, Plot, Tone, finite
-from speechpriv.report.words import MOST_ITEMS, duration, number, percent, words
+from speechpriv.report.words import MOST_ITEMS, duration, number, percent, size, words
 
 MODELS: tuple[tuple[str, str, Tone], ...] = (
     ("base", "Before: the base model", "base"),
@@ -19,6 +19,10 @@ AUDITED: tuple[tuple[str, str, Tone], ...] = (
     ("twin", "twin without privacy", "twin"),
 )
 
+_ATTACKERS = {
+    "with_labels": "with transcripts", "pseudo_labels": "without transcripts", "confidence": "by how sure it is",
+}  # fmt: skip
+_GRAM = 3  # words of a phrase that is shown, at most: longer ones might be whole sentences
 _DROPPED = {
     "dropped_low_confidence": "personal words not found in the sound",
     "dropped_not_alignable": "text does not fit the sound",
@@ -46,18 +50,37 @@ def accuracy(facts: Facts) -> Plot | None:
 
 
 def flow(facts: Facts) -> Plot | None:
-    """Recordings left after each stage."""
-    stages = (
-        ("Read", facts.counts("ingest").get("rows_read")),
-        ("Usable", facts.counts("ingest").get("rows_kept")),
-        ("With made-up personal phrases", facts.counts("personal").get("rows")),
-        ("Left after scrubbing", facts.counts("scrub").get("rows")),
-        ("After voice disguise", facts.counts("anonymize").get("rows")),
-        ("With canaries planted", facts.counts("plant").get("rows")),
-    )
-    marks = [Mark(label, finite(rows), number(rows)) for label, rows in stages if rows is not None]
-    frame = Frame("flow", "Recordings left after each stage", _read_out(marks), "recordings")
-    return plots.bars(frame, marks) if marks else None
+    """Recordings on their way from the source to training: what left them on the way, and what was added."""
+    count = {
+        name: finite(facts.counts(stage).get(key))
+        for name, (stage, key) in {
+            "read": ("ingest", "rows_read"), "kept": ("ingest", "rows_kept"), "probed": ("personal", "rows"),
+            "scrubbed": ("scrub", "rows"), "planted": ("plant", "rows"), "canaries": ("plant", "rows_planted"),
+            "trained": ("twin", "rows"),
+        }.items()
+    }  # fmt: skip
+    if count["read"] is None:
+        return None
+    marks = [Mark("Read from the source", count["read"], number(count["read"]), "plain")]
+    left = count["read"]
+
+    def change(label: str, after: float | None) -> None:
+        nonlocal left
+        if after is not None and after != left:
+            low, high = sorted((left, after))
+            marks.append(Mark(label, high, f"{'+' if after > left else '−'} {number(high - low)}", "base", low))
+            left = after
+
+    change("Set aside: not usable", count["kept"])
+    change("Made-up personal phrases, as a test", count["probed"])
+    change("Dropped: scrubbing was not certain", count["scrubbed"])
+    if count["planted"] is not None and count["canaries"] is not None:
+        change("The made-up personal phrases again", count["planted"] - count["canaries"])
+    change("Canaries planted", count["planted"])
+    change("Kept for testing", count["trained"])
+    if count["trained"] is not None:
+        marks.append(Mark("Trained on", count["trained"], number(count["trained"]), "private"))
+    return plots.bars(Frame("flow", "Recordings from source to training", _read_out(marks), "recordings"), marks)
 
 
 def people(facts: Facts) -> Plot | None:
@@ -96,14 +119,37 @@ def tally(name: str, title: str, found: Any, tone: Tone) -> Plot | None:
 
 def spent(facts: Facts) -> Plot | None:
     """Epsilon over the steps, from nothing to what is claimed."""
-    pairs = [(finite(step), finite(epsilon)) for step, epsilon in facts.epsilon_by_step]
-    points = [(step, epsilon) for step, epsilon in pairs if step is not None and epsilon is not None]
     claimed = facts.claim.epsilon if facts.claim else None
+    points = _points(facts.epsilon_by_step)
+    first = number(points[0][1]) if points and points[0][0] == 0 else "0"
     frame = Frame(
-        "spent", "Epsilon spent by step", f"It rises from 0 to {number(claimed)} at the last step.", "epsilon"
+        "spent", "Epsilon spent by step", f"It rises from {first} to {number(claimed)} at the last step.", "epsilon"
     )
     level = Mark("claimed", finite(claimed), number(claimed))
-    return plots.step_line(frame, [(0.0, 0.0), *points], level) if points else None
+    return plots.curve(frame, [(0.0, 0.0), *points], level, stairs=True) if points else None
+
+
+def published(facts: Facts) -> list[tuple[str, float]]:
+    """Phrases that were published and their noisy weights, largest first; long ones are left out."""
+    said = [(_in_words(gram), finite(weight)) for *gram, weight in facts.phrases if 0 < len(gram) <= _GRAM]
+    return sorted(((gram, weight) for gram, weight in said if weight is not None), key=lambda pair: -pair[1])
+
+
+def phrases(facts: Facts) -> Plot | None:
+    """What most people say, as it was published: with noise, and only what many say."""
+    ranked = published(facts)
+    marks = [Mark(gram, weight, number(weight), "private") for gram, weight in ranked]
+    frame = Frame("phrases", "Published phrases", _read_out(marks[:MOST_ITEMS]), "weight, with noise")
+    return plots.bars(frame, marks[:MOST_ITEMS]) if marks else None
+
+
+def rehearsal(facts: Facts) -> Plot | None:
+    """Loss while learning from published phrases: it is on made-up speech, and tells nothing more than they do."""
+    points = _points(facts.rehearsal)
+    if not points:
+        return None
+    told = f"It goes from {number(points[0][1])} to {number(points[-1][1])}."
+    return plots.curve(Frame("rehearsal", "Loss on made-up speech", told, "loss"), points)
 
 
 def exposures(facts: Facts) -> list[tuple[str, Plot]]:
@@ -136,8 +182,23 @@ def bounds(facts: Facts) -> Plot:
     return plots.dots(frame, marks, level if claimed is not None else None)
 
 
+def told_apart(facts: Facts) -> Plot | None:
+    """How well those who took part are told from others, with intervals."""
+    membership = facts.verdict.get("membership") or {}
+    marks = []
+    for attacker, label in _ATTACKERS.items():
+        for model, _, tone in AUDITED:
+            found = (membership.get(model) or {}).get(attacker) or {}
+            auc, low, high = (finite(found.get(name)) for name in ("auc", "auc_low", "auc_high"))
+            if auc is not None:
+                text = f"{auc:.2f} ({number(low, 2)} to {number(high, 2)})"
+                marks.append(Mark(f"{'twin' if model == 'twin' else 'private'}, {label}", auc, text, tone, low, high))
+    frame = Frame("told-apart", "Members told from others", _read_out(marks), "AUC; 1 is always right")
+    return plots.dots(frame, marks, Mark("guessing", 0.5, "0.5")) if marks else None
+
+
 def ledger(facts: Facts) -> Plot | None:
-    """Epsilon of each run on the corpus, of all together, and the budget set on it."""
+    """Epsilon of each run on the corpus, of all together, and what is left of the budget set on it."""
     claim, budget = facts.claim, facts.setting("privacy", "budget_epsilon")
     if claim is None:
         return None
@@ -147,9 +208,26 @@ def ledger(facts: Facts) -> Plot | None:
     if rest:
         marks.append(Mark("More runs", None, f"{len(rest)}, not drawn"))
     marks.append(Mark("All runs together", claim.composed_epsilon, number(claim.composed_epsilon), "plain"))
-    if budget is not None:
-        marks.append(Mark("Budget of the corpus", finite(budget), number(budget), "base"))
+    if (limit := finite(budget)) is not None:
+        left = max(0.0, limit - claim.composed_epsilon)
+        marks.append(Mark(f"Left of the budget of {number(limit)}", limit, number(left), "twin", limit - left))
     return plots.bars(Frame("ledger", "Epsilon on this corpus", _read_out(marks), "epsilon"), marks)
+
+
+def formats(facts: Facts) -> Plot | None:
+    """Size and speed of each file that a runtime can decode with."""
+    marks = []
+    for name, heard in (facts.bundle.get("counts", {}).get("files") or {}).items():
+        if name in facts.sizes_bytes:
+            speed = finite(heard.get("times_real_time")) if isinstance(heard, Mapping) else None
+            fast = f" · {number(speed)} times real time" if speed else ""
+            size_bytes = facts.sizes_bytes[name]
+            marks.append(Mark(words(name), float(size_bytes), f"{size(size_bytes)}{fast}", "private"))
+    return (
+        plots.bars(Frame("formats", "Size of each format", _read_out(marks), "size and speed"), marks)
+        if marks
+        else None
+    )
 
 
 def durations(facts: Facts) -> Plot | None:
@@ -167,6 +245,18 @@ def _by_repeats(canaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[f
         if bits is not None and repeats is not None:
             groups.setdefault(int(repeats) if canary.get("planted") else 0, []).append(bits)
     return [(f"{repeats} ×" if repeats else "never", groups[repeats]) for repeats in sorted(groups)]
+
+
+def _points(pairs: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Steps and values that can be drawn."""
+    found = [(finite(step), finite(value)) for step, value in pairs]
+    return [(step, value) for step, value in found if step is not None and value is not None]
+
+
+def _in_words(gram: Sequence[Any]) -> str:
+    """A phrase as people read it; the table marks where a sentence begins and ends."""
+    said = " ".join(words(word) for word in gram if word not in ("<s>", "</s>"))
+    return said + ", at the beginning" * (gram[0] == "<s>") + ", at the end" * (gram[-1] == "</s>")
 
 
 def _read_out(marks: Sequence[Mark]) -> str:

@@ -30,12 +30,23 @@ class Plot:
 
 @dataclass(frozen=True)
 class Mark:
-    """One labelled value; `text` is how the value reads, `value` None where there is none to draw."""
+    """One labelled value.
+
+    Attributes:
+      label: what it is the value of.
+      value: where to draw it; None where there is nothing to draw.
+      text: how it reads.
+      tone: its colour and shape.
+      low: where its bar begins, if not at zero; or the lower end of its interval.
+      high: the upper end of its interval.
+    """
 
     label: str
     value: float | None
     text: str
     tone: Tone = "plain"
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,15 +67,27 @@ def finite(value: Any) -> float | None:
 
 
 def bars(frame: Frame, marks: Sequence[Mark], maximum: float | None = None) -> Plot:
-    """Horizontal bars from zero, each under its label and its value; `maximum` defaults to the largest value."""
+    """Horizontal bars, each under its label and its value; `maximum` defaults to the largest value."""
     scale = maximum or max((mark.value or 0 for mark in marks), default=0) or 1
+
+    def x(value: float | None) -> float:
+        return WIDTH * min(max(value or 0, 0) / scale, 1)
+
     body = []
     for index, mark in enumerate(marks):
         y = index * 42
-        width = WIDTH * min(max(mark.value or 0, 0) / scale, 1)
+        width = max(x(mark.value) - x(mark.low), 2.0 if mark.low is not None else 0.0)  # a small part is still seen
         body += [
             _tag("rect", y=y + 23, width=WIDTH, height=10, rx=3, **{"class": "track"}),
-            _tag("rect", y=y + 23, width=width, height=10, rx=3, **{"class": f"fill {mark.tone}"}),
+            _tag(
+                "rect",
+                x=min(x(mark.low), WIDTH - width),
+                y=y + 23,
+                width=width,
+                height=10,
+                rx=3,
+                **{"class": f"fill {mark.tone}"},
+            ),
             _text(0, y + 15, _short(mark.label, 40)),
             _text(WIDTH, y + 15, mark.text, anchor="end", style="value"),
             _hover(f"{mark.label}: {mark.text}", _tag("rect", y=y, width=WIDTH, height=40, **{"class": "hit"})),
@@ -74,9 +97,9 @@ def bars(frame: Frame, marks: Sequence[Mark], maximum: float | None = None) -> P
 
 
 def dots(frame: Frame, marks: Sequence[Mark], reference: Mark | None = None) -> Plot:
-    """One labelled dot a row on a shared axis from zero; `reference` is a dashed line across all rows."""
+    """One labelled dot a row, with its interval, on a shared axis from zero; `reference` is a dashed line."""
     everything = [*marks, reference] if reference else list(marks)
-    ticks = _ticks(max((mark.value or 0 for mark in everything), default=0))
+    ticks = _ticks(max((end or 0 for mark in everything for end in (mark.value, mark.high)), default=0))
     top, bottom = 26, 34 + 42 * len(marks)
 
     def x(value: float) -> float:
@@ -96,6 +119,9 @@ def dots(frame: Frame, marks: Sequence[Mark], reference: Mark | None = None) -> 
     for index, mark in enumerate(marks):
         y = top + 16 + 42 * index
         body.append(_text(10, y, f"{mark.label}: {mark.text}"))
+        if mark.low is not None and mark.high is not None:
+            ends = {"x1": x(mark.low), "x2": x(mark.high), "y1": y + 13, "y2": y + 13}
+            body.append(_tag("line", **ends, **{"class": f"interval {mark.tone}"}))
         if mark.value is not None:
             body.append(_hover(f"{mark.label}: {mark.text}", _point(x(mark.value), y + 13, mark.tone, 6)))
     rows = tuple((mark.label, mark.text) for mark in everything)
@@ -140,11 +166,16 @@ def strip(
     return Plot(_svg(frame, top + height + 44, body), ("times planted", "phrases", "median", "largest"), tuple(rows))
 
 
-def step_line(frame: Frame, points: Sequence[tuple[float, float]], reference: Mark) -> Plot:
-    """A line through at least one point that holds its value until the next; `reference` is a dashed level."""
+def curve(
+    frame: Frame, points: Sequence[tuple[float, float]], reference: Mark | None = None, *, stairs: bool = False
+) -> Plot:
+    """A line through at least one point, against steps; `reference` is a dashed level.
+
+    With `stairs` each value holds since the point before: what grows is at most that much in between.
+    """
     left, top, height = 30, 26, 190
     points = _thin(sorted(points))
-    ticks = _ticks(max(reference.value or 0, *(value for _, value in points)))
+    ticks = _ticks(max((reference and reference.value) or 0, *(value for _, value in points)))
     last = points[-1][0] or 1
 
     def x(value: float) -> float:
@@ -154,10 +185,10 @@ def step_line(frame: Frame, points: Sequence[tuple[float, float]], reference: Ma
         return top + height * (1 - min(max(value / ticks[-1], 0), 1))
 
     path = f"M{x(points[0][0]):.1f} {y(points[0][1]):.1f}" + "".join(
-        f"H{x(step):.1f}V{y(value):.1f}" for step, value in points[1:]
+        f"V{y(value):.1f}H{x(step):.1f}" if stairs else f"L{x(step):.1f} {y(value):.1f}" for step, value in points[1:]
     )
     body = _y_axis(frame, ticks, y, left)
-    body += _level(reference, y, left)
+    body += _level(reference, y, left) if reference else []
     body.append(_tag("path", d=path, **{"class": "curve private"}))
     for step, value in points:
         dot = _tag("circle", cx=x(step), cy=y(value), r=7, **{"class": "hit"})

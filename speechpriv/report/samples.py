@@ -1,42 +1,67 @@
-"""Before and after, to listen to: made-up voices only."""
+"""Recordings to listen to: as they were, with words cut out, and disguised."""
 
 import base64
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from speechpriv import corpus as corpora
 from speechpriv import store
+from speechpriv.corpus import Corpus
 
+FILE = "report_samples.json"
+_MOMENTS = {"ingest": "as recorded", "scrub": "words taken out", "anonymize": "voice disguised"}
 _COUNT = 4
-_MAX_S = 6.0
+_MAX_S = 5.0
+_LOOKED_AT = 2_000  # rows, for some that lost words
 
 
-def write(raw: Path, prepared: Path, destination: Path) -> str:
-    """Write a few recordings of a made-up corpus, as they were and as they are trained on.
-
-    Rows that lost words come first, since there is most to hear.
+def write(private: Path) -> str:
+    """Write samples of a made-up corpus for the report that is shown to everybody.
 
     Args:
-      raw: the ingested corpus.
-      prepared: the scrubbed and disguised corpus, same ids.
-      destination: a JSON list for the report page.
+      private: of a run whose corpus is made up: nobody real can be heard in it.
 
     Returns:
       The words that the report will show; nobody real said them.
     """
-    before = corpora.read(raw)
-    position = {name: index for index, name in enumerate(before.table["id"])}
-    # What was planted to test the scrubber is nobody's, and not shown.
-    after = [r for r in corpora.read(prepared).rows("train") if r.seconds <= _MAX_S and r.id in position]
-    after.sort(key=lambda row: "[" not in row.text)
-    samples = []
-    for row in after[:_COUNT]:
-        original = before[position[row.id]]
-        samples.append({
-            "title": "words removed, voice disguised" if original.text != row.text else "voice disguised",
-            "text_before": original.text,
-            "text_after": row.text,
-            "before_flac_base64": base64.b64encode(original.flac).decode(),
-            "after_flac_base64": base64.b64encode(row.flac).decode(),
-        })  # fmt: skip
-    store.write_json(destination, samples)
-    return " ".join(text for sample in samples for text in (sample["text_before"], sample["text_after"]))
+    found = pick(private)
+    store.write_json(private / FILE, found)
+    return " ".join(version["text"] for sample in found for version in sample["versions"])
+
+
+def pick(private: Path) -> list[dict[str, Any]]:
+    """A few short recordings of the training part, each after every stage that changed how it sounds.
+
+    Those that lost words come first, since there is most to hear.
+
+    Args:
+      private: with the corpora of the stages; none are picked before the voices are disguised, or where
+        a corpus was deleted since.
+    """
+    if not all(store.manifest(private / stage) and (private / stage / "table").is_dir() for stage in _MOMENTS):
+        return []
+    stages = [corpora.read(private / stage) for stage in _MOMENTS]
+    rows = zip(*(stages[-1].table[name] for name in ("id", "split", "seconds", "text")), strict=True)
+    short = ((name, text) for name, split, seconds, text in rows if split == "train" and seconds <= _MAX_S)
+    texts = dict(itertools.islice(short, _LOOKED_AT))  # rows come in random order
+    places = [{name: row for row, name in enumerate(corpus.table["id"]) if name in texts} for corpus in stages]
+    # What was planted to test the scrubber was not there at first: it is nobody's, and not shown.
+    found = [name for name in texts if name in places[0]]
+    found.sort(key=lambda name: stages[0].table[places[0][name]]["text"] == texts[name])
+    return [
+        {"title": f"Recording {number}", "versions": _versions(stages, [place[name] for place in places])}
+        for number, name in enumerate(found[:_COUNT], 1)
+    ]
+
+
+def _versions(stages: Sequence[Corpus], places: Sequence[int]) -> list[dict[str, str]]:
+    """A recording after each stage that changed how it sounds."""
+    found: list[dict[str, str]] = []
+    for moment, corpus, place in zip(_MOMENTS.values(), stages, places, strict=True):
+        row = corpus[place]
+        flac = base64.b64encode(row.flac).decode()
+        if not found or flac != found[-1]["flac_base64"]:
+            found.append({"moment": moment, "text": row.text, "flac_base64": flac})
+    return found

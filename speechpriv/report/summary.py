@@ -35,6 +35,8 @@ def figures(facts: Facts) -> dict[str, Any]:
         "audit": facts.verdict,
         "exposures": facts.exposures,
         "epsilon_by_step": facts.epsilon_by_step,
+        "phrases": dict(pictures.published(facts)),
+        "rehearsal": facts.rehearsal,
         "counts": {stage: manifest.get("counts", {}) for stage, manifest in facts.stages.items()},
         "seconds": {stage: manifest.get("duration_s") for stage, manifest in facts.stages.items()},
         "bundle": {**facts.bundle.get("counts", {}), "bytes": dict(facts.sizes_bytes)},

@@ -2,13 +2,12 @@
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from speechpriv.claim import Claim
-from speechpriv.report import attacks, pictures
+from speechpriv.report import attacks, pictures, recompute
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import finite
 from speechpriv.report.summary import Line
@@ -72,7 +71,7 @@ def _top(facts: Facts) -> View:
         "members": pictures.members(facts),
         "accuracy": pictures.accuracy(facts),
         "price": price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name, _, _ in pictures.MODELS)),
-        "crowd": crowd.format(*sizes, _unit(facts)) if measured else "",
+        "crowd": crowd.format(*sizes, unit(facts)) if measured else "",
     }
 
 
@@ -97,7 +96,7 @@ def _data(facts: Facts) -> View:
 def _training(facts: Facts) -> View:
     claim = facts.claim
     return {
-        "unit": _unit(facts),
+        "unit": unit(facts),
         "claim_rows": [*((label, number(getattr(claim, name))) for name, label in _CLAIM.items()), *_phrases(claim)]
         if claim
         else [],
@@ -106,11 +105,38 @@ def _training(facts: Facts) -> View:
         else [],
         "epsilon": number(claim.epsilon) if claim else "",
         "spent": pictures.spent(facts),
+        "phrases": pictures.phrases(facts),
+        "phrases_told": _phrases_told(facts),
+        "rehearsal": pictures.rehearsal(facts),
         "not_covered": lines(claim.not_covered) if claim else [],
         "others": len(claim.other_releases) if claim else 0,
         "composed": number(claim.composed_epsilon) if claim else "",
         "ledger": pictures.ledger(facts),
+        "left": _left(facts),
     }
+
+
+def _left(facts: Facts) -> str:
+    """What may still be spent on these recordings, as far as this run's settings say."""
+    limit = finite(facts.setting("privacy", "budget_epsilon"))
+    if facts.claim is None or limit is None:
+        return "This run set no budget on them."
+    left = max(0.0, limit - facts.claim.composed_epsilon)
+    return f"Of the budget of epsilon {number(limit)}, {number(left)} is left."
+
+
+def _phrases_told(facts: Facts) -> str:
+    """How many phrases were published, at what price, and how much was learned from them."""
+    counts = facts.counts("phrases")
+    if not counts:
+        return ""
+    told = f"{number(counts.get('phrases'))} phrases of {number(counts.get('words'))} words, for epsilon "
+    told += f"{number(counts.get('epsilon'))} of the {number(facts.claim.epsilon if facts.claim else None)} in all."
+    steps = finite(facts.counts("rehearse").get("steps"))
+    learned = (
+        f"Made-up voices spoke sentences of them, and the base model learned from these for {number(steps)} steps."
+    )
+    return f"{told} {learned}" if steps else told
 
 
 def _phrases(claim: Claim) -> list[tuple[str, str]]:
@@ -144,6 +170,7 @@ def _audit(facts: Facts) -> View:
         "mu": number(verdict.get("claimed_mu")),
         "negative": number((verdict.get("negative_control") or {}).get("p_value")),
         "exposures": pictures.exposures(facts),
+        "told_apart": pictures.told_apart(facts),
         "bounds": pictures.bounds(facts) if rows and same else None,  # of different things they must not be compared
         "mismatch": bool(rows) and not same,
     }
@@ -158,20 +185,25 @@ def _least(detectable: Mapping[str, Any]) -> list[str]:
 
 
 def _samples(facts: Facts) -> View:
-    """Players, as many as fit, if nobody real can be heard in them."""
-    if facts.setting("data", "source") != "demo":
-        return {"samples": []}
-    shown, letters = [], 0
-    for sample in facts.samples:
-        sounds = [str(sample.get(f"{moment}_flac_base64", "")) for moment in ("before", "after")]
-        letters += sum(map(len, sounds))
+    """Players, if nobody real can be heard in them."""
+    return {"samples": players(facts.samples) if facts.setting("data", "source") == "demo" else []}
+
+
+def players(samples: Sequence[Mapping[str, Any]]) -> list[View]:
+    """Recordings to listen to, as many as fit."""
+    shown: list[View] = []
+    letters = 0
+    for sample in samples:
+        versions = [
+            (words(version.get("moment")), str(version.get("flac_base64", "")), words(version.get("text", "")))
+            for version in sample.get("versions") or ()
+        ]
+        letters += sum(len(sound) for _, sound, _ in versions)
         if letters > _MOST_AUDIO_LETTERS:
             break
-        if all(_BASE64.fullmatch(sound) for sound in sounds):
-            texts = (words(sample.get("text_before", "")), words(sample.get("text_after", "")))
-            versions = list(zip(("before", "after"), sounds, texts, strict=True))
+        if versions and all(_BASE64.fullmatch(sound) for _, sound, _ in versions):
             shown.append({"title": words(sample.get("title", "sample")), "versions": versions})
-    return {"samples": shown}
+    return shown
 
 
 def _export(facts: Facts) -> View:
@@ -184,6 +216,19 @@ def _export(facts: Facts) -> View:
             for name, digest in digests.items()
         ],
         "parity": compared if "parity" in counts else "",
+        "formats": pictures.formats(facts),
+        "heard": [
+            (
+                words(name),
+                percent(heard.get("parity")),
+                percent(heard.get("wer")),
+                number(heard.get("times_real_time")),
+            )
+            for name, heard in (counts.get("files") or {}).items()
+            if isinstance(heard, Mapping)
+        ],
+        "torch_wer": percent(counts.get("torch_wer")),
+        "int8": words(counts.get("int8", "")),
     }
 
 
@@ -197,7 +242,7 @@ def _check(facts: Facts) -> View:
         "versions": list(versions.items()),
         "durations": pictures.durations(facts),
         "settings": json.dumps(settings, indent=1, ensure_ascii=False) if settings else "",
-        "commands": _commands(facts),
+        "commands": recompute.commands(facts),
     }
 
 
@@ -232,35 +277,6 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", value
 
 
-def _commands(facts: Facts) -> list[tuple[str, str]]:
-    run, config = shlex.quote(f"runs/{facts.name}"), shlex.quote(facts.name.rpartition("-")[0] or facts.name)
-    found = [
-        ("The whole run, with the same overrides if it had any; what is done is skipped", f"speechpriv run {config}")
-    ]
-    if facts.claim:
-        found.append(("Epsilon, from the parameters alone", f'python -c "{_recomputed(facts.claim)}"'))
-        found.append(("The ledger", f"speechpriv budget {run}"))
-    if facts.verdict:
-        found.append(("Verdict, p-values and bounds", f"speechpriv audit {run}"))
-    if facts.bundle:
-        found.append(("What the shipped model hears", f"speechpriv transcribe {run}/release/bundle FILE.flac"))
-        found.append(
-            ("The same audit, on the shipped files", f"speechpriv audit {run} --artefact {run}/release/bundle")
-        )
-    return [*found, ("This page", f"speechpriv report {run}")]
-
-
-def _recomputed(claim: Claim) -> str:
-    """Code that computes epsilon from what the claim says, and needs nothing else of the run."""
-    numbers = f"{claim.sampling_rate!r}, {claim.noise_multiplier!r}, {claim.steps}"
-    records = f", records={claim.cap_per_unit}" if claim.sampling == "utterances" else ""
-    events = [f"event({numbers}{records})"]
-    if claim.phrases is not None:
-        phrases = json.loads(claim.phrases)
-        events.append(f"event(1.0, {phrases['noise_multiplier']!r}, 1, slip={phrases['slip']!r})")
-    code = f"print(epsilon_of([{', '.join(events)}], {claim.delta!r}))"
-    return f"from speechpriv.train.accounting import epsilon_of, event; {code}"
-
-
-def _unit(facts: Facts) -> str:
+def unit(facts: Facts) -> str:
+    """Whose privacy is protected: the noun."""
     return facts.claim.unit if facts.claim else words(facts.setting("privacy", "unit_name") or "speaker")

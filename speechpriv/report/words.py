@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from speechpriv.progress import clock
 from speechpriv.report.plots import finite
 
 MOST_ITEMS = 12  # of a list or chart whose length the data decides
@@ -40,7 +41,7 @@ def size(n_bytes: int) -> str:
 
 def duration(seconds: float) -> str:
     """A time as minutes and seconds where it is longer than a minute."""
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60):,} min {seconds % 60:.0f} s"
+    return f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
 
 
 def words(value: Any) -> str:

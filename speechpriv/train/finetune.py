@@ -56,7 +56,7 @@ def run(
     device: str = "cpu",
     checkpoint_every: int = 10,
     batch_s: float = 60.0,
-    on_step: Callable[[int], None] = store.silent,
+    on_step: Callable[[int, int, Mapping[str, Any]], None] = store.silent,
 ) -> dict[str, Any]:
     """Fine-tune with user-level differential privacy.
 
@@ -72,7 +72,8 @@ def run(
       device: where the model lives.
       checkpoint_every: steps between checkpoints; changes nothing but the time a killed run loses.
       batch_s: seconds of audio in one pass, at most; changes nothing but time and memory.
-      on_step: told each finished step.
+      on_step: told each finished step, how many there are, and what was seen: `epsilon`, at most, is public, what
+        `history.json` holds is not.
 
     Raises:
       BudgetError: the run would exceed the corpus's budget; no step was taken.
@@ -102,18 +103,20 @@ def run(
         recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
         plan = _Plan(config, sigma, key, recordings.units(), recordings, batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
+        spent = _epsilon_by_step(privacy, sigma, phrases)
         for step in range(training.done, privacy.steps):
             book.record_step(run_id, step)
             training.step(step)
             if (step + 1) % checkpoint_every == 0 or step + 1 == privacy.steps:
                 training.save()
-            on_step(step + 1)
+            at_most = next(epsilon for after, epsilon in spent if after > step)
+            on_step(step + 1, privacy.steps, {"epsilon": at_most, **training.history[-1]})
         training.finish()
         book.close_run(run_id)
         claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy))
     recogniser.save(out_dir / "model")
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
-    store.write_json(out_dir / "public.json", {"epsilon_by_step": _epsilon_by_step(privacy, sigma, phrases)})
+    store.write_json(out_dir / "public.json", {"epsilon_by_step": spent})
     store.write_json(out_dir / "history.json", training.history)
     return {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
 
@@ -238,8 +241,8 @@ def _event(privacy: PrivacyConfig, sigma: float, steps: int) -> accounting.Event
 def _epsilon_by_step(
     privacy: PrivacyConfig, sigma: float, phrases: phrasebook.Published | None
 ) -> list[tuple[int, float]]:
-    """Epsilon after each of about ten steps, for the report; before the first, that of the phrases."""
-    steps = sorted({max(1, round(privacy.steps * tenth / 10)) for tenth in range(1, 11)})
+    """Epsilon after each of about twenty steps, for people to see; before the first, that of the phrases."""
+    steps = sorted({max(1, round(privacy.steps * part / 20)) for part in range(1, 21)})
     before = _events(phrases)
     spent = [(step, (*before, _event(privacy, sigma, step))) for step in steps]
     spent = [(0, before), *spent] if before else spent

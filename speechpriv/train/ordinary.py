@@ -34,7 +34,7 @@ def run(
     out_dir: Path,
     *,
     device: str = "cpu",
-    on_step: Callable[[int, int], None] = store.silent,
+    on_step: Callable[[int, int, Mapping[str, float]], None] = store.silent,
 ) -> dict[str, Any]:
     """Fine-tune all weights on `inputs["corpus"]`'s train split, canaries included; write `model/`."""
     corpus = corpora.read(inputs["corpus"])
@@ -65,19 +65,23 @@ def fit(
     *,
     steps: int,
     learning_rate: float,
-    on_step: Callable[[int, int], None] = store.silent,
+    on_step: Callable[[int, int, Mapping[str, float]], None] = store.silent,
 ) -> None:
-    """AdamW on batches of utterances, a tenth of warm-up, then linear to zero; statistics stay frozen."""
+    """AdamW on batches of utterances, a tenth of warm-up, then linear to zero; statistics stay frozen.
+
+    `on_step` is told each finished step, how many there are, and the `loss` of its batch: as private as the batch.
+    """
     optimizer = torch.optim.AdamW(recogniser.model.parameters(), lr=learning_rate)
     for step, batch in enumerate(batches):
         warm, left = (step + 1) / max(1, steps // 10), (steps - step) / max(1, steps - steps // 10)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * min(1.0, warm, left)
         optimizer.zero_grad()
-        recogniser.losses(batch).mean().backward()
+        loss = recogniser.losses(batch).mean()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(recogniser.model.parameters(), 10.0)
         optimizer.step()
-        on_step(step + 1, steps)
+        on_step(step + 1, steps, {"loss": loss.item()})
 
 
 def _epoch(rows: Sequence[int], seconds: Sequence[float], rng: np.random.Generator) -> list[list[int]]:

@@ -5,8 +5,9 @@ sentences comes speech of the general kind that the base was trained on, so that
 """
 
 import itertools
+import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.train import ordinary, phrasebook, sentences
 
+CURVE = "curve.json"
 _BATCH_S = 48.0
+_CURVE_POINTS = 20  # batches differ much in length, and so in loss
 
 
 class RehearseConfig(Section):
@@ -29,7 +32,7 @@ class RehearseConfig(Section):
     seed: int
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(
     config: RehearseConfig,
     inputs: Mapping[str, Path],
@@ -37,9 +40,10 @@ def run(
     *,
     fill: Callable[[str, np.random.Generator], str],
     device: str = "cpu",
-    on_step: Callable[[int, int], None] = store.silent,
+    on_step: Callable[[int, int, Mapping[str, float]], None] = store.silent,
 ) -> dict[str, Any]:
-    """Fine-tune all weights of `train.base` on made-up speech; write `model/`, and `release.json`: what it cost.
+    """Fine-tune all weights of `train.base` on made-up speech; write `model/`, `release.json`: what it cost, and
+    `curve.json`: the mean loss by step, which is on made-up speech and may be shown.
 
     Where no sentence can be made from what was published (so few people say the same), the base stays as it is.
 
@@ -49,7 +53,7 @@ def run(
       out_dir: the stage directory.
       fill: a made-up value for what was scrubbed, from its kind (`NAME`) and a generator.
       device: where the model lives.
-      on_step: told each finished step, and how many there are.
+      on_step: see `ordinary.fit`.
     """
     recogniser = asr.load(config.train.base, device)
     rng = np.random.default_rng(config.seed)
@@ -57,16 +61,31 @@ def run(
     filled = (sentences.filled(sentence, lambda kind: fill(kind, rng)) for sentence in said)
     first = next(filled, None)
     steps = config.train.made_up_steps if first else 0
+    losses: list[float] = []
+
+    def heard(done: int, total: int, seen: Mapping[str, float]) -> None:
+        losses.append(seen["loss"])
+        on_step(done, total, seen)
+
     if first:
         said = itertools.chain([first], filled)
         learned = batches(said, recogniser, rng, config.train.made_up_general)
         ordinary.fit(
             recogniser, itertools.islice(learned, steps), steps=steps,
-            learning_rate=config.train.made_up_learning_rate, on_step=on_step,
+            learning_rate=config.train.made_up_learning_rate, on_step=heard,
         )  # fmt: skip
     recogniser.save(out_dir / "model")
     shutil.copyfile(inputs["phrases"] / phrasebook.RELEASE, out_dir / phrasebook.RELEASE)
+    store.write_json(out_dir / CURVE, _curve(losses))
     return {"steps": steps}
+
+
+def _curve(losses: Sequence[float]) -> list[tuple[int, float]]:
+    """The last step and the mean loss of each of about 20 stretches."""
+    length = max(1, math.ceil(len(losses) / _CURVE_POINTS))
+    stretches = [losses[start : start + length] for start in range(0, len(losses), length)]
+    ends = itertools.accumulate(map(len, stretches))
+    return [(end, round(float(np.mean(stretch)), 4)) for end, stretch in zip(ends, stretches, strict=True)]
 
 
 def batches(

@@ -19,7 +19,7 @@ VERDICT = {"verdict": "PASS", "reasons": ["nothing was found", "the twin was cau
 
 
 COMPARISON = Comparison(
-    200, 0.25, {"model.onnx": Hearing(0.995, 0.25, 0.0), "model.int8.onnx": Hearing(0.95, 0.257, 0.007)}
+    200, 0.25, {"model.onnx": Hearing(0.995, 0.25, 0.0, 90), "model.int8.onnx": Hearing(0.95, 0.257, 0.007, 120)}
 )
 
 
@@ -69,7 +69,7 @@ def test_eight_bits_that_cost_too_much_are_not_offered_and_it_is_said(claim):
 @pytest.mark.parametrize("layout", ["features", "samples", "torch"])
 def test_it_says_what_runs_where(claim, layout):
     why = "No sherpa-onnx loader computes the features of its front end." if layout == "torch" else None
-    comparison = Comparison(9, 0.1, {"model.safetensors": Hearing(1, 0.1, 0)}) if layout == "torch" else COMPARISON
+    comparison = Comparison(9, 0.1, {"model.safetensors": Hearing(1, 0.1, 0, 9)}) if layout == "torch" else COMPARISON
     text = _card(claim, layout=layout, obstacle=why, comparison=comparison)
     assert ("from_nemo_ctc" in text) == (layout == "features")
     assert ("from_omnilingual_asr_ctc" in text) == (layout == "samples")

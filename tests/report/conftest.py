@@ -18,12 +18,13 @@ COUNTS: dict[str, dict[str, Any]] = {
     "scrub": {"rows": 3120, "utterances_changed": 412, "dropped_low_confidence": 22, "dropped_not_alignable": 0,
               "findings": {"PHONE": 180, "PERSON": 121, "EMAIL": 48, "CARD": 37, "DATE": 26}},
     "anonymize": {"rows": 3120, "method": "mcadams"},
-    "plant": {"candidates": 60, "planted": 31, "references": 1000, "rows": 3309, "units": 184},
+    "plant": {"candidates": 60, "planted": 31, "references": 1000, "rows": 3309, "rows_planted": 214,
+              "units": 184},
     "survival": {"whole": 31, "lost": 0},
     "phrases": {"epsilon": 4.0, "phrases": 310, "words": 190},
     "rehearse": {"steps": 600},
     "train": {"epsilon": 7.9},
-    "twin": {},
+    "twin": {"steps": 400, "rows": 2680},
     "evaluate": {},
     "audit": {},
 }  # fmt: skip
@@ -59,7 +60,8 @@ VERDICT: dict[str, Any] = {
     },
     "membership": {
         model: {"members": 150, "others": 38, "notes": ["members have 400 s of speech and others 300 s"],
-                **{attacker: {"auc": auc, "auc_low": auc - 0.06, "auc_high": auc + 0.06, "named": auc - 0.45}
+                **{attacker: {"auc": auc, "auc_low": auc - 0.06, "auc_high": auc + 0.06, "named": auc - 0.45,
+                              "named_at_most": auc - 0.35}
                    for attacker in ("with_labels", "pseudo_labels", "confidence")}}
         for model, auc in (("private", 0.53), ("twin", 0.71))
     },
@@ -77,11 +79,20 @@ CONFIG: dict[str, Any] = {
     "train": {"base": "/home/somebody/tiny-en"}, "export": {"override_reason": None}, "performance": {"threads": 2},
 }  # fmt: skip
 SAMPLES = [
-    {"title": "A number is cut", "before_flac_base64": "ZkxhQw==", "after_flac_base64": "ZkxhQw==",
-     "text_before": "call me on five five five one two", "text_after": "call me on [PHONE]"},
-    {"title": "A name is cut", "before_flac_base64": "ZkxhQw==", "after_flac_base64": "ZkxhQw==",
-     "text_before": "my name is made up", "text_after": "my name is [PERSON]"},
+    {"title": f"Recording {place}", "versions": [
+        {"moment": moment, "text": text, "flac_base64": "ZkxhQw=="} for moment, text in versions
+    ]}
+    for place, versions in enumerate((
+        [("as recorded", "call me on five five five one two"), ("words taken out", "call me on [PHONE]"),
+         ("voice disguised", "call me on [PHONE]")],
+        [("as recorded", "my name is made up"), ("voice disguised", "my name is [NAME]")],
+    ), start=1)
 ]  # fmt: skip
+PHRASES = [["<s>", "turn", 93.4], ["the", "lights", 88.1], ["lights", "</s>", 60.2]]
+HEARD = {
+    "model.onnx": {"parity": 0.995, "wer": 0.241, "wer_increase": 0.0, "times_real_time": 93.1},
+    "model.int8.onnx": {"parity": 0.96, "wer": 0.248, "wer_increase": 0.007, "times_real_time": 121.4},
+}
 
 
 def exposures() -> dict[str, list[dict[str, Any]]]:
@@ -106,13 +117,22 @@ def stages() -> dict[str, dict[str, Any]]:
 
 def facts(**changed: Any) -> Facts:
     """A whole run; what is given replaces what is made up."""
-    sizes = {"model.onnx": 7_340_032, "tokens.txt": 2_318, "model.safetensors": 6_912_004, "README.md": 5_120}
+    sizes = {
+        "model.onnx": 7_340_032,
+        "model.int8.onnx": 2_340_032,
+        "tokens.txt": 2_318,
+        "model.safetensors": 6_912_004,
+        "README.md": 5_120,
+    }
     return Facts(**{
         "name": "assistant-1a2b3c4d", "config": CONFIG, "stages": stages(), "claim": CLAIM,
         "epsilon_by_step": [[15 * i, round(7.9 * (i / 20) ** 0.55, 3)] for i in range(1, 21)],
         "figures": FIGURES, "verdict": VERDICT, "exposures": exposures(), "comparison": COMPARISON,
-        "bundle": {"files": dict.fromkeys(sizes, "5f" * 32), "counts": {"parity": 0.995, "compared": 200}},
-        "sizes_bytes": sizes, "samples": SAMPLES, **changed,
+        "bundle": {"files": dict.fromkeys(sizes, "5f" * 32), "counts": {
+            "parity": 0.995, "compared": 200, "torch_wer": 0.241, "files": HEARD, "int8": "shipped",
+        }},
+        "sizes_bytes": sizes, "samples": SAMPLES, "phrases": PHRASES, "rehearsal": [[10, 3.2], [20, 1.1], [30, 0.7]],
+        **changed,
     })  # fmt: skip
 
 
@@ -131,7 +151,12 @@ def run_dir(tmp_path):
         "private/config.json": whole.config,
         "private/train/claim.json": json.loads(CLAIM.to_json()),
         "private/train/public.json": {"epsilon_by_step": whole.epsilon_by_step},
-        "private/train/history.json": [{"step": 0, "cohort": 61, "median_norm": 424.2424}],
+        "private/train/history.json": [
+            {"step": step, "cohort": 61 + step, "median_norm": 424.2424, "clipped": 60, "unusable": 0}
+            for step in (0, 1)
+        ],
+        "private/phrases/phrases.json": whole.phrases,
+        "private/rehearse/curve.json": whole.rehearsal,
         "private/evaluate/figures.json": whole.figures,
         "private/audit/verdict.json": whole.verdict,
         "private/audit/exposures.json": whole.exposures,

@@ -16,10 +16,10 @@ def test_words_that_came_out_are_given_with_their_bound_and_their_controls(told)
     ]
 
 
-def test_each_attacker_on_people_is_given_with_an_interval(told):
+def test_each_attacker_on_people_is_given_with_a_bound(told):
     assert len(told["membership"]) == 3
     assert told["membership"][0] == (
-        "recordings and what is said in them", "0.53 (0.47 to 0.59); 8.0 % told", "0.71 (0.65 to 0.77); 26.0 % told"
+        "recordings and what is said in them", "8.0 % (at most 18.0 %)", "26.0 % (at most 36.0 %)"
     )  # fmt: skip
     assert told["membership_note"].startswith("150 who took part, 38 who did not. But members have 400 s")
 

@@ -12,6 +12,10 @@ from selenium.webdriver.common.keys import Keys
 
 from speechpriv.report import page
 
+PICTURES = {
+    "accuracy", "flow", "people", "findings", "set-aside", "spent", "phrases", "rehearsal", "exposure-private",
+    "exposure-twin", "bounds", "told-apart", "ledger", "formats", "durations", "members",
+}  # fmt: skip
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="no browser here; on Debian: apt-get install chromium chromium-driver"
@@ -27,8 +31,9 @@ const ground = e => { for (; e; e = e.parentElement) { const c = rgb(getComputed
 const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walk.nextNode()) {
   const e = walk.currentNode.parentElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
-  if (!walk.currentNode.data.trim() || !box.width || box.width <= 1 || e.closest("svg")) continue;
-  const [a, b] = [light(rgb(style.color)), light(ground(e))].sort((x, y) => y - x);
+  if (!walk.currentNode.data.trim() || !box.width || box.width <= 1 || e.closest("title, desc")) continue;
+  const ink = e.closest("svg") ? style.fill : style.color;
+  const [a, b] = [light(rgb(ink)), light(ground(e))].sort((x, y) => y - x);
   found.push([(a + .05) / (b + .05), walk.currentNode.data.trim().slice(0, 40)]);
 }
 return found;
@@ -67,6 +72,15 @@ def opened(browser, made_up, tmp_path):
     return go
 
 
+@pytest.fixture
+def others(made_up, run_dir, tmp_path):
+    """The two other pages: of several runs side by side, and the one for private eyes."""
+    page.write(run_dir)
+    both = page.compare([run_dir, run_dir], tmp_path / "comparison.html")
+    private = run_dir / "private" / "listen.html"
+    return {"comparison": both.read_text(encoding="utf-8"), "private": private.read_text(encoding="utf-8")}
+
+
 def requests(browser):
     """Addresses that were asked for since the last look."""
     messages = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
@@ -92,13 +106,58 @@ def test_a_page_that_does_fetch_is_seen(opened, made_up):
 def test_every_picture_is_there_at_every_width(opened, size):
     browser = opened(size)
     boxes = browser.execute_script(
-        "return [...document.querySelectorAll('svg[role]')].map(e => e.getBoundingClientRect())"
-        ".map(box => [box.width, box.height])"
+        "return [...document.querySelectorAll('svg[role]')].map(e => [e.getAttribute('aria-labelledby').split(' ')[0],"
+        " e.getBoundingClientRect().width, e.getBoundingClientRect().height, e.querySelectorAll('g > title').length])"
     )
-    assert len(boxes) >= 12
-    assert all(width > 80 and height > 20 for width, height in boxes)
-    wide = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    assert wide[0] <= wide[1], "the page scrolls sideways"
+    assert {name.removesuffix("-title") for name, *_ in boxes} == PICTURES
+    assert all(width > 80 and height > 20 for _, width, height, _ in boxes)
+    assert all(hovered > 0 for name, _, _, hovered in boxes if name != "members-title")
+    assert_no_sideways(browser)
+
+
+@pytest.mark.parametrize("name", ["comparison", "private"])
+def test_the_other_pages_are_sound_too(opened, others, name):
+    for size in (DESK, PHONE):
+        browser = opened(size, html=others[name])
+        assert browser.get_log("browser") == []
+        assert len(requests(browser)) == 1
+        assert_no_sideways(browser)
+    found = opened(scheme="dark", html=others[name]).execute_script(CONTRASTS)
+    assert [(round(ratio, 2), words) for ratio, words in found if ratio < 4.5] == []
+
+
+def assert_no_sideways(browser):
+    wide, window = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    assert wide <= window, "the page scrolls sideways"
+
+
+def test_what_is_under_the_pointer_says_what_it_is(opened):
+    browser = opened()
+    said = browser.execute_script(
+        "const e = document.querySelector('svg[aria-labelledby^=exposure-twin] g');"
+        "e.scrollIntoView({block: 'center', behavior: 'instant'});"
+        "const box = e.getBoundingClientRect();"
+        "return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)"
+        ".closest('g').querySelector('title').textContent"
+    )
+    assert said.startswith(("chance", "never", "1 ×"))
+
+
+def test_a_screen_reader_meets_the_verdict_first_and_the_parts_in_order(opened):
+    browser = opened()
+    nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    told = [(node.get("role", {}).get("value"), node.get("name", {}).get("value", "")) for node in nodes]
+    landmarks = [role for role, _ in told if role in {"banner", "navigation", "main", "contentinfo"}]
+    assert landmarks == ["banner", "navigation", "main", "contentinfo"]
+    order = [name for role, name in told if role in {"heading", "StaticText"}]
+    parts = [
+        "PASS", "What is guaranteed", "What it cost in accuracy", "Why the audit says so", "Where the data went",
+        "Private training", "The audit", "What is not covered", "Runs on this corpus", "Listen", "What is shipped",
+        "Environment and how to check",
+    ]  # fmt: skip
+    places = [order.index(part) for part in parts]
+    assert places == sorted(places)
+    assert not [role for role, name in told if role in {"link", "Audio", "image", "DisclosureTriangle"} and not name]
 
 
 def test_the_keyboard_reaches_everything_from_top_to_bottom(opened):
@@ -129,7 +188,7 @@ def test_headings_go_down_one_level_at_a_time_and_pictures_have_names(opened):
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     tree = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     images = [node for node in tree if node.get("role", {}).get("value") == "image"]
-    assert len(images) >= 11
+    assert len(images) == len(PICTURES) - 1  # the dots of the first screen repeat its sentence
     assert all(node["name"]["value"].strip() for node in images)
 
 

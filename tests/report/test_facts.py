@@ -9,7 +9,18 @@ from speechpriv.report.facts import Facts
 
 def test_reads_back_what_the_stages_wrote(run_dir, made_up):
     found, whole = facts.read(run_dir), made_up()
-    for name in ("name", "config", "stages", "figures", "verdict", "exposures", "bundle", "samples"):
+    for name in (
+        "name",
+        "config",
+        "stages",
+        "figures",
+        "verdict",
+        "exposures",
+        "bundle",
+        "samples",
+        "phrases",
+        "rehearsal",
+    ):
         assert getattr(found, name) == json.loads(json.dumps(getattr(whole, name))), name
     assert found.sizes_bytes["model.onnx"] == 12_345
     assert found.claim == whole.claim
@@ -23,7 +34,8 @@ def test_an_unfinished_stage_has_not_run(run_dir):
 
 
 def test_an_empty_run_is_empty(tmp_path):
-    assert facts.read(tmp_path) == Facts(tmp_path.name, sizes_bytes={}, epsilon_by_step=[], samples=[])
+    empty: dict = {name: [] for name in ("epsilon_by_step", "samples", "phrases", "rehearsal")}
+    assert facts.read(tmp_path) == Facts(tmp_path.name, sizes_bytes={}, **empty)
 
 
 def test_a_missing_or_damaged_run_is_an_error(run_dir):

@@ -12,8 +12,8 @@ from speechpriv.report.facts import STAGES, Facts
 VOID = {"meta", "link", "br", "hr", "img", "input", "source"}
 HOSTILE = "\"'><script>alert(1)</script><img src=http://x.invalid onerror=alert(1)>{{ 7*7 }}&lt;"
 PICTURES = {
-    "members", "accuracy", "flow", "people", "findings", "set-aside", "spent", "exposure-private", "exposure-twin",
-    "bounds", "ledger", "durations",
+    "members", "accuracy", "flow", "people", "findings", "set-aside", "spent", "phrases", "rehearsal",
+    "exposure-private", "exposure-twin", "bounds", "told-apart", "ledger", "formats", "durations",
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def test_every_picture_and_its_table_are_there(made_up):
     # The dots of the first screen repeat its sentence; every other picture is a figure with a table.
     assert len(read.all("figure")) == len(PICTURES) - 1
     assert len(read.all("summary")) == len(PICTURES) - 1 + 1  # and the settings
-    assert len(read.all("audio")) == 4
+    assert len(read.all("audio")) == 5
 
 
 def test_the_first_screen_says_verdict_claim_and_price(made_up):
@@ -117,9 +117,13 @@ def test_the_first_screen_says_verdict_claim_and_price(made_up):
 def test_figures_of_all_sections_are_there(made_up):
     text = Page(page.render(made_up())).words()
     for part in (
-        "3,194", "too long", "nobody is in both parts", "153", "email", "3,309", "noise multiplier 2.87", "1e-5",
+        "3,194", "too long", "nobody is in both parts", "153", "email", "noise multiplier 2.87", "1e-5",
         "0.523", "0.961", "2e-9", "p = 0.61", "60 candidates, 31 of them planted", "People who are only mentioned",
         "0a1b2c3d", "epsilon is 8.6 in all", "model.onnx 7.3 MB", "5f" * 32, "99.5 % of 200 test", "torch 2.11.0",
+        "Trained on 2,680", "Set aside: not usable − 52", "Kept for testing − 629", "310 phrases of 190 words",
+        "turn, at the beginning 93.4", "lights, at the end 60.2", "0.53 (0.47 to 0.59)",
+        "7.3 MB · 93.1 times real time", "model.int8.onnx 96.0 % 24.8 %", "With 8-bit weights: shipped",
+        "Of the budget of epsilon 10, 1.4 is left", "voice disguised",
         "speechpriv audit runs/assistant-1a2b3c4d", "speechpriv run assistant",
     ):  # fmt: skip
         assert part in text, part
@@ -159,11 +163,14 @@ def test_a_stage_that_was_not_run_is_a_sentence(made_up, missing):
         "train": {"claim": None, "epsilon_by_step": []},
         "evaluate": {"figures": {}},
         "audit": {"verdict": {}, "exposures": {}},
+        "phrases": {"phrases": []},
+        "rehearse": {"rehearsal": []},
     }.get(missing, {})
     read = assert_sound(page.render(made_up(**emptied)))
     lost = {
         "ingest": set(), "scrub": {"findings"}, "evaluate": {"accuracy"},
-        "train": {"members", "spent", "ledger"}, "audit": {"exposure-private", "exposure-twin", "bounds"},
+        "train": {"members", "spent", "ledger"}, "audit": {"exposure-private", "exposure-twin", "bounds", "told-apart"},
+        "phrases": {"phrases"}, "rehearse": {"rehearsal"},
     }  # fmt: skip
     assert PICTURES - pictures(read) >= lost.get(missing, set())
     if missing in {"ingest", "scrub", "train", "evaluate", "audit"}:
@@ -202,6 +209,7 @@ def test_whatever_the_values_the_page_is_sound(made_up, new):
     manifest = {"counts": counts, "versions": {HOSTILE: HOSTILE}, "duration_s": new}
     facts |= {
         "name": HOSTILE, "claim": hostile_claim, "epsilon_by_step": [[new, new]],
+        "rehearsal": [[new, new]], "phrases": [[HOSTILE, HOSTILE, new], [new, new], [new]],
         "stages": dict.fromkeys(STAGES, manifest),
         "bundle": {"files": {HOSTILE: HOSTILE}, "counts": counts}, "sizes_bytes": {HOSTILE: 1},
         "config": {"data": {"source": "demo"}, "train": {"base": HOSTILE}, "privacy": {"budget_epsilon": new}},
@@ -224,7 +232,7 @@ def test_nothing_private_is_on_the_page(made_up, tmp_path):
     config = {
         **made_up().config, "data": {"source": "folder", "path": f"/{private}"}, "train": {"base": f"/{private}/model"},
     }  # fmt: skip
-    samples = [{"title": private, "before_flac_base64": "AAAA", "after_flac_base64": "AAAA", "text_before": private}]
+    samples = [{"title": private, "versions": [{"moment": private, "text": private, "flac_base64": "AAAA"}]}]
     html = page.render(made_up(stages=stages, config=config, samples=samples))
     assert private not in html
     assert "<audio" not in html
@@ -242,7 +250,8 @@ def test_a_run_of_a_million_rows_stays_small(made_up):
     stages = dict(made_up().stages)
     stages["ingest"] = {"counts": {"rows_read": 10**6, "quarantined": {f"reason {i}": i for i in range(1_000)}}}
     exposures = [{"repeats": i % 5, "planted": True, "exposure_bits": i % 10} for i in range(4_000)]
-    sample = {"title": "long", "before_flac_base64": "A" * 400_000, "after_flac_base64": "A" * 300_000}
+    sounds = [{"moment": "long", "text": "", "flac_base64": "A" * size} for size in (400_000, 300_000)]
+    sample = {"title": "long", "versions": sounds}
     html = page.render(made_up(
         stages=stages, exposures={"private": exposures, "twin": exposures}, samples=[sample] * 20,
         epsilon_by_step=[[i, i / 1e4] for i in range(10_000)],

@@ -28,7 +28,7 @@ def test_what_scrubbing_dropped_stands_beside_what_was_quarantined(made_up):
 
 def test_the_ledger_shows_each_run_the_sum_and_the_budget(made_up):
     assert pictures.ledger(made_up()).rows == (
-        ("This run", "7.9"), ("Run 0a1b2c3d", "2"), ("All runs together", "8.6"), ("Budget of the corpus", "10"),
+        ("This run", "7.9"), ("Run 0a1b2c3d", "2"), ("All runs together", "8.6"), ("Left of the budget of 10", "1.4"),
     )  # fmt: skip
     many = tuple(OtherRelease(run_id=f"corpus-{i}", epsilon=1.0) for i in range(100))
     claim = made_up().claim.model_copy(update={"other_releases": many})
@@ -52,7 +52,44 @@ def test_bounds_say_claimed_only_if_something_is(made_up):
 
 @pytest.mark.parametrize("draw", [
     pictures.members, pictures.accuracy, pictures.flow, pictures.people, pictures.set_aside, pictures.spent,
-    pictures.ledger, pictures.durations,
+    pictures.ledger, pictures.durations, pictures.phrases, pictures.rehearsal, pictures.told_apart, pictures.formats,
 ])  # fmt: skip
 def test_nothing_is_drawn_of_nothing(draw):
     assert draw(Facts("empty")) is None
+
+
+def test_from_source_to_training_every_recording_is_accounted_for(made_up):
+    plot = pictures.flow(made_up())
+    changes = [int(text.replace("− ", "-").replace("+ ", "").replace(",", "")) for _, text in plot.rows]
+    assert changes[0] + sum(changes[1:-1]) == changes[-1] == 2680
+    assert [label for label, _ in plot.rows][1:3] == ["Set aside: not usable", "Made-up personal phrases, as a test"]
+
+
+def test_a_run_before_canaries_were_counted_still_adds_up(made_up):
+    stages = dict(made_up().stages)
+    stages["plant"] = {"counts": {"rows": 3309}}
+    rows = dict(pictures.flow(made_up(stages=stages)).rows)
+    assert rows["Canaries planted"] == "+ 189"
+    del stages["twin"]
+    assert "Trained on" not in dict(pictures.flow(made_up(stages=stages)).rows)
+
+
+def test_long_phrases_are_not_shown_since_they_might_be_whole_sentences(made_up):
+    published = [["turn", "on", "the", "light", 99.0], ["turn", "on", "the", 50.0], ["<s>", "stop", "</s>", 60.0]]
+    assert pictures.phrases(made_up(phrases=published)).rows == (
+        ("stop, at the beginning, at the end", "60"), ("turn on the", "50")
+    )  # fmt: skip
+    assert pictures.phrases(made_up(phrases=published[:1])) is None
+
+
+def test_members_told_apart_have_intervals_for_both_models(made_up):
+    plot = pictures.told_apart(made_up())
+    assert plot.rows[0] == ("private, with transcripts", "0.53 (0.47 to 0.59)")
+    assert plot.rows[-1] == ("guessing", "0.5")
+    assert plot.svg.count('class="interval') == 6
+    assert pictures.told_apart(made_up(verdict={"membership": {"not_measured": "5 members"}})) is None
+
+
+def test_formats_that_are_not_shipped_are_not_drawn(made_up):
+    sizes = {"model.onnx": 7_340_032}
+    assert pictures.formats(made_up(sizes_bytes=sizes)).rows == (("model.onnx", "7.3 MB · 93.1 times real time"),)

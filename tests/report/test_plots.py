@@ -64,11 +64,26 @@ def test_the_twin_has_another_shape_not_only_another_colour():
     assert len(drawn(plot, "path", "outline")) == 1
 
 
-def test_step_line_holds_until_the_next_point():
-    plot = plots.step_line(FRAME, [(10, 4.0), (0, 0.0), (5, 2.0)], Mark("claim", 4.0, "4"))
+def test_stairs_never_show_less_than_is_spent():
+    points = [(10, 4.0), (0, 0.0), (5, 2.0)]
+    plot = plots.curve(FRAME, points, Mark("claim", 4.0, "4"), stairs=True)
     (curve,) = drawn(plot, "path", "curve")
-    assert curve.get("d") == "M30.0 216.0H211.0V121.0H392.0V26.0"
+    assert curve.get("d") == "M30.0 216.0V121.0H211.0V26.0H392.0"  # between two steps, what the later one has
     assert plot.rows == (("0", "0"), ("5", "2"), ("10", "4"))
+    (curve,) = drawn(plots.curve(FRAME, points), "path", "curve")
+    assert curve.get("d") == "M30.0 216.0L211.0 121.0L392.0 26.0"
+
+
+def test_a_bar_may_begin_where_another_ended():
+    plot = plots.bars(FRAME, [Mark("all", 100, "100"), Mark("lost", 100, "- 25", low=75), Mark("few", 75, "0", low=75)])
+    bars = drawn(plot, "rect", "fill")
+    assert [(float(bar.get("x")), float(bar.get("width"))) for bar in bars] == [(0, 400), (300, 100), (300, 2)]
+
+
+def test_an_interval_is_drawn_from_its_lower_to_its_upper_end():
+    plot = plots.dots(FRAME, [Mark("a", 0.5, "half", low=0.25, high=1.0), Mark("b", 0.5, "half")])
+    (line,) = drawn(plot, "line", "interval")
+    assert (float(line.get("x1")), float(line.get("x2"))) == (105, 390)
 
 
 def test_hundred_fills_as_many_as_it_says():
@@ -100,7 +115,7 @@ def test_title_and_description_are_named_for_screen_readers():
 @given(st.lists(LEVELS, max_size=30), st.lists(LEVELS, min_size=1, max_size=30))
 def test_whatever_the_values_marks_stay_inside(values, line):
     strip = plots.strip(FRAME, [("1", values)], tone="private", maximum=max([*values, 1]), reference=CHANCE)
-    steps = plots.step_line(FRAME, list(enumerate(line)), CHANCE)
+    steps = plots.curve(FRAME, list(enumerate(line)), CHANCE)
     for plot in (strip, steps):
         _, _, width, height = map(float, parsed(plot).get("viewBox").split())
         for dot in parsed(plot).iter("circle"):
@@ -110,7 +125,7 @@ def test_whatever_the_values_marks_stay_inside(values, line):
 
 def test_long_series_are_thinned():
     strip = plots.strip(FRAME, [("1", [1.0] * 1_000)], tone="private", maximum=2, reference=CHANCE)
-    steps = plots.step_line(FRAME, [(float(i), float(i)) for i in range(1_000)], CHANCE)
+    steps = plots.curve(FRAME, [(float(i), float(i)) for i in range(1_000)], CHANCE)
     assert [len(list(parsed(plot).iter("circle"))) for plot in (strip, steps)] == [240, 240]
     assert strip.rows == (("1", "1000", "1.0", "1.0"),)  # of all, not of those that are drawn
     assert len(steps.rows) == 24

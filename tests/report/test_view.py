@@ -39,8 +39,11 @@ def test_the_command_for_epsilon_computes_what_a_claim_with_phrases_says(made_up
 
 
 def test_commands_quote_the_name_of_the_run():
-    for _, command in view.of(Facts("it's; rm -r *"))["commands"]:
-        assert len(shlex.split(command)) == 3
+    facts = Facts("it's; rm -r *", figures={"private": {}}, verdict={"verdict": "PASS"}, bundle={"files": {}})
+    for _, command in view.of(facts)["commands"]:
+        tokens = shlex.split(command)
+        assert any("it's; rm " in token for token in tokens)
+        assert not {"it's;", ";", "*"} & set(tokens)
 
 
 def test_commands_are_for_what_has_run(made_up):
@@ -48,7 +51,7 @@ def test_commands_are_for_what_has_run(made_up):
         "The whole run, with the same overrides if it had any; what is done is skipped",
         "This page",
     ]
-    assert len(view.of(made_up())["commands"]) == 7
+    assert len(view.of(made_up())["commands"]) == 11
 
 
 def test_settings_name_no_path(made_up):
@@ -61,7 +64,8 @@ def test_settings_name_no_path(made_up):
 def test_a_file_that_is_listed_but_missing_is_said_to_be(made_up):
     files = view.of(made_up(sizes_bytes={"tokens.txt": 5}))["files"]
     assert {name: size for name, size, _ in files} == {
-        "model.onnx": "missing", "tokens.txt": "5 B", "model.safetensors": "missing", "README.md": "missing",
+        "model.onnx": "missing", "model.int8.onnx": "missing", "tokens.txt": "5 B", "model.safetensors": "missing",
+        "README.md": "missing",
     }  # fmt: skip
 
 
@@ -75,8 +79,9 @@ def test_the_audits_table_has_both_verdicts(made_up):
 
 
 def test_audio_that_is_not_base64_is_left_out(made_up):
-    sample = {"title": "x", "before_flac_base64": "AAAA", "after_flac_base64": 'AAAA" onload="x'}
-    assert view.of(made_up(samples=[sample]))["samples"] == []
+    sounds = [{"moment": "x", "text": "x", "flac_base64": flac} for flac in ("AAAA", 'AAAA" onload="x')]
+    assert view.of(made_up(samples=[{"title": "x", "versions": sounds}]))["samples"] == []
+    assert len(view.of(made_up(samples=[{"title": "x", "versions": sounds[:1]}]))["samples"]) == 1
 
 
 def test_what_an_epsilon_per_utterance_hides_is_shown_beside_the_claim(made_up):

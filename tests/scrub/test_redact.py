@@ -1,9 +1,13 @@
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechpriv.data import voices
 from speechpriv.errors import DataError
+from speechpriv.scrub import redact
 from speechpriv.scrub.redact import silence
 
 UNTIMED = settings(deadline=None)  # machines are shared
@@ -84,3 +88,100 @@ def test_bad_rate_or_fade_is_refused(rate_hz, fade_s):
 def test_bad_samples_are_refused(samples):
     with pytest.raises(DataError, match="float32"):
         silence(samples, [(0, 1)], RATE_HZ)
+
+
+@functools.cache  # a voice is not the same to the last bit when it speaks again
+def said(words: str, voice: voices.Voice) -> np.ndarray:
+    return voices.speak(words, voice).samples
+
+
+def speech() -> np.ndarray:
+    return np.pad(said("turn on the lights in the kitchen", voices.Voice()), 800)
+
+
+def joins(before: np.ndarray, after: np.ndarray, start: int, end: int) -> np.ndarray:
+    """Steps between neighbouring samples about both edges of what came in."""
+    back = len(after) - (len(before) - end)
+    return np.abs(np.diff(np.concatenate([after[start - 20 : start + 20], after[back - 20 : back + 20]])))
+
+
+SPAN = (6000, 14_000)
+
+
+def redacted(way: str, samples: np.ndarray, spans: list[tuple[int, int]]) -> np.ndarray:
+    if way == "replace":
+        sounds = [said("larch street", voices.Voice("en", "f2"))] * len(spans)
+        return redact.replace(samples, spans, RATE_HZ, sounds)
+    return redact.WAYS[way](samples, spans, RATE_HZ)
+
+
+EVERY_WAY = pytest.mark.parametrize("way", [*redact.WAYS, "replace"])
+
+
+@EVERY_WAY
+def test_no_way_clicks(way):
+    before = speech()
+    after = redacted(way, before, [SPAN])
+    steps = np.abs(np.diff(before))
+    assert joins(before, after, *SPAN).max() <= np.percentile(steps, 99)
+    assert np.abs(np.diff(after)).max() <= 1.1 * steps.max() + (way == "replace")  # another voice has its own steps
+    hard = np.concatenate([before[: SPAN[0]], 0.5 + before[SPAN[1] :]])  # what a click would look like
+    assert joins(before, hard, *SPAN).max() > np.percentile(steps, 99)
+
+
+@EVERY_WAY
+def test_no_way_lets_anything_of_the_span_through(way):
+    before, other = speech(), speech()
+    other[slice(*SPAN)] = np.random.default_rng(0).normal(0, 0.5, SPAN[1] - SPAN[0])
+    np.testing.assert_array_equal(redacted(way, before, [SPAN]), redacted(way, other, [SPAN]))
+
+
+@EVERY_WAY
+def test_what_is_far_from_the_span_is_the_same(way):
+    before = speech()
+    after = redacted(way, before, [SPAN])
+    np.testing.assert_array_equal(after[: SPAN[0] - 80], before[: SPAN[0] - 80])
+    np.testing.assert_array_equal(after[-(len(before) - SPAN[1] - 80) :], before[SPAN[1] + 80 :])
+
+
+@given(st.integers(1, 8000), st.integers(1, 8000))
+def test_the_length_of_a_cut_tells_nothing(one, other):
+    """Recordings that differ in how long the secret is only are the same after the cut."""
+    kept = noise(6000)
+    cuts = [
+        redact.cut(np.concatenate([kept[:2000], noise(length), kept[2000:]]), [(2000, 2000 + length)], RATE_HZ)
+        for length in (one, other)
+    ]
+    np.testing.assert_array_equal(*cuts)
+    assert len(cuts[0]) == 6000 + 1600
+    assert not cuts[0][2000:3600].any()
+
+
+def test_a_beep_is_heard_as_loud_as_the_speech():
+    before = speech()
+    tone = redacted("beep", before, [SPAN])[SPAN[0] + 80 : SPAN[1] - 80]
+    assert np.sqrt(np.mean(tone**2)) == pytest.approx(redact.level(before, [SPAN], RATE_HZ), rel=0.02)
+    spectrum = np.abs(np.fft.rfft(tone))
+    assert spectrum.argmax() * RATE_HZ / len(tone) == pytest.approx(1000, abs=3)
+
+
+def test_what_comes_in_is_as_loud_as_the_speech_around_it():
+    before = speech()
+    quiet = 0.01 * said("larch street", voices.Voice("en", "f2"))
+    inside = redact.replace(before, [SPAN], RATE_HZ, [quiet])[SPAN[0] : SPAN[0] + len(quiet)]
+    assert redact.level(inside, (), RATE_HZ) == pytest.approx(redact.level(before, [SPAN], RATE_HZ), rel=0.05)
+    assert redact.level(quiet, (), RATE_HZ) < 0.1 * redact.level(before, [SPAN], RATE_HZ)
+    loud = redact.replace(np.ones(9000, np.float32), [(10, 20)], RATE_HZ, [said("hello", voices.Voice())])
+    assert np.abs(loud).max() <= 1
+
+
+def test_sounds_of_spans_that_touch_follow_one_another():
+    first, second = np.full(1000, -0.2, np.float32), np.full(500, 0.4, np.float32)
+    out = redact.replace(noise(4000), [(1500, 2000), (1000, 1600)], RATE_HZ, [second, first])
+    assert len(out) == 4000 - 1000 + 1500
+    assert out[1500] < 0 < out[2250]  # in the order of the recording
+
+
+def test_a_recording_without_anything_else_has_no_level():
+    assert redact.level(noise(100), [(0, 100)], RATE_HZ) == 0
+    assert not redact.beep(noise(100), [(0, 100)], RATE_HZ).any()

@@ -45,7 +45,7 @@ def config(base, **changes):
 def train(base, corpus_dir, tmp_path):
     """Train in `tmp_path`; one ledger for all."""
 
-    def run(name="train", *, key=KEY, corpus=corpus_dir, on_step=lambda _: None, checkpoint_every=2, **changes):
+    def run(name="train", *, key=KEY, corpus=corpus_dir, on_step=lambda *_: None, checkpoint_every=2, **changes):
         return finetune.run(
             config(base, **changes), {"corpus": corpus}, tmp_path / name,
             key=key, ledger=tmp_path / "ledger.sqlite", checkpoint_every=checkpoint_every, on_step=on_step,
@@ -61,9 +61,11 @@ def done(base, corpus_dir, tmp_path_factory):
     steps = []
     finetune.run(
         config(base), {"corpus": corpus_dir}, directory / "train",
-        key=KEY, ledger=directory / "ledger.sqlite", on_step=steps.append,
+        key=KEY, ledger=directory / "ledger.sqlite", on_step=lambda *told: steps.append(told),
     )  # fmt: skip
-    assert steps == list(range(1, STEPS + 1))
+    assert [(step, total) for step, total, _ in steps] == [(step, STEPS) for step in range(1, STEPS + 1)]
+    by_step = json.loads((directory / "train" / "public.json").read_text())["epsilon_by_step"]
+    assert [seen["epsilon"] for _, _, seen in steps] == [epsilon for _, epsilon in by_step]
     return directory / "train"
 
 
@@ -158,7 +160,7 @@ class KilledError(Exception):
 
 
 def kill_after(last):
-    def on_step(step):
+    def on_step(step, *_):
         if step == last:
             raise KilledError
 
@@ -212,7 +214,7 @@ def test_a_step_is_in_the_ledger_before_it_is_taken(train, tmp_path, monkeypatch
 def test_a_finished_run_is_not_run_again(train, done):
     directory = train()
     rows = ledger_rows(directory)
-    train(on_step=lambda _: pytest.fail("trained again"))
+    train(on_step=lambda *_: pytest.fail("trained again"))
     assert ledger_rows(directory) == rows == ledger_rows(done)
     assert weights(directory) == weights(done)  # another directory, the same release
 
@@ -230,7 +232,7 @@ def test_a_killed_run_with_a_lost_key_starts_over_and_both_are_counted(train):
     with pytest.raises(KilledError):
         train(on_step=kill_after(3), checkpoint_every=1)
     steps = []
-    directory = train(key=bytes(32), on_step=steps.append)
+    directory = train(key=bytes(32), on_step=lambda step, *_: steps.append(step))
     assert steps == [1, 2, 3, 4]
     kinds = [kind for _, kind, _ in ledger_rows(directory)]
     assert kinds.count("open") == 2
@@ -261,14 +263,14 @@ def test_other_settings_recordings_or_weights_get_other_noise(corpus_dir, recogn
 
 def test_a_run_beyond_the_budget_is_refused_before_its_first_step(train, spent, tmp_path):
     with pytest.raises(BudgetError, match="budget"):
-        train(key=bytes(32), budget_epsilon=10, on_step=lambda _: pytest.fail("a step was taken"))
+        train(key=bytes(32), budget_epsilon=10, on_step=lambda *_: pytest.fail("a step was taken"))
     assert ledger_rows(tmp_path / "train") == spent
     assert not (tmp_path / "train").exists()
 
 
 def test_a_run_for_another_unit_is_refused_before_its_first_step(train, spent, tmp_path):
     with pytest.raises(LedgerError, match="per speaker"):
-        train(unit_name="utterance", on_step=lambda _: pytest.fail("a step was taken"))
+        train(unit_name="utterance", on_step=lambda *_: pytest.fail("a step was taken"))
     assert ledger_rows(tmp_path / "train") == spent
 
 
@@ -310,7 +312,7 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_trains_and_resumes_as_replay(train, recogniser, name):
     steps = []
-    undisturbed = train("whole", on_step=steps.append, **VARIANTS[name])
+    undisturbed = train("whole", on_step=lambda step, *_: steps.append(step), **VARIANTS[name])
     assert steps == [1, 2, 3, 4]
     with pytest.raises(KilledError):
         train("killed", on_step=kill_after(3), **VARIANTS[name])
@@ -330,7 +332,7 @@ def test_dropout_as_the_family_has_it_is_replayed(base, corpus_dir, tmp_path):
         setattr(lively.model.config.encoder_config, name, 0.2)
     lively.save(tmp_path / "lively")
 
-    def run(name, dropout="family", on_step=lambda _: None):
+    def run(name, dropout="family", on_step=lambda *_: None):
         return finetune.run(
             config(tmp_path / "lively", dropout=dropout), {"corpus": corpus_dir}, tmp_path / name,
             key=KEY, ledger=tmp_path / f"{name}.sqlite", on_step=on_step, checkpoint_every=1,

@@ -90,7 +90,7 @@ class StoppedError(Exception):
 
 
 def stop_at(last):
-    def on_step(step):
+    def on_step(step, *_):
         if step == last:
             raise StoppedError
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from speechpriv import corpus as corpora
+from speechpriv import store
 from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.corpus import Row
@@ -35,11 +36,11 @@ def publish(corpus_dir, tmp_path):
 
 @pytest.fixture
 def learn(base, tmp_path):
-    def run(published, name="rehearsal", **changed):
+    def run(published, name="rehearsal", *, on_step=store.silent, **changed):
         train = TrainConfig(base=str(base), trainable="head", made_up_steps=2, **changed)
         return rehearse.run(
             rehearse.RehearseConfig(train=train, seed=1), {"phrases": published}, tmp_path / name,
-            fill=lambda kind, _: kind.lower(),
+            fill=lambda kind, _: kind.lower(), on_step=on_step,
         ).directory  # fmt: skip
 
     return run
@@ -157,9 +158,21 @@ def test_two_accountants_are_asked_about_both(publish, learn, base, corpus_dir, 
 def test_a_table_that_makes_no_sentence_leaves_the_base_as_it_is(publish, learn, base):
     published = publish(share=1e-4).directory
     assert phrasebook.read(published) == {}
-    found = asr.load(str(learn(published) / "model")).model.state_dict()
+    learned = learn(published)
+    assert store.read_json(learned / rehearse.CURVE) == []
+    found = asr.load(str(learned / "model")).model.state_dict()
     for name, weights in asr.load(str(base)).model.state_dict().items():
         np.testing.assert_array_equal(found[name], weights)
+
+
+def test_the_curve_has_the_mean_loss_of_each_stretch(publish, learn):
+    told = []
+    directory = learn(publish().directory, on_step=lambda done, total, seen: told.append((done, total, seen["loss"])))
+    losses = [loss for _, _, loss in told]
+    assert [done for done, _, _ in told] == list(range(1, told[0][1] + 1))
+    assert store.read_json(directory / rehearse.CURVE) == [[i, round(loss, 4)] for i, loss in enumerate(losses, 1)]
+    long = rehearse._curve([float(step) for step in range(1, 601)])
+    assert (len(long), long[0], long[-1]) == (20, (30, 15.5), (600, 585.5))
 
 
 def test_sentences_are_spoken_between_general_speech(recogniser):

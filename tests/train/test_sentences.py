@@ -39,6 +39,20 @@ def test_weights_are_followed():
     assert found.count("on") / 2000 == pytest.approx(0.75, abs=0.04)
 
 
+def test_a_table_of_dead_ends_still_gives_sentences():
+    """One walk in a thousand comes to an end here: those that do are what is sampled, as by trying again and again."""
+    table = {(START, "a"): 999.0, ("a", "b"): 1.0, (START, "c"): 1.0, ("c", "d"): 3.0, ("c", END): 1.0, ("d", END): 9.0}
+    found = list(itertools.islice(sentences.sample(table, np.random.default_rng(0)), 2000))
+    assert set(found) == {"c", "c d"}
+    assert found.count("c d") / 2000 == pytest.approx(0.75, abs=0.04)
+
+
+def test_a_walk_that_would_not_end_in_time_is_not_begun():
+    table = {(START, "a"): 1.0, ("a", "a"): 1e6, ("a", END): 1.0}
+    found = list(itertools.islice(sentences.sample(table, np.random.default_rng(0)), 50))
+    assert 10 < sum(len(sentence.split()) for sentence in found) / 50 <= 23
+
+
 @pytest.mark.parametrize(
     "table", [{}, {("a", END): 1.0}, {(START, "a"): 1.0}, {(START, END): 1.0}, {(START, "a"): 1.0, ("a", "a"): 1.0}]
 )
