@@ -37,8 +37,13 @@ _MIN_RATE_HZ, _MAX_RATE_HZ = 4_000, 192_000
 _MAX_CHANNELS = 8
 _AT_ONCE = struct.pack("ii", 1, 0)  # lingering: on, for 0 s
 _FAREWELL_S = 2.0  # that a client has to take our last words in
-# PCM as Wyoming sends it: little-endian, 8 bits without sign, else with.
-_SAMPLE_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
+# PCM as Wyoming sends it: little-endian, 8 bits without sign, else with; 24 bits are read as the upper ones of 32.
+_SAMPLE_TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("u1"),
+    2: np.dtype("<i2"),
+    3: np.dtype("<i4"),
+    4: np.dtype("<i4"),
+}
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class _Form:
         ):
             raise _RefusedError(
                 "audio-format",
-                f"Expected rate {_MIN_RATE_HZ} to {_MAX_RATE_HZ}, width 1, 2 or 4, channels 1 to {_MAX_CHANNELS}.",
+                f"Expected rate {_MIN_RATE_HZ} to {_MAX_RATE_HZ}, width 1 to 4, channels 1 to {_MAX_CHANNELS}.",
             )
         return cls(rate_hz, width_bytes, channels)
 
@@ -151,8 +156,10 @@ class _Form:
 
     def samples(self, pcm: bytes) -> np.ndarray:
         """Float32 samples (N,) in [-1, 1] of whole frames, channels averaged."""
-        values = np.frombuffer(pcm, dtype=_SAMPLE_TYPES[self.width_bytes])
-        full_scale = 2.0 ** (8 * self.width_bytes - 1)
+        kind = _SAMPLE_TYPES[self.width_bytes]
+        read = np.frombuffer(pcm, np.uint8).reshape(-1, self.width_bytes)
+        values = np.pad(read, ((0, 0), (kind.itemsize - self.width_bytes, 0))).view(kind)
+        full_scale = 2.0 ** (8 * kind.itemsize - 1)
         centred = values.astype(np.float64) - (full_scale if self.width_bytes == 1 else 0.0)
         mono: np.ndarray = centred.reshape(-1, self.channels).mean(axis=1) / full_scale
         return mono.astype(np.float32)
