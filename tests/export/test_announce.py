@@ -13,14 +13,14 @@ SERVICE = "_wyoming._tcp.local."
 def test_home_assistant_finds_the_server_while_it_is_there_and_not_afterwards():
     """Over real multicast, where this machine has a network."""
 
-    async def find():
+    async def find(wait_ms):
         async with zeroconf.AsyncZeroconf() as network:
-            return await network.async_get_service_info(SERVICE, f"lamp-test.{SERVICE}", 3_000)
+            return await network.async_get_service_info(SERVICE, f"lamp-test.{SERVICE}", wait_ms)
 
     async def both():
         async with announce.announced("tcp://0.0.0.0:10345", "lamp-test"):
-            there = await find()
-        return there, await find()
+            there = await find(5_000)
+        return there, await find(500)
 
     try:
         there, gone = asyncio.run(both())

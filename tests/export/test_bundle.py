@@ -56,6 +56,7 @@ def test_a_good_model_becomes_a_whole_bundle(inputs, out_dir, claim, recordings,
     assert {"model.onnx", "tokens.txt", "model.safetensors", "config.json", "tokenizer.json"} <= names
     assert {"preprocessor_config.json", "README.md", "claim.json", "audit.json", "manifest.json"} <= names
     assert {"model.int8.onnx", "privacy.yaml"} <= names
+    assert not {"phrases.arpa", "hotwords.txt"} & names
     assert summary.counts["layout"] == "features"
     assert summary.counts["int8"] == "shipped"
     assert registry.problems_of((out_dir / "privacy.yaml").read_text()) == []
@@ -170,9 +171,6 @@ def _publish(inputs, claim, table):
 
 def test_published_phrases_are_shipped_if_asked_for_and_searched_for_leaks(inputs, out_dir, claim, recordings):
     _publish(inputs, claim, [["<s>", "lamp", 9.0], ["lamp", "now", 8.0], ["now", "</s>", 7.0]])
-    bundle.run(_config(), inputs, out_dir)
-    assert not (out_dir / "phrases.arpa").exists()
-    shutil.rmtree(out_dir)
     bundle.run(_config(phrases="shipped"), inputs, out_dir)
     assert (out_dir / "hotwords.txt").read_text() == "lamp now :1.5\n"
     assert "\tlamp now" in (out_dir / "phrases.arpa").read_text()
