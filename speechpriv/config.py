@@ -6,6 +6,7 @@ Nothing here is secret: keys are made by the run and never enter a config.
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -299,6 +300,13 @@ class PipelineConfig(Section):
                 "canary.placed = real_unit: with privacy.sampling = utterances, privacy.cap_per_unit may leave them "
                 "out of the whole run, unseen. Place them as own_unit"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _no_term_is_printed(self) -> Self:
+        printed = [*self.export.publisher.model_dump().values(), self.export.override_reason]
+        if any(re.search(rf"\b{re.escape(term)}\b", str(printed), re.IGNORECASE) for term in self.scrub.terms):
+            raise ValueError("scrub.terms: export.publisher or override_reason has one, and the gate lets none out")
         return self
 
     @model_validator(mode="after")

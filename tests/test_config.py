@@ -323,6 +323,14 @@ def test_what_is_looked_for_is_checked_before_anything_runs(good, setting, what,
     assert capfd.readouterr().err == ""  # the engine would print the pattern
 
 
+def test_a_term_is_not_printed_on_the_card(good):
+    message = refuse(good, "scrub.terms=[Zorblax, ship]", "export.publisher.name=the zorblax model")
+    assert "the gate lets none out" in message
+    assert "orblax" not in message
+    refuse(good, "scrub.terms=[Zorblax]", "export.override_reason=because of zorblax")
+    load(good, ["scrub.terms=[Zorblax, ship]", "export.publisher.name=the shipped model"])
+
+
 def test_terms_kept_and_removed_are_told_without_their_words(good):
     message = refuse(good, "scrub.terms=[Zorblax, other]", "scrub.keep=[zorblax]")
     assert "share 1 terms" in message
