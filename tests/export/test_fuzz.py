@@ -182,7 +182,7 @@ def _refused(directory: Path, models: Iterator[bytes]) -> tuple[int, int]:
     return tried, refused
 
 
-@some(12)
+@some(8)
 def test_no_model_file_ends_this_process(exported, tmp_path, count):
     rng = np.random.default_rng(4)
     directory = shutil.copytree(exported, tmp_path / "bundle")
@@ -191,6 +191,22 @@ def test_no_model_file_ends_this_process(exported, tmp_path, count):
     models = (mutated(whole[:20_000], rng) + whole[20_000:] for _ in range(count))
     tried, refused = _refused(directory, models)
     assert tried == count
+    assert refused > 0.5 * count
+
+
+@some(6)
+def test_no_list_of_tokens_ends_this_process(exported, tones, tmp_path, count):
+    """What the child has let through is used here as well."""
+    rng, refused = np.random.default_rng(4), 0
+    directory = shutil.copytree(exported, tmp_path / "bundle")
+    whole = (directory / onnx.TOKENS).read_bytes()
+    said = tones.say("fan light door lamp now", rng)
+    for _ in range(count):
+        (directory / onnx.TOKENS).write_bytes(mutated(whole, rng))
+        try:
+            runtime.Transcriber(directory).transcribe([said])
+        except SpeechprivError as error:
+            refused += str(error).startswith(str(directory))
     assert refused > 0.5 * count
 
 
