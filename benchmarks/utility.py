@@ -23,11 +23,12 @@ import numpy as np
 import torch
 
 from speechpriv import corpus
-from speechpriv.config import DataConfig, DemoConfig, PrivacyConfig, TrainConfig
+from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.corpus import Corpus, Row
 from speechpriv.data import audio, demo, ingest, sources
 from speechpriv.models import asr, evaluate
 from speechpriv.models.asr import Utterance
+from speechpriv.sections import DataConfig, DemoConfig
 from speechpriv.train import accounting, finetune, ordinary
 from speechpriv.train.recordings import Recordings
 

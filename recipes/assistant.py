@@ -35,8 +35,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
 
     # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
     with progress.bar("ingest") as update:
-        settings = ingest.IngestConfig(data=config.data, seed=config.seed)
-        source = sources.inputs(config.data)
+        settings, source = ingest.IngestConfig(data=config.data, seed=config.seed), sources.inputs(config.data)
         raw = ingest.run(settings, source, private / "ingest", key=store.secret(keys / "ids"), on_row=update)
     progress.show("ingest", raw)
     probed = personal.run(  # made-up personal data that scrubbing must find; taken out before training
@@ -100,11 +99,12 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     # Export, behind the gate: no word or name of anybody, no planted phrase and no key may be in a file that leaves.
     recordings = corpus.read(raw.directory)
     canaries, people = corpus.read(planted.directory / "phrases").table["text"], clean.names(recordings.table["text"])
-    phrases, literals = {"canary": canaries, "name": people}, {"key": [path.read_bytes() for path in keys.iterdir()]}
+    phrases = {"canary": canaries, "name": people, "term": config.scrub.terms}
+    literals = {"key": [path.read_bytes() for path in keys.iterdir()]}
     limits = {"epsilon": config.privacy.epsilon, "budget_epsilon": config.privacy.budget_epsilon}
     exported = bundle.run(
         bundle.BundleConfig(export=config.export, **limits),
-        {"model": learned["model"], "audit": verdict.directory, "figures": figures.directory, **training},
+        {"audit": verdict.directory, "figures": figures.directory, **training, **learned},
         release / "bundle", phrases=phrases, literals=literals,
     )  # fmt: skip
     progress.show("export", exported)

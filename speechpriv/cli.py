@@ -1,6 +1,7 @@
 """The command line: thin; each command gathers its inputs, calls one function and prints what it returns."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -236,9 +237,7 @@ def transcribe(
     bundle: Bundle,
     files: Annotated[list[Path] | None, typer.Argument(metavar="FILE...")] = None,
     *,
-    mic: Annotated[
-        float | None, typer.Option(min=0.1, max=120, help="Hear the microphone for so many seconds.")
-    ] = None,
+    mic: Annotated[float | None, typer.Option(min=0.1, max=120, help="Seconds to hear the microphone for.")] = None,
     int8: Int8 = False,
 ) -> None:
     """Transcribe audio files with an exported model; one line each: file, tab, text."""
@@ -256,8 +255,9 @@ def transcribe(
             console.print(f"{file}: {error}", style="red", markup=False, soft_wrap=True)
             failed = True
     if mic is not None:
+        record = microphone.ready()
         console.print(f"speak now, for {mic:g} s", highlight=False)
-        print(f"microphone\t{transcriber.transcribe([microphone.record(mic)])[0]}", flush=True)
+        print(f"microphone\t{transcriber.transcribe([record(mic)])[0]}", flush=True)
     raise typer.Exit(_ERROR if failed else 0)
 
 
@@ -266,20 +266,20 @@ def serve(
     bundle: Bundle,
     uri: Annotated[str, typer.Option(help="Where to listen.")] = "tcp://127.0.0.1:10300",
     *,
+    zeroconf: Annotated[str | None, typer.Option(metavar="NAME", help="Be found on the network, by this name.")] = None,
     int8: Int8 = False,
 ) -> None:
     """Serve an exported model over the Wyoming protocol, for Home Assistant; nothing that is said is logged."""
     from speechpriv.export import wyoming
 
-    wyoming.serve(bundle, uri, weights="model.int8.onnx" if int8 else "model.onnx")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    wyoming.serve(bundle, uri, weights="model.int8.onnx" if int8 else "model.onnx", announce=zeroconf)
 
 
 @app.command()
 def verify(
     bundle: Bundle,
-    public_key: Annotated[
-        Path | None, typer.Option(help="The publisher's public key (PEM); by default this installation's own.")
-    ] = None,
+    public_key: Annotated[Path | None, typer.Option(help="The publisher's key (PEM); else this machine's own.")] = None,
 ) -> None:
     """Compare a bundle with its signature; exit code 0 as signed, 1 with each file that is not, 3 for an error.
 

@@ -283,6 +283,7 @@ def other(name, value):
         "train.optimizer": "sgd",
         "train.dropout": "family",
         "train.precision": "bf16",
+        "export.phrases": None,  # goes with privacy.phrases only
         "export.publisher.sector": "Healthcare",
         "export.override_reason": "a reason that is long enough",
         "canary.repeats": [1, 2],
@@ -322,6 +323,14 @@ def test_what_is_looked_for_is_checked_before_anything_runs(good, setting, what,
     assert capfd.readouterr().err == ""  # the engine would print the pattern
 
 
+def test_a_term_is_not_printed_on_the_card(good):
+    message = refuse(good, "scrub.terms=[Zorblax, ship]", "export.publisher.name=the zorblax model")
+    assert "the gate lets none out" in message
+    assert "orblax" not in message
+    refuse(good, "scrub.terms=[Zorblax]", "export.override_reason=because of zorblax")
+    load(good, ["scrub.terms=[Zorblax, ship]", "export.publisher.name=the shipped model"])
+
+
 def test_terms_kept_and_removed_are_told_without_their_words(good):
     message = refuse(good, "scrub.terms=[Zorblax, other]", "scrub.keep=[zorblax]")
     assert "share 1 terms" in message
@@ -348,6 +357,13 @@ def test_phrases_must_leave_something_for_the_recordings(good, value):
 
 
 UTTERANCES = ["privacy.sampling=utterances", "privacy.utterances=1600"]
+
+
+def test_phrases_can_be_shipped_only_if_published_and_short(good):
+    published = "privacy.phrases={share: 0.5, order: 3}"
+    assert fingerprint(load(good, [published])) != fingerprint(load(good, [published, "export.phrases=shipped"]))
+    assert "export.phrases = shipped: expected privacy.phrases" in refuse(good, "export.phrases=shipped")
+    refuse(good, published.replace("3", "4"), "export.phrases=shipped")
 
 
 def test_drawing_utterances_needs_their_number_and_nothing_else_does(good):

@@ -8,9 +8,9 @@ from typing import Any
 from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.anonymize import convert
-from speechpriv.config import AnonymizeConfig
 from speechpriv.corpus import Row
 from speechpriv.data import audio
+from speechpriv.sections import AnonymizeConfig
 
 
 @store.stage(version=1)

@@ -15,13 +15,14 @@ from speechpriv.audit import canary, record, scores, stage, survival
 from speechpriv.audit.canary import Canary
 from speechpriv.audit.survival import Survival
 from speechpriv.claim import Claim
-from speechpriv.config import AuditConfig, CanaryConfig, DataConfig
+from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.corpus import Corpus
 from speechpriv.data import audio, rows, sources
 from speechpriv.data.rows import SourceRow
 from speechpriv.errors import AuditError
 from speechpriv.models import asr
 from speechpriv.models.asr import Utterance
+from speechpriv.sections import DataConfig
 
 _METADATA = "metadata.jsonl"
 _PLANTED = "planted"

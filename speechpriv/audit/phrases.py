@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechpriv.config import CanaryConfig, DataConfig
+from speechpriv.config import CanaryConfig
 from speechpriv.corpus import Row
 from speechpriv.data import audio, ingest, lineage, sources, text, voices
 from speechpriv.errors import AuditError, DataError
+from speechpriv.sections import DataConfig
 
 _COMMON = 3_000  # words to draw from: common ones, so that nothing but memory can tell a phrase from another
 _DIGITS = 10  # 10^10 strings: no two canaries are alike, and no people's corpus holds one by chance

@@ -29,9 +29,10 @@ from speechpriv.audit.published import Published
 from speechpriv.audit.record import Past
 from speechpriv.audit.survival import Survival
 from speechpriv.claim import Claim
-from speechpriv.config import AuditConfig, Section
+from speechpriv.config import AuditConfig
 from speechpriv.errors import AuditError
 from speechpriv.models import asr
+from speechpriv.sections import Section
 
 _BATCH = 16
 _ADD_REMOVE = re.compile(r"add( or |/)remove one ")  # what a canary's coin does

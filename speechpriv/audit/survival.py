@@ -19,11 +19,11 @@ from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.audit import canary, personal
 from speechpriv.audit.canary import Canary
-from speechpriv.config import Section
 from speechpriv.corpus import Corpus
 from speechpriv.errors import AuditError
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser, Utterance
+from speechpriv.sections import Section
 
 FILE = "survival.json"
 _State = Literal["whole", "lost", "altered", "left_out", "unscored"]

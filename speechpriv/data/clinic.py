@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechpriv.config import ClinicConfig
 from speechpriv.corpus import Split
 from speechpriv.data import demo, text, voices
 from speechpriv.data.rows import SourceRow
+from speechpriv.sections import ClinicConfig
 
 PERSONAL_SHARE = 0.3  # of dictations name the patient, a relative, a day or a number
 _HABIT_SHARE = 0.7  # of sentences are of a doctor's favourite patterns

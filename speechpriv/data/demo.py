@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechpriv.config import DemoConfig
 from speechpriv.data import audio, augment, text, voices
 from speechpriv.data.rows import SourceRow
+from speechpriv.sections import DemoConfig
 
 PERSONAL_SHARE = 0.15  # of utterances carry made-up personal data
 _HABIT_SHARE = 0.7  # of utterances, and of their fillers, are among a person's favourites

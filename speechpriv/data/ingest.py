@@ -16,12 +16,12 @@ from typing import Any, TextIO, get_args
 import numpy as np
 
 from speechpriv import corpus, store
-from speechpriv.config import DataConfig, Section
 from speechpriv.corpus import Row, Split
 from speechpriv.data import audio, clinic, demo, lineage, sources
 from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
 from speechpriv.models.asr import normalise
+from speechpriv.sections import DataConfig, Section
 
 QUARANTINE = "quarantine.jsonl"
 _SILENT_PEAK = 1e-4  # -80 dB: three steps of 16 bits

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from speechpriv.config import DataConfig
 from speechpriv.errors import DataError
+from speechpriv.sections import DataConfig
 
 _USUAL_NAMES = {
     "audio": ("file_name", "audio", "path", "file", "audio_filepath"),

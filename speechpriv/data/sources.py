@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 
 import datasets
 
-from speechpriv.config import DataConfig
 from speechpriv.data import rows
 from speechpriv.data.rows import Found, Rejected, SourceRow
 from speechpriv.errors import DataError
+from speechpriv.sections import DataConfig
 
 __all__ = ["Found", "Layout", "Located", "Rejected", "SourceRow", "inputs", "lineage", "locate", "open_source"]
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from speechpriv import corpus, store
 from speechpriv.claim import Claim
-from speechpriv.config import ExportConfig, Positive, Section
+from speechpriv.config import ExportConfig
 from speechpriv.errors import GateError
-from speechpriv.export import card, gate, int8, onnx, registry
+from speechpriv.export import card, gate, int8, onnx, published, registry
 from speechpriv.export.compare import compare
 from speechpriv.export.runtime import Transcriber
 from speechpriv.models import asr
+from speechpriv.sections import Positive, Section
 from speechpriv.store import stage
 
 _WEIGHTS = "model.safetensors"
@@ -30,7 +31,7 @@ class BundleConfig(Section):
     budget_epsilon: Positive | None
 
 
-@stage(version=3)
+@stage(version=4)
 def run(
     config: BundleConfig,
     inputs: Mapping[str, Path],
@@ -44,14 +45,15 @@ def run(
     Args:
       config: see `BundleConfig`.
       inputs: `model` (from the train stage: model/, and claim.json unless it was trained without privacy), `audit`
-        (verdict.json), `figures` (figures.json), `corpus` (its test part is decoded for comparison).
+        (verdict.json), `figures` (figures.json), `corpus` (its test part is decoded for comparison), and
+        `phrases` (what was published of what many say) if that is to be shipped.
       out_dir: becomes the bundle.
       phrases: sentences that must not be in it, by kind, beside all transcripts of `corpus`: planted phrases, names.
       literals: keys and paths that must not be in it, by kind, beside the paths of this machine.
 
     Raises:
       DataError: the corpus has no test part.
-      ModelError: the runtime cannot use the exported file.
+      ModelError: the runtime cannot use the exported file, or the claim does not cover the phrases.
       ConfigError: the publisher's facts make no valid privacy.yaml.
       GateError: the model may not leave; every reason is given, and nothing is left of the bundle.
     """
@@ -77,13 +79,14 @@ def run(
         obstacle=onnx.obstacle(recogniser),
         int8_limit=config.export.max_int8_wer_increase,
         publisher=config.export.publisher,
+        phrases_shipped=config.export.phrases == "shipped" and published.write(inputs["phrases"], claim, out_dir),
     )
     if not facts.int8_shipped:
         (out_dir / int8.MODEL).unlink(missing_ok=True)
     if claim is not None:
         (out_dir / "claim.json").write_text(claim.to_json() + "\n", encoding="utf-8")
-        published = datetime.now(UTC).date()
-        (out_dir / "privacy.yaml").write_text(registry.entry(claim, facts.publisher, published), encoding="utf-8")
+        today = datetime.now(UTC).date()
+        (out_dir / "privacy.yaml").write_text(registry.entry(claim, facts.publisher, today), encoding="utf-8")
 
     parity = next(iter(facts.comparison.files.values())).parity  # of the file that is not quantised
     decide = functools.partial(

@@ -32,7 +32,7 @@ lower-case words. Intended use: $intended_use
 ## What is guaranteed
 
 $guarantee
-$override
+$published$override
 ## What the audit found
 
 The verdict is **$verdict**$because. An audit can find leaks; it cannot prove that there are none. The details are in
@@ -76,7 +76,7 @@ whoever can replace the bundle can replace a key that lies beside it.
 | file | what it is |
 |---|---|
 $onnx_files| model.safetensors, config.json, tokenizer and preprocessor files | the weights for transformers |
-| claim.json | the guarantee, with all that is needed to compute it again |
+$phrase_files| claim.json | the guarantee, with all that is needed to compute it again |
 | privacy.yaml | the same as a draft for the differential privacy deployments registry; only with a claim |
 | audit.json | the audit's verdict |
 | manifest.json | digests of all files, the export's settings and versions |
@@ -142,21 +142,33 @@ What NIST SP 800-226 asks of a claim of differential privacy.
 |---|---|
 """
 _NOTHING = "Nothing: this model was trained without differential privacy."
+_LEARNED_FIRST = """
+What many people say, in runs of a few words, was published first, with noise of its own and a threshold, and the model
+learned from that before it learned from any recording. The guarantee is about both together.
+"""
+_SHIPPED = """
+phrases.arpa and hotwords.txt hold what was published, and are made of nothing else: the same guarantee covers them.
+Whoever has this bundle can read in them what many people say.
+"""
 _INT8_REFUSED = """
 There is no model.int8.onnx: with 8-bit weights the WER was $increase higher than torch's, and at most $limit was
 allowed.
 """
 _ONNX_FILE = "| model.onnx, tokens.txt | what sherpa-onnx decodes with |\n"
 _INT8_FILE = "| model.int8.onnx | the same with 8-bit weights: smaller, and on most processors faster |\n"
+_PHRASE_FILES = """\
+| phrases.arpa | n-gram language model of the published phrases, for CTC decoders that take one, as KenLM reads it |
+| hotwords.txt | the phrases as sherpa-onnx reads hotwords; its CTC decoders take none |
+"""
 _LOADERS = {"features": "from_nemo_ctc", "samples": "from_omnilingual_asr_ctc", "torch": ""}
 
 # All that any card may say whatever was learned; what stands here was learned from nobody.
 FIXED_TEXT = "\n".join(
     (
         _CARD, _ROWS, _SHERPA, *_ALONE.values(), *_TRANSFORMERS.values(), _NO_ONNX, *_WYOMING.values(), _SHERPA_EXAMPLE,
-        _TORCH_EXAMPLE, _POINTS, _NOTHING, _INT8_REFUSED, _ONNX_FILE, _INT8_FILE, *_KINDS.values(), *_LABELS.values(),
-        points.TIMING, points.FLOATING_POINT, points.RANDOMNESS, points.TUNING, points.ACCESS, points.POST_PROCESSING,
-        points.AUDIT, points.BIAS,
+        _TORCH_EXAMPLE, _POINTS, _NOTHING, _LEARNED_FIRST, _SHIPPED, _INT8_REFUSED, _ONNX_FILE, _INT8_FILE,
+        _PHRASE_FILES, *_KINDS.values(), *_LABELS.values(), points.TIMING, points.FLOATING_POINT, points.RANDOMNESS,
+        points.TUNING, points.ACCESS, points.POST_PROCESSING, points.AUDIT, points.BIAS,
     )
 )  # fmt: skip
 
@@ -175,6 +187,7 @@ class Facts:
       obstacle: why it has no ONNX file, if it has none.
       int8_limit: by how much 8-bit weights may raise the WER.
       publisher: who publishes it and what for.
+      phrases_shipped: whether the published phrases are in the bundle.
       override: why the gate was overridden, with `reasons`, all that stood against the export; None if it was not.
     """
 
@@ -187,6 +200,7 @@ class Facts:
     obstacle: str | None = None
     int8_limit: float = 0.01
     publisher: PublisherConfig = field(default_factory=PublisherConfig)
+    phrases_shipped: bool = False
     override: str | None = None
     reasons: Sequence[str] = ()
 
@@ -208,6 +222,7 @@ def card(facts: Facts) -> str:
         kind=_KINDS[facts.layout],
         intended_use=facts.publisher.intended_use,
         guarantee=f"{claim.sentence()}\n\nTrust: {claim.trust_model}." if claim else _NOTHING,
+        published=_published(facts),
         override=_override(facts.override, facts.reasons),
         verdict=verdict["verdict"] if verdict else "missing",
         audit_sha256=facts.audit_sha256,
@@ -224,8 +239,15 @@ def card(facts: Facts) -> str:
         runs_where=_runs_where(facts),
         example=_TORCH_EXAMPLE if torch_only else Template(_SHERPA_EXAMPLE).substitute(loader=loader),
         onnx_files=("" if torch_only else _ONNX_FILE) + (_INT8_FILE if facts.int8_shipped else ""),
+        phrase_files=_PHRASE_FILES if facts.phrases_shipped else "",
     )
     return f"---\n{yaml.safe_dump(_front_matter(facts, this), sort_keys=False)}---\n\n{body}"
+
+
+def _published(facts: Facts) -> str:
+    if facts.claim is None or facts.claim.phrases is None:
+        return ""
+    return _LEARNED_FIRST + (_SHIPPED if facts.phrases_shipped else "")
 
 
 def _override(override: str | None, reasons: Sequence[str]) -> str:

@@ -19,7 +19,10 @@ Literals = Mapping[str, Iterable[str | bytes]]
 _WORD = re.compile(rb"[a-z0-9']+")
 _PHRASE_WORDS = 4
 _PHRASE_LETTERS = 12  # fewer turn up by chance in a file of random bytes: four single letters, in every other model
-_NAME_WORDS, _NAME_LETTERS = 2, 8  # of the kind `name`: a first name alone is a word in every vocabulary
+# Words and letters, at least, of the kinds that may be short; a first name alone is a word in every vocabulary.
+_SHORT = {"name": (2, 8), "term": (1, 6)}
+# Where any one word may stand: vocabularies, which come with the base model, and the report, which explains itself.
+_ANY_WORD = re.compile(r"(.*/)?((tokens|vocab|merges|tokenizer\w*|added_tokens)\.\w+|report\.\w+)")
 # What nobody means to release, whatever it says; blocks are in lower case.
 _PATTERNS = {
     "absolute path": re.compile(
@@ -165,7 +168,8 @@ def scan(
       directory: searched with all below it.
       phrases: what people said, by kind, for example {"transcript": [...]}; found whatever the punctuation and white
         space between the words. Those with fewer than four words or twelve letters are left out, of the kind `name`
-        with fewer than two words or eight letters: they are common phrases, or would be found by chance.
+        with fewer than two words or eight letters, of the kind `term` with fewer than six letters: they are common
+        phrases, or would be found by chance. A term of one word may be in a vocabulary, and in the report.
       literals: keys and paths, by kind, few. Text is found as it is; bytes are found raw, in hex and in base 64.
       public: fixed text that may be in the files; a phrase that it holds was not learned from anybody.
 
@@ -177,40 +181,43 @@ def scan(
     found = set()
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
+        searched = {first: group for first, group in index.items() if first[1:]} if _ANY_WORD.fullmatch(name) else index
         for block in _blocks(name, path):
-            found |= {f"{name}: {kind}" for kind in _kinds_in(_words(block), index)}
+            found |= {f"{name}: {kind}" for kind in _kinds_in(_words(block), searched)}
             found |= {f"{name}: {kind}" for kind, needle in needles if needle in block}
             found |= {f"{name}: {kind}" for kind, pattern in _PATTERNS.items() if pattern.search(block)}
     return sorted(found)
 
 
-_Index = dict[tuple[bytes, bytes], list[tuple[str, list[bytes]]]]
+_Index = dict[tuple[bytes, ...], list[tuple[str, list[bytes]]]]
 
 
 def _index(phrases: Phrases, public: list[bytes]) -> _Index:
-    """Phrases by their first two words, without those in `public`."""
+    """Phrases by their first two words, or their only one, without those in `public`."""
     index: _Index = {}
     for kind, group in phrases.items():
-        least = (_NAME_WORDS, _NAME_LETTERS) if kind == "name" else (_PHRASE_WORDS, _PHRASE_LETTERS)
+        least = _SHORT.get(kind, (_PHRASE_WORDS, _PHRASE_LETTERS))
         for text in set(group):
             words = _words(text.encode())
             if len(words) >= least[0] and sum(map(len, words)) >= least[1]:
-                index.setdefault((words[0], words[1]), []).append((kind, words))
-    for start, pair in _pairs(public, index):
-        index[pair] = [(kind, words) for kind, words in index[pair] if public[start : start + len(words)] != words]
+                index.setdefault(tuple(words[:2]), []).append((kind, words))
+    for start, first in _beginnings(public, index):
+        index[first] = [(kind, words) for kind, words in index[first] if public[start : start + len(words)] != words]
     return index
 
 
 def _kinds_in(words: list[bytes], index: _Index) -> Iterator[str]:
-    for start, pair in _pairs(words, index):
-        for kind, phrase in index[pair]:
+    for start, first in _beginnings(words, index):
+        for kind, phrase in index[first]:
             if words[start : start + len(phrase)] == phrase:
                 yield kind
 
 
-def _pairs(words: list[bytes], index: _Index) -> Iterator[tuple[int, tuple[bytes, bytes]]]:
-    """Where two words in a row are the beginning of a phrase."""
-    return ((start, pair) for start, pair in enumerate(itertools.pairwise(words)) if pair in index)
+def _beginnings(words: list[bytes], index: _Index) -> Iterator[tuple[int, tuple[bytes, ...]]]:
+    """Where the first words of a phrase are, as `index` has them."""
+    yield from ((start, pair) for start, pair in enumerate(itertools.pairwise(words)) if pair in index)
+    if alone := {first for first, *rest in index if not rest}:
+        yield from ((start, (word,)) for start, word in enumerate(words) if word in alone)
 
 
 def _blocks(name: str, path: Path) -> Iterator[bytes]:

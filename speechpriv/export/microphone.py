@@ -1,5 +1,6 @@
 """One microphone, for trying a bundle: needs the extra `mic` (sounddevice, and the system's PortAudio)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,21 +10,27 @@ from speechpriv.errors import ConfigError, DataError
 RATE_HZ = 16_000
 
 
-def record(seconds: float) -> np.ndarray:
-    """Samples (N,), float32 at 16 kHz, of the next so many seconds; kept in memory alone.
+def ready() -> Callable[[float], np.ndarray]:
+    """What records for so many seconds: samples (N,), float32 at 16 kHz, kept in memory alone.
 
     Raises:
       ConfigError: sounddevice or PortAudio is not there.
-      DataError: there is no microphone, or it cannot record.
+      DataError: when it is called: there is no microphone, or it cannot record.
     """
     device = _sounddevice()
-    try:
-        recorded = device.rec(int(seconds * RATE_HZ), samplerate=RATE_HZ, channels=1, dtype="float32", blocking=True)
-    except device.PortAudioError as error:
-        raise DataError(
-            f"The microphone cannot record ({error.args[0] if error.args else 'no reason given'})."
-        ) from error
-    return np.asarray(recorded)[:, 0]
+
+    def record(seconds: float) -> np.ndarray:
+        try:
+            recorded = device.rec(
+                int(seconds * RATE_HZ), samplerate=RATE_HZ, channels=1, dtype="float32", blocking=True
+            )
+        except device.PortAudioError as error:
+            raise DataError(
+                f"The microphone cannot record ({error.args[0] if error.args else 'no reason given'})."
+            ) from error
+        return np.asarray(recorded)[:, 0]
+
+    return record
 
 
 def _sounddevice() -> Any:

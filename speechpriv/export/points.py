@@ -3,6 +3,8 @@
 Source: NIST SP 800-226 (2025), Guidelines for Evaluating Differential Privacy Guarantees.
 """
 
+import json
+
 from speechpriv.claim import Claim
 
 # What holds for every claim that speechpriv makes.
@@ -28,7 +30,7 @@ ACCESS = (
 )
 POST_PROCESSING = (
     "Everything after the noise: the optimizer, the average over the last steps, merging of adapters, export, 8-bit "
-    "weights."
+    "weights; of published phrases, a language model, hotwords, and sentences that made-up voices say."
 )
 AUDIT = (
     "Planted phrases are scored against the claim, and a model trained without privacy must be caught by the same "
@@ -57,11 +59,11 @@ def answers(claim: Claim) -> dict[str, str]:
         "What it means": claim.sentence(),
         "Neighbouring data": claim.adjacency,
         "Unit": f"one {claim.unit}",
-        "Bound on a unit's contribution": f"{cap}; L2 norm at most {claim.clip_norm:.4g}",
+        "Bound on a unit's contribution": f"{cap}; L2 norm at most {claim.clip_norm:.4g}{_bound_of_phrases(claim)}",
         "Mechanism": (
             f"Gaussian noise of {claim.noise_multiplier:.4g} clip norms on a sum over {what} drawn independently with "
             f"probability {claim.sampling_rate:.4g}, divided by the constant {claim.normalisation:.4g}, "
-            f"{claim.steps:,} times; claim.json holds it as it was priced"
+            f"{claim.steps:,} times{_phrases(claim)}; claim.json holds it as it was priced"
         ),
         "Trust": claim.trust_model,
         "Other releases from the same data": others,
@@ -74,6 +76,22 @@ def answers(claim: Claim) -> dict[str, str]:
         "Validation": AUDIT,
         "Bias": BIAS,
     }
+
+
+def _bound_of_phrases(claim: Claim) -> str:
+    return "; and once, weights of word n-grams with an L2 norm of at most 1" if claim.phrases else ""
+
+
+def _phrases(claim: Claim) -> str:
+    """What was published of what many say, and learned first."""
+    if claim.phrases is None:
+        return ""
+    event = json.loads(claim.phrases)
+    return (
+        f"; before that, once, Gaussian noise of {event['noise_multiplier']:.4g} on the weights of word n-grams summed "
+        "over all units, published above a threshold that hides what one unit alone says but for a probability of "
+        f"{event['slip']:.3g}; epsilon is of both together"
+    )
 
 
 def _advised(claim: Claim) -> str:

@@ -39,6 +39,7 @@ def entry(claim: Claim, publisher: PublisherConfig, published: date) -> str:
     if publisher.sector:
         basic["data_product_sector"] = publisher.sector
     together = f" Together with them: epsilon {claim.composed_epsilon:.4g}." if claim.other_releases else ""
+    composed = "all steps, and of the published phrases," if claim.phrases else "all steps"
     found = {
         "url_slug": re.sub(r"[^a-z0-9]+", "-", f"{publisher.name} {published.year}".lower()).strip("-"),
         "status": "Draft",
@@ -71,7 +72,7 @@ def entry(claim: Claim, publisher: PublisherConfig, published: date) -> str:
             "accounting": {
                 "post_processing": points.POST_PROCESSING,
                 "composition": (
-                    "Privacy loss distributions of all steps are composed numerically, and a second accountant must "
+                    f"Privacy loss distributions of {composed} are composed numerically, and a second accountant must "
                     f"agree; releases from the same recordings are added up in a ledger.{together}"
                 ),
             },

@@ -59,6 +59,7 @@ class Transcriber:
 
         Raises:
           DataError: a waveform is empty or too long.
+          ModelError: the runtime fails at it.
         """
         return [self._words(samples) for samples in waveforms]
 
@@ -97,7 +98,9 @@ def validate(directory: Path, weights: Weights = "model.onnx", *, timeout_s: flo
         raise ModelError(f"{directory}: sherpa-onnx did not decode one second of noise in {timeout_s:g} s.") from error
     said = child.stdout.decode(errors="replace").split()
     if child.returncode != 0 or not said or said[-1] not in _LOADERS:
-        lines = child.stderr.decode(errors="replace").split("\n")
+        # The last words quote the file, and what a stranger wrote into it is not for a terminal to obey.
+        said_last = "".join(c if c.isprintable() or c == "\n" else "?" for c in child.stderr.decode(errors="replace"))
+        lines = said_last.split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "no message")
         raise ModelError(
             f"{directory}: sherpa-onnx cannot use {weights} (exit status {child.returncode}): {last[:300]}"
@@ -113,8 +116,12 @@ def _with_sherpa(directory: Path, weights: str, first_input: str, threads: int) 
     def decode(samples: np.ndarray) -> str:
         stream = recogniser.create_stream()
         stream.accept_waveform(RATE_HZ, samples)
-        recogniser.decode_stream(stream)
-        return normalise(_SPECIAL.sub("", str(stream.result.text)))
+        try:
+            recogniser.decode_stream(stream)
+            text = str(stream.result.text)
+        except (IndexError, RuntimeError, ValueError) as error:  # an output that has no token, a token that is no text
+            raise ModelError(f"{directory}: {weights} and {_TOKENS} do not fit ({type(error).__name__}).") from error
+        return normalise(_SPECIAL.sub("", text))
 
     return decode
 

@@ -85,9 +85,11 @@ def problems(directory: Path, public_key: Path) -> list[str]:
       public_key: PEM, from whoever is trusted to have signed it.
 
     Raises:
-      ConfigError: the public key cannot be used.
+      ConfigError: the public key cannot be used, or there is no such directory.
     """
     path = directory / store.SIGNATURE
+    if not directory.is_dir():
+        raise ConfigError(f"{directory}: no such directory; expected a bundle.")
     fingerprint(public_key)
     if links := sorted(file for file in directory.rglob("*") if file.is_symlink()):
         return [f"{link.relative_to(directory)}: a link, which nobody can sign" for link in links]

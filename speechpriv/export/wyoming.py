@@ -6,8 +6,11 @@ takes no more memory than `Limits.audio_s` of that.
 """
 
 import asyncio
+import contextlib
 import importlib.metadata
 import logging
+import socket
+import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info
 from wyoming.server import AsyncEventHandler, AsyncServer
 
 from speechpriv.errors import ConfigError, SpeechprivError
+from speechpriv.export.announce import announced
 from speechpriv.export.runtime import RATE_HZ, Transcriber, Weights
 
 _log = logging.getLogger(__name__)
@@ -31,8 +35,15 @@ _log = logging.getLogger(__name__)
 _MAX_EVENT_BYTES = 2**22  # of one event's data or payload
 _MIN_RATE_HZ, _MAX_RATE_HZ = 4_000, 192_000
 _MAX_CHANNELS = 8
-# PCM as Wyoming sends it: little-endian, 8 bits without sign, else with.
-_SAMPLE_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("<i2"), 4: np.dtype("<i4")}
+_AT_ONCE = struct.pack("ii", 1, 0)  # lingering: on, for 0 s
+_FAREWELL_S = 2.0  # that a client has to take our last words in
+# PCM as Wyoming sends it: little-endian, 8 bits without sign, else with; 24 bits are read as the upper ones of 32.
+_SAMPLE_TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("u1"),
+    2: np.dtype("<i2"),
+    3: np.dtype("<i4"),
+    4: np.dtype("<i4"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,14 @@ class Limits:
     request_s: float = 120.0  # from the first audio of a request to the last: it is spoken, so it takes its time
 
 
-def serve(directory: Path, uri: str, limits: Limits | None = None, *, weights: Weights = "model.onnx") -> None:
+def serve(
+    directory: Path,
+    uri: str,
+    limits: Limits | None = None,
+    *,
+    weights: Weights = "model.onnx",
+    announce: str | None = None,
+) -> None:
     """Answer until SIGTERM or an interrupt.
 
     Args:
@@ -53,16 +71,22 @@ def serve(directory: Path, uri: str, limits: Limits | None = None, *, weights: W
       uri: `tcp://HOST:PORT` or `unix://PATH`.
       limits: the default if None.
       weights: which of the bundle's files.
+      announce: the name by which other machines are told of the server, if any.
 
     Raises:
       ModelError: the runtime cannot use the model.
-      ConfigError: the address is not one that can be served.
+      ConfigError: the address is not one that can be served, or announced.
     """
     server = _server(uri)
     desk = _Desk(Transcriber(directory, weights), _info(), limits or Limits(), ThreadPoolExecutor(max_workers=1))
-    _log.info("serving on %s", uri)
+
+    async def answer() -> None:
+        async with announced(uri, announce) if announce else contextlib.nullcontext():
+            _log.info("serving on %s", uri)
+            await server.run(lambda reader, writer: _Client(desk, reader, writer))
+
     try:
-        asyncio.run(server.run(lambda reader, writer: _Client(desk, reader, writer)))
+        asyncio.run(answer())
     except OSError as error:
         raise ConfigError(f"uri = {uri!r}: cannot be served ({error.strerror}).") from error
     except KeyboardInterrupt:
@@ -121,7 +145,7 @@ class _Form:
         ):
             raise _RefusedError(
                 "audio-format",
-                f"Expected rate {_MIN_RATE_HZ} to {_MAX_RATE_HZ}, width 1, 2 or 4, channels 1 to {_MAX_CHANNELS}.",
+                f"Expected rate {_MIN_RATE_HZ} to {_MAX_RATE_HZ}, width 1 to 4, channels 1 to {_MAX_CHANNELS}.",
             )
         return cls(rate_hz, width_bytes, channels)
 
@@ -132,8 +156,10 @@ class _Form:
 
     def samples(self, pcm: bytes) -> np.ndarray:
         """Float32 samples (N,) in [-1, 1] of whole frames, channels averaged."""
-        values = np.frombuffer(pcm, dtype=_SAMPLE_TYPES[self.width_bytes])
-        full_scale = 2.0 ** (8 * self.width_bytes - 1)
+        kind = _SAMPLE_TYPES[self.width_bytes]
+        read = np.frombuffer(pcm, np.uint8).reshape(-1, self.width_bytes)
+        values = np.pad(read, ((0, 0), (kind.itemsize - self.width_bytes, 0))).view(kind)
+        full_scale = 2.0 ** (8 * kind.itemsize - 1)
         centred = values.astype(np.float64) - (full_scale if self.width_bytes == 1 else 0.0)
         mono: np.ndarray = centred.reshape(-1, self.channels).mean(axis=1) / full_scale
         return mono.astype(np.float32)
@@ -178,6 +204,7 @@ class _Client(AsyncEventHandler):
 
     def __init__(self, desk: _Desk, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         super().__init__(_LimitedReader(reader), writer)
+        self._unlimited = reader
         self._desk = desk
         self._recording: _Recording | None = None
 
@@ -190,7 +217,7 @@ class _Client(AsyncEventHandler):
             _log.info("connection closed (%s)", type(error).__name__)
         finally:
             self._desk.clients -= 1
-            self.writer.close()
+            await self._hang_up()
 
     async def write_event(self, event: Event) -> None:
         """Send an event; a client that does not read it in time is let go."""
@@ -201,14 +228,39 @@ class _Client(AsyncEventHandler):
         """Answer one event; False ends the connection."""
         try:
             await self._answer(event)
-        except (_RefusedError, SpeechprivError) as error:
-            code, text = error.args if isinstance(error, _RefusedError) else ("audio", "The audio cannot be decoded.")
-            await self.write_event(Error(text=text, code=code).event())
-            _log.info("connection refused (%s)", code)
-            return False
-        return True
+        except _RefusedError as error:
+            await self._refuse(*error.args)
+        except SpeechprivError:
+            await self._refuse("audio", "The audio cannot be decoded.")
+        else:
+            return True
+        return False
+
+    async def _refuse(self, code: str, text: str) -> None:
+        await self.write_event(Error(text=text, code=code).event())
+        _log.info("connection refused (%s)", code)
+
+    async def _hang_up(self) -> None:
+        """Close, once the client has read and left, or its time is over: whoever does neither holds no connection."""
+        try:
+            async with asyncio.timeout(_FAREWELL_S):
+                self.writer.write_eof()
+                # The system throws away what was sent last if anything that came is still unread.
+                while await self._unlimited.read(_MAX_EVENT_BYTES):
+                    pass
+                self.writer.close()
+                await self.writer.wait_closed()
+        except TimeoutError:
+            # What was not read is thrown away: the system would keep it, and the connection, for many minutes.
+            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self.writer.transport.abort()
+        except OSError:  # it is gone already
+            self.writer.transport.abort()
 
     async def _converse(self) -> None:
+        if self._desk.clients > self._desk.limits.clients:
+            await self._refuse("busy", f"Expected at most {self._desk.limits.clients} clients at once.")
+            return
         while True:
             # The time is for the whole event: a client that sends a byte now and then is no better than a silent one.
             async with asyncio.timeout(self._desk.limits.idle_s):
@@ -217,8 +269,6 @@ class _Client(AsyncEventHandler):
                 return
 
     async def _answer(self, event: Event) -> None:
-        if self._desk.clients > self._desk.limits.clients:
-            raise _RefusedError("busy", f"Expected at most {self._desk.limits.clients} clients at once.")
         if Describe.is_type(event.type):
             await self.write_event(self._desk.info)
         elif Transcribe.is_type(event.type):

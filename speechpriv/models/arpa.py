@@ -71,7 +71,8 @@ def arpa(table: Mapping[Gram, float], general: Mapping[str, float] = types.Mappi
     but the table and `general` is read.
 
     Args:
-      table: weights > 0 of n-grams of one order, 2 at least, with `<s>` before a sentence and `</s>` after it.
+      table: weights > 0 of n-grams of one order, 2 at least, with `<s>` before a sentence and `</s>` after it; some of
+        those that were said may be missing.
       general: probabilities of words at large; what they leave of 1 is for unknown words.
 
     Raises:
@@ -79,9 +80,14 @@ def arpa(table: Mapping[Gram, float], general: Mapping[str, float] = types.Mappi
     """
     if not table:
         raise ModelError("language model: no phrase was published. Raise privacy.phrases.share, or do not ask for it.")
-    chances: list[Chances] = [_words(_shortened(table, 1), general)]
-    for size in range(2, len(next(iter(table))) + 1):
-        if weights := _shortened(table, size):  # no sentence may be long enough for the longest
+    levels = [dict(table)]
+    while len(next(iter(levels[0]))) > 1:
+        levels.insert(0, _shorter(levels[0]))
+    levels[0].setdefault((END,), min(levels[0].values()))  # readers want it, and every sentence ends
+    chances: list[Chances] = [_words(levels[0], general)]
+    for level in levels[1:]:
+        # A sentence starts once; none may be long enough for the longest.
+        if weights := {gram: weight for gram, weight in level.items() if gram.count(START) <= 1}:
             chances.append(_chances(weights, chances[-1]))
     counts = [len(chances[0]) + 1, *map(len, chances[1:])]  # and the start, which nothing comes before
     head = [f"ngram {size}={count}" for size, count in enumerate(counts, start=1)]
@@ -90,13 +96,15 @@ def arpa(table: Mapping[Gram, float], general: Mapping[str, float] = types.Mappi
     return "\n".join(["\\data\\", *head, *body, "", "\\end\\", ""])
 
 
-def _shortened(table: Mapping[Gram, float], size: int) -> dict[Gram, float]:
-    """Weights of n-grams' last `size` words; a sentence starts once."""
+def _shorter(longer: Mapping[Gram, float]) -> dict[Gram, float]:
+    """Weights of n-grams' last words, and of contexts that are nothing's last words: a context has to be there too."""
     found: dict[Gram, float] = defaultdict(float)
-    for gram, weight in table.items():
-        if gram[-size:].count(START) <= 1:
-            found[gram[-size:]] += weight
-    return dict(found)
+    contexts: dict[Gram, float] = defaultdict(float)
+    for gram, weight in longer.items():
+        found[gram[1:]] += weight
+        if set(gram[:-1]) != {START}:
+            contexts[gram[:-1]] += weight
+    return contexts | found
 
 
 def _words(weights: Mapping[Gram, float], general: Mapping[str, float]) -> Chances:
@@ -125,8 +133,8 @@ def _section(found: Chances, contexts: set[Gram]) -> Iterator[str]:
     size = len(next(iter(found)))
     yield ""
     yield f"\\{size}-grams:"
+    back_off = f"\t{math.log10(_LEFT):.5f}"
     if size == 1:
-        yield f"{_NEVER:.5f}\t{START}\t{math.log10(_LEFT):.5f}"
+        yield f"{_NEVER:.5f}\t{START}{back_off if (START,) in contexts else ''}"
     for gram, chance in sorted(found.items()):
-        weight = f"\t{math.log10(_LEFT):.5f}" if gram in contexts else ""
-        yield f"{math.log10(chance):.5f}\t{' '.join(gram)}{weight}"
+        yield f"{math.log10(chance):.5f}\t{' '.join(gram)}{back_off if gram in contexts else ''}"

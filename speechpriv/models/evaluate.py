@@ -8,11 +8,11 @@ import jiwer
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.config import Section
 from speechpriv.corpus import Corpus
 from speechpriv.errors import DataError
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser
+from speechpriv.sections import Section
 
 _BATCH = 16
 

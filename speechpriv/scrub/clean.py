@@ -11,13 +11,13 @@ import numpy as np
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.config import ScrubConfig, Section
 from speechpriv.corpus import Row
 from speechpriv.data import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import CtcRecogniser
 from speechpriv.scrub import align, detect, redact, surrogate, terms
 from speechpriv.scrub.detect import Finding
+from speechpriv.sections import ScrubConfig, Section
 
 EVIDENCE = "scrub.jsonl"
 

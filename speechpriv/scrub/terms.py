@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import re2
 
-from speechpriv.config import ScrubConfig
 from speechpriv.scrub.tagger import Tagger
 from speechpriv.scrub.utterance import Hit, Utterance, read
+from speechpriv.sections import ScrubConfig
 
 _Phrases = Mapping[str, tuple[tuple[str, ...], ...]]  # by their first word, the longest first
 RankedHit = tuple[int, int, int, str, str]  # a hit with its rule's rank before the kind; the lower goes before

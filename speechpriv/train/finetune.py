@@ -23,10 +23,11 @@ import torch
 from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.claim import ADJACENCY, Claim, OtherRelease, UtteranceLevel
-from speechpriv.config import PrivacyConfig, Section, TrainConfig
+from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import ModelError
 from speechpriv.models import asr, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
+from speechpriv.sections import Section
 from speechpriv.train import accounting, checkpoint, clipping, comparison, noise, phrasebook, releases, sampling
 from speechpriv.train.lamb import Lamb
 from speechpriv.train.ledger import Ledger, RunSummary

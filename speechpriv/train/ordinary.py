@@ -12,10 +12,11 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.config import Section, TrainConfig
+from speechpriv.config import TrainConfig
 from speechpriv.data import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser, Utterance
+from speechpriv.sections import Section
 
 _BATCH_S = 60.0
 

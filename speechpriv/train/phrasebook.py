@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.claim import ADJACENCY
-from speechpriv.config import PhrasesConfig, PrivacyConfig, Section
+from speechpriv.config import PhrasesConfig, PrivacyConfig
 from speechpriv.corpus import Corpus
 from speechpriv.errors import ConfigError
 from speechpriv.models.spelling import words_and_slots
+from speechpriv.sections import Section
 from speechpriv.train import accounting, phrases, releases
 from speechpriv.train.ledger import Ledger
 from speechpriv.train.mechanism import SampledGaussian

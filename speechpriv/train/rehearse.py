@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from speechpriv import store
-from speechpriv.config import Section, TrainConfig
+from speechpriv.config import TrainConfig
 from speechpriv.data import augment, madeup, voices
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser, Utterance
+from speechpriv.sections import Section
 from speechpriv.train import ordinary, phrasebook, sentences
 
 CURVE = "curve.json"

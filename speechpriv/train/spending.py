@@ -7,10 +7,11 @@ from pathlib import Path
 from scipy import optimize
 
 from speechpriv import corpus as corpora
-from speechpriv.config import DataConfig, PipelineConfig
+from speechpriv.config import PipelineConfig
 from speechpriv.data import lineage as kin
 from speechpriv.data import sources
 from speechpriv.errors import LedgerError
+from speechpriv.sections import DataConfig
 from speechpriv.train import accounting, releases
 from speechpriv.train.ledger import Ledger, Limit, RunSummary
 

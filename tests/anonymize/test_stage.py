@@ -3,8 +3,8 @@ import pytest
 
 from speechpriv import corpus as corpora
 from speechpriv.anonymize import convert, stage
-from speechpriv.config import AnonymizeConfig
 from speechpriv.data import audio
+from speechpriv.sections import AnonymizeConfig
 
 KEY = bytes(range(32))
 

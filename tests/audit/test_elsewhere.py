@@ -13,9 +13,10 @@ from speechpriv import config as configs
 from speechpriv.audit import canary, elsewhere, scores, survival
 from speechpriv.audit.canary import Canary
 from speechpriv.claim import Claim
-from speechpriv.config import AuditConfig, CanaryConfig, DataConfig
+from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.data import audio, sources, voices
 from speechpriv.errors import AuditError, ConfigError, DataError
+from speechpriv.sections import DataConfig
 
 # Fewer references than a config may ask for: what is spoken costs time.
 SMALL = CanaryConfig.model_construct(candidates=20, references=3, repeats=(1, 3), words=3)

@@ -8,10 +8,11 @@ import pytest
 
 from speechpriv import corpus
 from speechpriv.audit import canary, personal
-from speechpriv.config import CanaryConfig, ScrubConfig
+from speechpriv.config import CanaryConfig
 from speechpriv.data import audio, text
 from speechpriv.errors import AuditError
 from speechpriv.scrub import clean, detect
+from speechpriv.sections import ScrubConfig
 
 KEY = b"i" * 32
 KINDS = ("name", "phone", "card", "email", "address")

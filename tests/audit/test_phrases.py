@@ -7,10 +7,11 @@ import pytest
 
 from speechpriv.audit import canary, phrases
 from speechpriv.audit.phrases import Phrase
-from speechpriv.config import CanaryConfig, DataConfig
+from speechpriv.config import CanaryConfig
 from speechpriv.data import audio, text
 from speechpriv.errors import AuditError, DataError
 from speechpriv.models import new
+from speechpriv.sections import DataConfig
 
 KEY = b"k" * 32
 TONE = np.sin(np.arange(16_000) / 16_000 * 2 * np.pi * 440).astype(np.float32) / 2

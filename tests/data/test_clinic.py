@@ -6,11 +6,11 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from speechpriv.config import ClinicConfig
 from speechpriv.data import audio, clinic, demo, voices
 from speechpriv.data.ingest import split_of
 from speechpriv.models.asr import normalise
 from speechpriv.scrub import detect
+from speechpriv.sections import ClinicConfig
 
 pytest.importorskip("espeakng_loader")
 

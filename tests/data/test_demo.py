@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from speechpriv.config import DemoConfig
 from speechpriv.data import audio, demo, voices
 from speechpriv.models.asr import normalise
+from speechpriv.sections import DemoConfig
 
 pytest.importorskip("espeakng_loader")
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechpriv import corpus, store
-from speechpriv.config import DataConfig
 from speechpriv.data import audio, ingest, lineage, sources
 from speechpriv.data.ingest import IngestConfig, checked, split_of
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
+from speechpriv.sections import DataConfig
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "commands"

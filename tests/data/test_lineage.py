@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechpriv.config import DataConfig
 from speechpriv.data import ingest, lineage, sources
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import LedgerError
+from speechpriv.sections import DataConfig
 
 KEY = bytes(range(32))
 

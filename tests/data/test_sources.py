@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechpriv.config import DataConfig
 from speechpriv.data import audio, sources
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import DataError
+from speechpriv.sections import DataConfig
 
 
 def flac(seed=0, seconds=0.3):
@@ -322,7 +322,7 @@ def test_a_stream_that_breaks_off_says_so_without_its_words(monkeypatch):
 
 
 OFFLINE = """
-from speechpriv.config import DataConfig
+from speechpriv.sections import DataConfig
 from speechpriv.data import sources
 list(sources.open_source(DataConfig(path="somebody/words")))
 """

@@ -56,6 +56,7 @@ def test_a_good_model_becomes_a_whole_bundle(inputs, out_dir, claim, recordings,
     assert {"model.onnx", "tokens.txt", "model.safetensors", "config.json", "tokenizer.json"} <= names
     assert {"preprocessor_config.json", "README.md", "claim.json", "audit.json", "manifest.json"} <= names
     assert {"model.int8.onnx", "privacy.yaml"} <= names
+    assert not {"phrases.arpa", "hotwords.txt"} & names
     assert summary.counts["layout"] == "features"
     assert summary.counts["int8"] == "shipped"
     assert registry.problems_of((out_dir / "privacy.yaml").read_text()) == []
@@ -156,6 +157,31 @@ def test_a_signed_bundle_is_whole_and_its_manifest_too(inputs, out_dir):
     manifest = out_dir / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"PASS"', '"FAIL"'))
     assert signature.problems(out_dir, key) == ["manifest.json: changed"]
+
+
+def _publish(inputs, claim, table):
+    """As the stage that publishes leaves it, with a model whose claim covers it."""
+    event = '{"noise_multiplier": 2.0, "slip": 1e-6}'
+    inputs["phrases"] = inputs["model"].parent / "phrases"
+    inputs["phrases"].mkdir()
+    store.write_json(inputs["phrases"] / "phrases.json", table)
+    store.write_json(inputs["phrases"] / "release.json", {"run_id": "x", "event": event})
+    (inputs["model"] / "claim.json").write_text(claim.model_copy(update={"phrases": event}).to_json())
+
+
+def test_published_phrases_are_shipped_if_asked_for_and_searched_for_leaks(inputs, out_dir, claim, recordings):
+    _publish(inputs, claim, [["<s>", "lamp", 9.0], ["lamp", "now", 8.0], ["now", "</s>", 7.0]])
+    bundle.run(_config(phrases="shipped"), inputs, out_dir)
+    assert (out_dir / "hotwords.txt").read_text() == "lamp now :1.5\n"
+    assert "\tlamp now" in (out_dir / "phrases.arpa").read_text()
+    assert "phrases.arpa and hotwords.txt hold what was published" in (out_dir / "README.md").read_text()
+    shutil.rmtree(out_dir)
+    said = next(row.text for row in recordings.rows("train")).split()
+    store.write_json(inputs["phrases"] / "phrases.json", [[*said, 9.0]])  # a sabotaged release: a whole sentence
+    with pytest.raises(GateError) as caught:
+        bundle.run(_config(phrases="shipped"), inputs, out_dir)
+    assert "hotwords.txt: transcript" in str(caught.value)
+    assert "phrases.arpa: transcript" in str(caught.value)
 
 
 @pytest.fixture(scope="module", params=["wav2vec2-layer-norm", "wav2vec2-bert", "whisper"])

@@ -125,3 +125,19 @@ def test_its_example_runs_as_printed(exported, tones, claim, tmp_path, monkeypat
     example = _card(claim).split("```python\n")[1].split("```")[0]
     exec(compile(example, "README.md", "exec"), {})
     assert capsys.readouterr().out.strip() == "fan light"
+
+
+def test_phrases_that_were_learned_first_are_said_and_where_they_are(claim):
+    event = '{"noise_multiplier": 2.5, "slip": 2.5e-07}'
+    with_phrases = claim.model_copy(update={"phrases": event})
+    text, shipped = _card(with_phrases), _card(with_phrases, phrases_shipped=True)
+    for found in (text, shipped):
+        assert "What many people say, in runs of a few words, was published first" in found
+        assert "Gaussian noise of 2.5 on the weights of word n-grams" in found
+        assert "but for a probability of 2.5e-07; epsilon is of both together" in found
+        assert "weights of word n-grams with an L2 norm of at most 1" in found
+    assert "| phrases.arpa |" in shipped
+    assert "the same guarantee covers them" in shipped
+    assert "phrases.arpa" not in text
+    assert "published first" not in _card(claim)
+    assert "n-grams" not in _card(claim)

@@ -97,6 +97,24 @@ def test_short_and_public_phrases_are_left_out(tmp_path):
     assert gate.scan(tmp_path, phrases=phrases, literals={}, public=card.FIXED_TEXT + public) == []
 
 
+def test_the_users_terms_are_found_but_one_word_not_in_a_vocabulary_or_the_report(tmp_path):
+    for name in ("hotwords.txt", "bundle/tokens.txt", "bundle/tokenizer.json", "report.html"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text('ask "Wilhelmina", or (Aurora project). lamp')
+    terms = {"term": ["wilhelmina", "aurora project", "lamp", "wilhelm"]}
+    found = gate.scan(tmp_path, phrases=terms, literals={})
+    # The second has two words, which no vocabulary has in a row.
+    assert found == [
+        f"{name}: term"
+        for name in sorted(["hotwords.txt", "bundle/tokens.txt", "bundle/tokenizer.json", "report.html"])
+    ]
+    alone = gate.scan(tmp_path, phrases={"term": ["wilhelmina", "lamp", "wilhelm"]}, literals={})
+    assert alone == ["hotwords.txt: term"]
+    assert gate.scan(tmp_path, phrases={"term": ["lamp", "wilhelm"]}, literals={}) == []
+    assert gate.scan(tmp_path, phrases=terms, literals={}, public="Wilhelmina and the Aurora project") == []
+
+
 def test_a_phrase_that_only_begins_like_public_text_is_found(tmp_path):
     (tmp_path / "README.md").write_text("how well it hears old Wilhelmina")
     phrases = {"transcript": ["how well it hears old wilhelmina"]}

@@ -91,6 +91,13 @@ def test_an_entry_that_would_not_be_valid_is_an_error(claim, monkeypatch):
         registry.entry(claim, PUBLISHER, DAY)
 
 
+def test_phrases_that_were_learned_first_are_in_the_entry(claim):
+    event = '{"noise_multiplier": 2.5, "slip": 2.5e-07}'
+    found = yaml.safe_load(registry.entry(claim.model_copy(update={"phrases": event}), PUBLISHER, DAY))
+    assert "noise of 2.5 on the weights of word n-grams" in found["deployment"]["implementation"]["mechanisms"]
+    assert "n-grams" not in registry.entry(claim, PUBLISHER, DAY)
+
+
 @given(text=st.text())
 @settings(max_examples=100, deadline=None)
 def test_no_text_is_more_than_a_problem(text):

@@ -69,10 +69,27 @@ def test_tokens_without_a_blank_end_the_child_only(broken):
         runtime.validate(broken)
 
 
+def test_what_a_file_says_to_the_terminal_is_not_passed_on(broken):
+    (broken / "tokens.txt").write_bytes(b"\x1b]0;owned\x07 \x1b[2J nothing\n")
+    with pytest.raises(ModelError, match="exit status") as caught:
+        runtime.validate(broken)
+    assert "owned" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
 def test_a_file_that_is_no_model_is_refused(broken):
     (broken / "model.onnx").write_bytes(b"no model" * 1000)
     with pytest.raises(ModelError, match="exit status"):
         runtime.validate(broken)
+
+
+def test_an_output_without_a_token_is_an_error(broken, tones):
+    """Which the noise that the child decodes need not meet."""
+    lines = (broken / "tokens.txt").read_text(encoding="utf-8").splitlines()
+    door = next(line for line in lines if line.startswith("▁door "))
+    (broken / "tokens.txt").write_text("".join(f"{line}\n" for line in lines if line != door), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"tokens\.txt do not fit|cannot use"):
+        runtime.Transcriber(broken).transcribe([tones.say("door", np.random.default_rng(1))])
 
 
 def test_a_missing_file_is_named(broken):

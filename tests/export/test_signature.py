@@ -72,6 +72,11 @@ def test_a_link_is_named(bundle):
     assert _problems(bundle) == ["README.md: a link, which nobody can sign"]
 
 
+def test_a_bundle_that_is_not_there_is_an_error(tmp_path, own):
+    with pytest.raises(ConfigError, match="no such directory"):
+        signature.problems(tmp_path / "nowhere", signature.own_public_key())
+
+
 def test_a_bundle_without_a_signature_does_not_pass(bundle):
     (bundle / store.SIGNATURE).unlink()
     assert _problems(bundle) == ["model.sig: missing; the bundle is not signed"]

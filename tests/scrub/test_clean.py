@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from speechpriv import corpus as corpora
-from speechpriv.config import ScrubConfig
 from speechpriv.corpus import Row
 from speechpriv.data import audio, voices
 from speechpriv.errors import DataError
 from speechpriv.models import asr
 from speechpriv.scrub import align, clean, detect, redact
+from speechpriv.sections import ScrubConfig
 
 KEY = b"k" * 32
 SECRET = "555 123 4567"

@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 
 from speechpriv import corpus as corpora
-from speechpriv.config import ScrubConfig
 from speechpriv.corpus import Row
 from speechpriv.data import audio, text, voices
 from speechpriv.scrub import align, clean, detect
+from speechpriv.sections import ScrubConfig
 
 SPEAKERS = 24
 CARRIERS = ("please call {} about the kitchen lights", "my number is {} and i am at home")

@@ -6,10 +6,10 @@ from typer.testing import CliRunner
 
 from speechpriv import cli
 from speechpriv import corpus as corpora
-from speechpriv.config import ScrubConfig
 from speechpriv.corpus import Row
 from speechpriv.data import audio
 from speechpriv.scrub import clean, review
+from speechpriv.sections import ScrubConfig
 
 ROWS = {f"name-{i}": "my name is anna smith and i like music" for i in range(6)}
 ROWS |= {f"plain-{i}": "turn on the lights" for i in range(5)} | {f"only-{i}": "555 123 4567" for i in range(3)}

@@ -8,11 +8,11 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast
 
-from speechpriv.config import ScrubConfig
 from speechpriv.errors import ConfigError
 from speechpriv.scrub.detect import find
 from speechpriv.scrub.tagger import Tagger
 from speechpriv.scrub.terms import custom
+from speechpriv.sections import ScrubConfig
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "zorb", "lax", "quux", "the", "ran", "to", "call", "anna"]
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "B-MISC"]

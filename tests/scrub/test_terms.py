@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechpriv.config import ScrubConfig
 from speechpriv.scrub.detect import find
 from speechpriv.scrub.terms import NOTHING, custom
+from speechpriv.sections import ScrubConfig
 
 UNTIMED = settings(deadline=None)
 

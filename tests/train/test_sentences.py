@@ -48,7 +48,7 @@ def test_whatever_was_published_is_said_as_often_as_it_weighs(order):
     table = table_of(["a b c", "a b d e", "f b c d", "e a"] * 3, order)
     for dropped in list(table)[::4]:
         del table[dropped]
-    # A sentence does not show whether it began where people begin or was cut off there, so only what lies within counts.
+    # A sentence does not show whether it begins where people begin or is cut off there: what lies within counts.
     within = {gram: weight for gram, weight in table.items() if START not in gram and END not in gram}
     found = collections.Counter()
     for sentence in itertools.islice(sentences.sample(table, np.random.default_rng(0)), 20_000):

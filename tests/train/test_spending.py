@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 from speechpriv import cli
 from speechpriv import corpus as corpora
 from speechpriv.claim import ADJACENCY
-from speechpriv.config import DataConfig, PipelineConfig, PrivacyConfig
+from speechpriv.config import PipelineConfig, PrivacyConfig
 from speechpriv.data import ingest, sources
 from speechpriv.errors import BudgetError, LedgerError
+from speechpriv.sections import DataConfig
 from speechpriv.train import accounting, releases, spending
 from speechpriv.train.ledger import Ledger, Limit
 

@@ -1,0 +1,125 @@
+"""Sections of a config that say where recordings come from and what is taken out of them before training."""
+
+from typing import Annotated, Any, Literal, Self
+
+import re2
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Term = Annotated[str, Field(pattern=r"\w")]  # has a letter or a digit
+Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # of personal data, as in [NAME]
+
+
+class Section(BaseModel):
+    """A frozen section: unknown keys are errors, numbers are never guessed from strings of another kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_yes_or_no(cls, value: Any) -> Any:
+        """No setting is a yes or no; YAML's `yes` and `true` would pass for the number 1."""
+        if isinstance(value, bool):
+            raise ValueError(f"{value} is a yes or no; expected a number, a text or a section")  # noqa: TRY004  pydantic
+        return value
+
+
+class DemoConfig(Section):
+    """The made-up assistant corpus."""
+
+    units: Count = 400
+    utterances_per_unit: Count = 4
+
+
+class ClinicConfig(Section):
+    """The made-up clinic: doctors dictate, patients are the units."""
+
+    patients: Count = 600
+    dictations_per_patient: Count = 4
+    doctors: Annotated[int, Field(ge=2)] = 40  # a fifth of them dictate the test patients, and nobody else
+
+
+class DataConfig(Section):
+    """Where recordings come from, whose they are, and what makes a row unusable."""
+
+    source: Literal["auto", "demo", "clinic", "folder", "common_voice", "librispeech", "nemo", "kaldi", "hub"] = "auto"
+    path: str | None = None  # a directory, a manifest file, or a hub id such as google/speech_commands
+    audio_column: str | None = None  # None: the usual names of each layout are tried
+    text_column: str | None = None
+    unit_column: str | None = None
+    hub_config: str | None = None
+    hub_split: str = "train"
+    hub_revision: str | None = None
+    demo: DemoConfig = DemoConfig()
+    clinic: ClinicConfig = ClinicConfig()
+    test_fraction: Fraction = 0.2  # of units: nobody is in both parts
+    min_seconds: Positive = 0.1
+    max_seconds: Positive = 30.0
+    max_quarantined: Fraction = 0.2  # of rows; more than this ends the run
+
+    @model_validator(mode="after")
+    def _path_is_given(self) -> Self:
+        if not self.made_up and self.path is None:
+            raise ValueError(
+                "data.path is missing: expected a folder with metadata.jsonl, another corpus layout, or a hub id. "
+                "Set it in the config or as an override: data.path=PATH (or data.source=demo for made-up voices)"
+            )
+        if not self.min_seconds < self.max_seconds:
+            raise ValueError(f"data.min_seconds = {self.min_seconds} must be below max_seconds = {self.max_seconds}")
+        return self
+
+    @property
+    def made_up(self) -> bool:
+        """Whether nobody in the recordings is real."""
+        return self.source in ("demo", "clinic")
+
+
+class ScrubConfig(Section):
+    """Personal data in transcripts and, at the same words, in the audio."""
+
+    profile: Literal["default", "hipaa", "strict"] = "default"
+    terms: tuple[Term, ...] = ()  # removed wherever they are said: contacts, projects; they stay in private/
+    keep: tuple[Term, ...] = ()  # never removed: names of products, of the assistant itself
+    patterns: dict[Kind, str] = {}  # regular expressions (RE2, case ignored) by the kind they stand for
+    tagger: str | None = None  # a token-classification model beside the rules: a directory or a hub id
+    tagger_kinds: dict[str, Kind] = {  # kind by the model's label; other labels are nothing personal
+        **dict.fromkeys(("PER", "PERSON"), "NAME"),
+        **dict.fromkeys(("LOC", "GPE"), "CITY"),
+    }
+    aligner: str = "tiny-en"  # the CTC recogniser that tells when a word is said: tiny-en, a directory or a hub id
+    min_word_confidence: Fraction = 0.02  # below this mean probability an alignment is not trusted: the row is dropped
+    redaction: Literal["silence", "beep", "cut", "replace"] = "cut"  # what is heard instead; cut: 0.1 s of silence
+    mark: Literal["token", "remove"] = "token"  # what is read instead: [KIND], or nothing (replace: the made-up values)
+
+    @field_validator("patterns")
+    @classmethod
+    def _patterns_are_linear(cls, patterns: dict[str, str]) -> dict[str, str]:
+        """RE2 has no expression that needs more than linear time, so none that a transcript could hang."""
+        options = re2.Options()
+        options.log_errors = False
+        for kind, pattern in patterns.items():
+            try:
+                empty = re2.compile(pattern, options).search("")
+            except re2.error as error:
+                reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+                raise ValueError(
+                    f"scrub.patterns.{kind}: {reason}; expected an RE2 expression (no look-around, no back-references)"
+                ) from error
+            if empty:
+                raise ValueError(f"scrub.patterns.{kind} matches the empty text; expected at least one character")
+        return patterns
+
+    @model_validator(mode="after")
+    def _nothing_is_kept_and_removed(self) -> Self:
+        both = {term.lower() for term in self.terms} & {term.lower() for term in self.keep}
+        if both:
+            raise ValueError(f"scrub.terms and scrub.keep share {len(both)} terms; expected each in one of them")
+        return self
+
+
+class AnonymizeConfig(Section):
+    """Voice disguise of the training recordings."""
+
+    method: Literal["mcadams", "none"] = "mcadams"
