@@ -14,6 +14,7 @@ from scipy import stats
 from speechpriv import store
 from speechpriv.audit.canary import Canary
 from speechpriv.corpus import Corpus
+from speechpriv.models import arpa
 from speechpriv.models.spelling import words_and_slots
 
 _UNLIKELY = 1e-3  # so seldom may an honest table be called leaky
@@ -52,7 +53,7 @@ def check(directory: Path, registry: Sequence[Canary], said: Corpus, trained_on:
       said: their recordings, in the registry's order.
       trained_on: the corpus, canaries included.
     """
-    table = {tuple(gram) for *gram, _ in store.read_json(directory / "phrases.json")}
+    table = set(arpa.published(directory))
     slip = json.loads(store.read_json(directory / "release.json")["event"])["slip"]
     order = len(next(iter(table), ("", "")))
     units, texts = trained_on.units("train"), trained_on.table["text"][:]

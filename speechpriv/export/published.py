@@ -5,7 +5,9 @@ from pathlib import Path
 from speechpriv import store
 from speechpriv.claim import Claim
 from speechpriv.errors import ModelError
-from speechpriv.models.arpa import Gram, arpa
+from speechpriv.models import arpa
+from speechpriv.models.arpa import Gram
+from speechpriv.models.spelling import is_slot
 
 LANGUAGE_MODEL, HOTWORDS = "phrases.arpa", "hotwords.txt"
 _BOOST = 1.5  # sherpa-onnx's own default
@@ -27,10 +29,9 @@ def write(source: Path, claim: Claim | None, directory: Path) -> bool:
     """
     if claim is None or claim.phrases != store.read_json(source / "release.json")["event"]:
         raise ModelError("export.phrases: the model's claim does not cover these phrases. Train on them, or leave it.")
-    table: dict[Gram, float] = {tuple(gram): weight for *gram, weight in store.read_json(source / "phrases.json")}
-    if not table:
+    if not (table := arpa.published(source)):
         return False
-    (directory / LANGUAGE_MODEL).write_text(arpa(table), encoding="utf-8")
+    (directory / LANGUAGE_MODEL).write_text(arpa.arpa(table), encoding="utf-8")
     (directory / HOTWORDS).write_text("".join(f"{phrase} :{_BOOST}\n" for phrase in _hotwords(table)), encoding="utf-8")
     return True
 
@@ -38,5 +39,5 @@ def write(source: Path, claim: Claim | None, directory: Path) -> bool:
 def _hotwords(table: dict[Gram, float]) -> list[str]:
     """Runs of two words and more, heaviest first; none with what was scrubbed (`[NAME]`), which nobody says."""
     runs = (tuple(word for word in gram if not word.startswith("<")) for gram in table)
-    spoken = (run for run in runs if len(run) >= 2 and not any(word.startswith("[") for word in run))
+    spoken = (run for run in runs if len(run) >= 2 and not any(map(is_slot, run)))
     return list(dict.fromkeys(" ".join(run) for run in spoken))

@@ -1,17 +1,20 @@
 """N-gram language models in the ARPA format, which CTC decoders read (KenLM's users): made of counts, read again."""
 
 import math
-import types
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from speechpriv import store
 from speechpriv.errors import ModelError
+from speechpriv.models.spelling import is_slot
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 _LEFT = 0.2  # of each context's probability, for words that were not counted after it; measured in LOG.md
 _NEVER = -99.0  # the format's logarithm of zero
+_UNKNOWN_WORDS = 10_000  # that share the probability of <unk>, alike; a tenth or ten times as many cost words (LOG.md)
+PUBLISHED = "phrases.json"
 
 Gram = tuple[str, ...]
 Chances = dict[Gram, float]
@@ -19,7 +22,10 @@ Chances = dict[Gram, float]
 
 @dataclass(frozen=True)
 class Language:
-    """A model as read: base-10 logarithms of probabilities by n-gram, and of back-off weights by context."""
+    """A model as read: base-10 logarithms of probabilities by n-gram, and of back-off weights by context.
+
+    `<unk>` stands for every word without a 1-gram, after other words and before them too.
+    """
 
     order: int
     chances: Mapping[Gram, float]
@@ -27,14 +33,15 @@ class Language:
 
     def chance(self, context: Gram, word: str) -> float:
         """Natural logarithm of the probability of `word` after `context`; of its last `order - 1` words at most."""
-        context, left = context[max(0, len(context) - self.order + 1) :], 0.0
-        while (found := self.chances.get((*context, word))) is None:
-            if not context:
-                found = self.chances[UNKNOWN,]
-                break
-            left += self.weights.get(context, 0.0)
+        found = 0.0 if (word,) in self.chances else -math.log10(_UNKNOWN_WORDS)
+        context, word = tuple(map(self._known, context[max(0, len(context) - self.order + 1) :])), self._known(word)
+        while (chance := self.chances.get((*context, word))) is None:  # ends with the 1-gram, which every word has
+            found += self.weights.get(context, 0.0)
             context = context[1:]
-        return (left + found) * math.log(10)
+        return (found + chance) * math.log(10)
+
+    def _known(self, word: str) -> str:
+        return word if (word,) in self.chances else UNKNOWN
 
 
 def read(path: Path) -> Language:
@@ -63,28 +70,34 @@ def read(path: Path) -> Language:
     return Language(max(map(len, chances)), chances, weights)
 
 
-def arpa(table: Mapping[Gram, float], general: Mapping[str, float] = types.MappingProxyType({})) -> str:
+def published(directory: Path) -> dict[Gram, float]:
+    """N-grams with weights as the phrasebook stage published them, largest weight first."""
+    return {tuple(gram): weight for *gram, weight in store.read_json(directory / PUBLISHED)}
+
+
+def arpa(table: Mapping[Gram, float]) -> str:
     """The language model of a table of n-grams with weights, as text.
 
-    Of each context a fixed share is left to shorter ones, and last to `general` (interpolation with a constant weight,
-    as Jelinek and Mercer 1980, written as back-off). Weights of shorter n-grams are sums over the longer ones: nothing
-    but the table and `general` is read.
+    Of each context a fixed share is left to shorter ones, and last to unknown words (interpolation with a constant
+    weight, as Jelinek and Mercer 1980, written as back-off). Weights of shorter n-grams are sums over the longer ones:
+    nothing but the table is read. What was scrubbed (`[NAME]`) is an unknown word.
 
     Args:
       table: weights > 0 of n-grams of one order, 2 at least, with `<s>` before a sentence and `</s>` after it; some of
         those that were said may be missing.
-      general: probabilities of words at large; what they leave of 1 is for unknown words.
 
     Raises:
       ModelError: the table is empty.
     """
     if not table:
         raise ModelError("language model: no phrase was published. Raise privacy.phrases.share, or do not ask for it.")
-    levels = [dict(table)]
+    levels: list[dict[Gram, float]] = [defaultdict(float)]
+    for gram, weight in table.items():
+        levels[0][tuple(UNKNOWN if is_slot(word) else word for word in gram)] += weight
     while len(next(iter(levels[0]))) > 1:
         levels.insert(0, _shorter(levels[0]))
     levels[0].setdefault((END,), min(levels[0].values()))  # readers want it, and every sentence ends
-    chances: list[Chances] = [_words(levels[0], general)]
+    chances: list[Chances] = [_words(levels[0])]
     for level in levels[1:]:
         # A sentence starts once; none may be long enough for the longest.
         if weights := {gram: weight for gram, weight in level.items() if gram.count(START) <= 1}:
@@ -107,13 +120,11 @@ def _shorter(longer: Mapping[Gram, float]) -> dict[Gram, float]:
     return contexts | found
 
 
-def _words(weights: Mapping[Gram, float], general: Mapping[str, float]) -> Chances:
+def _words(weights: Mapping[Gram, float]) -> Chances:
     """Probability of each word whatever came before, and of all unknown ones together."""
     total = math.fsum(weights.values())
-    chances: Chances = {(word,): _LEFT * chance for word, chance in general.items()}
-    chances[UNKNOWN,] = _LEFT * (1 - math.fsum(general.values()))
-    for gram, weight in weights.items():
-        chances[gram] = chances.get(gram, 0.0) + (1 - _LEFT) * weight / total
+    chances = {gram: (1 - _LEFT) * weight / total for gram, weight in weights.items()}
+    chances[UNKNOWN,] = chances.get((UNKNOWN,), 0.0) + _LEFT
     return chances
 
 

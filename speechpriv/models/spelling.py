@@ -14,7 +14,12 @@ def normalise(text: str) -> str:
     return " ".join(_NOT_SPOKEN.sub(" ", plain.lower()).split())
 
 
+def is_slot(word: str) -> bool:
+    """Whether a word stands for what was scrubbed, as `[NAME]`."""
+    return _SLOT.fullmatch(word) is not None
+
+
 def words_and_slots(text: str) -> list[str]:
     """The words as `normalise` has them, with scrubbed slots (`[NAME]`) where they are."""
     parts = _SLOT.split(text)
-    return [word for part in parts for word in ([part] if _SLOT.fullmatch(part) else normalise(part).split())]
+    return [word for part in parts for word in ([part] if is_slot(part) else normalise(part).split())]

@@ -11,14 +11,14 @@ from speechpriv.claim import ADJACENCY
 from speechpriv.config import PhrasesConfig, PrivacyConfig
 from speechpriv.corpus import Corpus
 from speechpriv.errors import ConfigError
+from speechpriv.models.arpa import PUBLISHED
 from speechpriv.models.spelling import words_and_slots
 from speechpriv.sections import Section
 from speechpriv.train import accounting, phrases, releases
 from speechpriv.train.ledger import Ledger
 from speechpriv.train.mechanism import SampledGaussian
-from speechpriv.train.phrases import Gram
 
-TABLE, RELEASE = "phrases.json", "release.json"
+RELEASE = "release.json"
 
 
 class PhrasebookConfig(Section):
@@ -64,7 +64,7 @@ def run(
             noise_multiplier=event.noise_multiplier, slip=event.slip,
         )  # fmt: skip
         book.close_run(run_id)
-    store.write_json(out_dir / TABLE, [[*gram, weight] for gram, weight in table.items()])
+    store.write_json(out_dir / PUBLISHED, [[*gram, weight] for gram, weight in table.items()])
     store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json})
     words = {word for gram in table for word in gram} - {phrases.START, phrases.END}
     return {"epsilon": asked.share * privacy.epsilon, "phrases": len(table), "words": len(words)}
@@ -83,11 +83,6 @@ def said(corpus: Corpus) -> dict[str, list[list[str]]]:
     """The transcripts of each unit that is trained on, in words; what was scrubbed is a word of its own, `[NAME]`."""
     texts = corpus.table["text"][:]
     return {unit: [words_and_slots(texts[row]) for row in rows] for unit, rows in corpus.units("train").items()}
-
-
-def read(directory: Path) -> dict[Gram, float]:
-    """The table that was published, largest weight first."""
-    return {tuple(gram): weight for *gram, weight in store.read_json(directory / TABLE)}
 
 
 class Published(NamedTuple):

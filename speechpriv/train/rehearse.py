@@ -16,7 +16,7 @@ import numpy as np
 from speechpriv import store
 from speechpriv.config import TrainConfig
 from speechpriv.data import augment, madeup, voices
-from speechpriv.models import asr
+from speechpriv.models import arpa, asr
 from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.sections import Section
 from speechpriv.train import ordinary, phrasebook, sentences
@@ -58,7 +58,7 @@ def run(
     """
     recogniser = asr.load(config.train.base, device)
     rng = np.random.default_rng(config.seed)
-    said = sentences.sample(phrasebook.read(inputs["phrases"]), rng)
+    said = sentences.sample(arpa.published(inputs["phrases"]), rng)
     filled = (sentences.filled(sentence, lambda kind: fill(kind, rng)) for sentence in said)
     first = next(filled, None)
     steps = config.train.made_up_steps if first else 0

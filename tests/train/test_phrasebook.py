@@ -11,7 +11,7 @@ from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.corpus import Row
 from speechpriv.errors import BudgetError, ConfigError, LedgerError
-from speechpriv.models import asr
+from speechpriv.models import arpa, asr
 from speechpriv.train import accounting, finetune, phrasebook, phrases, rehearse, releases
 from speechpriv.train.ledger import Ledger
 
@@ -53,7 +53,7 @@ def rows(ledger):
 
 def test_what_many_say_is_published_once_and_priced_as_planned(publish, tmp_path):
     stage = publish()
-    table = phrasebook.read(stage.directory)
+    table = arpa.published(stage.directory)
     assert table[phrases.START, "turn"] > 1
     assert all(len(gram) == 2 for gram in table)
     run_id, event = phrasebook.published(stage.directory)
@@ -64,13 +64,13 @@ def test_what_many_say_is_published_once_and_priced_as_planned(publish, tmp_path
 def test_the_same_again_is_a_replay_and_another_key_or_setting_another_release(publish, tmp_path):
     first = publish("a")
     again = publish("b")
-    assert phrasebook.read(first.directory) == phrasebook.read(again.directory)
+    assert arpa.published(first.directory) == arpa.published(again.directory)
     assert len(rows(tmp_path / "ledger.sqlite")) == 3
     other = publish("c", key=bytes(32))
     wider = publish("d", share=0.45)
     assert len(rows(tmp_path / "ledger.sqlite")) == 9
     shared = phrases.START, "turn"
-    assert len({phrasebook.read(stage.directory)[shared] for stage in (first, other, wider)}) == 3
+    assert len({arpa.published(stage.directory)[shared] for stage in (first, other, wider)}) == 3
 
 
 def test_only_the_train_split_is_read_and_slots_are_words(tmp_path, corpus_dir, publish):
@@ -79,7 +79,7 @@ def test_only_the_train_split_is_read_and_slots_are_words(tmp_path, corpus_dir, 
     said += [Row(f"t{i}", f"t{i}", "test", flac, "of the test people", 1.0) for i in range(9)]
     made = corpora.write(iter(said), tmp_path / "made", lineage="made-up")
     assert phrasebook.said(made)["u3"] == [["call", "[NAME]", "now"]]
-    table = phrasebook.read(publish(corpus=tmp_path / "made").directory)
+    table = arpa.published(publish(corpus=tmp_path / "made").directory)
     words = {word for gram in table for word in gram}
     assert {"call", "[NAME]", "now"} <= words
     assert not {"of", "test", "people", "name"} & words
@@ -157,7 +157,7 @@ def test_two_accountants_are_asked_about_both(publish, learn, base, corpus_dir, 
 
 def test_a_table_that_makes_no_sentence_leaves_the_base_as_it_is(publish, learn, base):
     published = publish(share=1e-4).directory
-    assert phrasebook.read(published) == {}
+    assert arpa.published(published) == {}
     learned = learn(published)
     assert store.read_json(learned / rehearse.CURVE) == []
     found = asr.load(str(learned / "model")).model.state_dict()
