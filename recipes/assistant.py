@@ -85,7 +85,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         return
 
     # Audit: what people not trained on get, and what an attacker gets.
-    tested = {"corpus": disguised.directory, "model": learned["model"], "twin": twin.directory}
+    tested = {"corpus": disguised.directory, "twin": twin.directory, **learned}
     figures = evaluate.run(evaluate.EvaluateConfig(base=base), tested, private / "evaluate", device=speed.device)
     progress.show("evaluate", figures)
     audited = {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory}

@@ -55,7 +55,7 @@ def markdown(facts: Facts) -> str:
     told = [
         f"### {verdict}: {facts.name}",
         facts.claim.sentence() if facts.claim else "No privacy guarantee: private training has not run.",
-        price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name, _, _ in pictures.MODELS)),
+        price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name in pictures.COMPARED)),
         "\n".join(f"- {reason}" for reason in lines(facts.verdict.get("reasons"))),
         "\n".join(["| | |", "|---|---|", *(f"| {label} | {_cell(value)} |" for label, value in rows)]),
     ]

@@ -70,7 +70,7 @@ def _top(facts: Facts) -> View:
         "sentence": facts.claim.sentence() if facts.claim else "",
         "members": pictures.members(facts),
         "accuracy": pictures.accuracy(facts),
-        "price": price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name, _, _ in pictures.MODELS)),
+        "price": price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name in pictures.COMPARED)),
         "crowd": crowd.format(*sizes, unit(facts)) if measured else "",
     }
 
