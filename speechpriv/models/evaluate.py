@@ -1,11 +1,12 @@
 """Accuracy on people who were not trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jiwer
+import numpy as np
 
 from speechpriv import corpus as corpora
 from speechpriv import store
@@ -13,9 +14,12 @@ from speechpriv.corpus import Corpus
 from speechpriv.errors import DataError
 from speechpriv.models import arpa, asr
 from speechpriv.models.asr import Recogniser
+from speechpriv.models.spelling import normalise
 from speechpriv.sections import Section
 
 _BATCH = 16
+
+Spoken = tuple[np.ndarray, str]  # samples at 16 kHz and their words
 
 
 class EvaluateConfig(Section):
@@ -98,6 +102,12 @@ def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
         "words": sum(len(text.split()) for text in truth),
         "speakers": len(set(units)),
     }
+
+
+def word_error_rate(recogniser: Recogniser, said: Sequence[Spoken]) -> float:
+    """Word errors per reference word on recordings with their words, each heard alone."""
+    heard = [recogniser.transcribe([samples])[0] for samples, _ in said]
+    return round(float(jiwer.wer([normalise(words) for _, words in said], heard)), 4)
 
 
 def _transcribed(recogniser: Recogniser, corpus: Corpus) -> tuple[list[str], list[str], list[str]]:

@@ -156,6 +156,15 @@ def rehearsal(facts: Facts) -> Plot | None:
     return plots.curve(Frame("rehearsal", "Loss on made-up speech", told, "loss"), points)
 
 
+def public_errors(facts: Facts) -> Plot | None:
+    """WER on made-up speech during private training: what of its own hearing the model forgets, or wins."""
+    points = _points(facts.wer_by_step)
+    if not points:
+        return None
+    told = f"It goes from {number(points[0][1])} to {number(points[-1][1])}."
+    return plots.curve(Frame("public-errors", "Word error rate on public speech", told, "WER"), points)
+
+
 def exposures(facts: Facts) -> list[tuple[str, Plot]]:
     """Exposure of the canaries by repeats, one picture a model, all on the same vertical axis."""
     columns = {name: _by_repeats(facts.exposures.get(name, ())) for name, _, _ in AUDITED}

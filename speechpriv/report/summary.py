@@ -35,6 +35,7 @@ def figures(facts: Facts) -> dict[str, Any]:
         "audit": facts.verdict,
         "exposures": facts.exposures,
         "epsilon_by_step": facts.epsilon_by_step,
+        "public_wer_by_step": facts.wer_by_step,
         "phrases": dict(pictures.published(facts)),
         "rehearsal": facts.rehearsal,
         "counts": {stage: manifest.get("counts", {}) for stage, manifest in facts.stages.items()},

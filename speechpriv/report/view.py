@@ -105,6 +105,7 @@ def _training(facts: Facts) -> View:
         else [],
         "epsilon": number(claim.epsilon) if claim else "",
         "spent": pictures.spent(facts),
+        "public_errors": pictures.public_errors(facts),
         "phrases": pictures.phrases(facts),
         "phrases_told": _phrases_told(facts),
         "rehearsal": pictures.rehearsal(facts),
