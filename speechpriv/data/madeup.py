@@ -29,7 +29,7 @@ def training_variants() -> tuple[str, ...]:
 
 
 def public() -> list[Spoken]:
-    """Thirty utterances in voices that no training hears, always the same ones; see `utterance`."""
+    """Thirty utterances in voices that no training hears, always the same words and voices; see `utterance`."""
     rng = np.random.default_rng(_PUBLIC_SEED)
     return [utterance(rng, held_out_variants()) for _ in range(30)]
 
