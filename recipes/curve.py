@@ -4,7 +4,8 @@
     speechpriv curve commands data.path=PATH --figures private     real people: the same in private/
 
 Epsilon 0 is the base as it is, `inf` ordinary training. Each point is another look at everybody trained on and tested,
-and is counted in no ledger: the figures are nobody's claim. The models are deleted as soon as they are measured.
+and is counted in no ledger: the figures are nobody's claim. The models are deleted as soon as they are measured. Where
+published phrases would be shipped, they are decoded with.
 
 Another recipe can be drawn if it has `main(config, run_dir, until="plant")`, which leaves `plant/corpus` to train on
 and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `learn_openly` (a stage as
@@ -54,8 +55,11 @@ def main(
         point, start_s = tradeoff.read(path, identity), time.monotonic()
         if point is None:
             work = path.with_suffix("")
-            model = _trained(recipe, asked, epsilon, training, work)
-            point = Point(epsilon, seed, recipe.get("measured", _measured)(model, tested, config.performance.device))
+            learned = _trained(recipe, asked, epsilon, training, work)
+            if config.export.phrases == "left_out":
+                learned.pop("phrases", None)
+            model, device = str(learned.pop("model")), config.performance.device
+            point = Point(epsilon, seed, recipe.get("measured", _measured)(model, tested, device, **learned))
             tradeoff.keep(path, identity, point)
             shutil.rmtree(work, ignore_errors=True)
             taken += [time.monotonic() - start_s] if epsilon else []
@@ -83,19 +87,20 @@ def _asked(config: PipelineConfig, epsilon: float, seed: int) -> PipelineConfig:
 
 def _trained(
     recipe: Mapping[str, Any], config: PipelineConfig, epsilon: float, training: dict[str, Path], work: Path
-) -> str:
-    """Where the model of a point is; a training that was killed goes on from its checkpoint."""
+) -> dict[str, Any]:
+    """Where the `model` of a point is, and the `phrases`; a training that was killed goes on from its checkpoint."""
     if epsilon == 0:
-        return config.train.base
+        return {"model": config.train.base}
     work.mkdir(parents=True, exist_ok=True)
     if epsilon < math.inf:
         learned = recipe["learn"](config, training, work, work / "keys", work / "ledger.sqlite")
-        return str(learned["model"] / "model")
+        return learned | {"model": learned["model"] / "model"}
     run = recipe.get("learn_openly", ordinary.run)
     with progress.bar("ordinary") as update:
         asked, device = ordinary.OrdinaryConfig(train=config.train, seed=config.seed), config.performance.device
-        return str(run(asked, training, work / "ordinary", device=device, on_step=update).directory / "model")
+        return {"model": run(asked, training, work / "ordinary", device=device, on_step=update).directory / "model"}
 
 
-def _measured(model: str, tested: Corpus, device: str) -> dict[str, tuple[int, int]]:
-    return evaluate.by_unit(asr.load(model, device), tested)
+def _measured(model: str, tested: Corpus, device: str, phrases: Path | None = None) -> dict[str, tuple[int, int]]:
+    recogniser = asr.load(model, device)
+    return evaluate.by_unit(evaluate.told(recogniser, phrases) if phrases else recogniser, tested)

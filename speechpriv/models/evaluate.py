@@ -54,9 +54,7 @@ def run(
         recogniser = asr.load(source, device)
         figures[name] = accuracy(recogniser, corpus)
         on_model(name)
-    table = arpa.published(inputs["phrases"]) if "phrases" in inputs else {}
-    if table and isinstance(recogniser, asr.CtcRecogniser):
-        informed = replace(recogniser, language=arpa.language(table))
+    if "phrases" in inputs and (informed := told(recogniser, inputs["phrases"])) is not recogniser:
         figures["private_with_phrases"] = accuracy(informed, corpus)
     store.write_json(out_dir / "figures.json", figures)
     return {
@@ -80,6 +78,14 @@ def by_unit(recogniser: Recogniser, corpus: Corpus) -> dict[str, tuple[int, int]
         errors, words = found.get(unit, (0, 0))
         found[unit] = errors + wrong, words + len(said.split())
     return found
+
+
+def told(recogniser: Recogniser, phrases: Path) -> Recogniser:
+    """The same, with the language model of what was published; as it is if nothing was, or it decodes with none."""
+    table = arpa.published(phrases)
+    if not table or not isinstance(recogniser, asr.CtcRecogniser):
+        return recogniser
+    return replace(recogniser, language=arpa.language(table))
 
 
 def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
