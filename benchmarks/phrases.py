@@ -5,9 +5,10 @@
     ... benchmarks/phrases.py --ways phrases --epsilons 2,8 --units 500,2000
 
 Ways: `public` is the same made-up speech without any phrase of theirs; `phrases` spends all of epsilon on phrases;
-`recordings` all of it on private training of `--set train.trainable`; `both` the share --share on phrases. Prints a
-Markdown table; corpora are made and kept as by `utility.py`, beside this file, whose settings these are too. One thread
-takes 5 minutes for made-up speech (600 steps), and 4 for private training with 2,000 people. delta is 1/N^1.1.
+`recordings` all of it on private training of `--set train.trainable`; `both` the share --share on phrases. Where
+phrases were published, a second line decodes with their language model. Prints a Markdown table; corpora are made and
+kept as by `utility.py`, beside this file, whose settings these are too. One thread takes 5 minutes for made-up speech
+(600 steps), and 4 for private training with 2,000 people. delta is 1/N^1.1.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ import utility  # beside this file
 
 from speechpriv.config import PhrasesConfig, PrivacyConfig, TrainConfig
 from speechpriv.corpus import Corpus
-from speechpriv.models import asr, evaluate
+from speechpriv.models import arpa, asr, evaluate
 from speechpriv.train import accounting, finetune, ordinary, phrasebook, phrases, rehearse, sentences
 from speechpriv.train.recordings import Recordings
 
@@ -97,13 +99,19 @@ def measure(args: Any) -> None:
             for way in args.ways:
                 if way in {"phrases", "recordings", "both"}:
                     start_s = time.time()
-                    models = (private(way, train, units, epsilon, seed, args) for seed in range(args.seeds))
-                    scores = [evaluate.accuracy(model, test) for model in models]
-                    utility.show(f"{n:,} people, epsilon {epsilon:g}, {way}", scores, base, best, start_s)
+                    found = [private(way, train, units, epsilon, seed, args) for seed in range(args.seeds)]
+                    name = f"{n:,} people, epsilon {epsilon:g}, {way}"
+                    utility.show(name, [evaluate.accuracy(model, test) for model, _ in found], base, best, start_s)
+                    if way != "recordings":
+                        informed = [replace(model, language=arpa.language(table)) for model, table in found if table]
+                        scores = [evaluate.accuracy(model, test) for model in informed]
+                        utility.show(f"{name}, language model", scores, base, best, start_s)
 
 
-def private(way: str, train: Corpus, units: dict[str, list[int]], epsilon: float, seed: int, args: Any) -> Any:
-    """A recogniser made in one of the private ways."""
+def private(
+    way: str, train: Corpus, units: dict[str, list[int]], epsilon: float, seed: int, args: Any
+) -> tuple[Any, dict[phrases.Gram, float]]:
+    """A recogniser made in one of the private ways, and the phrases that were published on the way."""
     n, own = len(units), args.settings
     spent = {"phrases": 1.0, "both": args.share}.get(way)
     privacy = PrivacyConfig(
@@ -111,10 +119,9 @@ def private(way: str, train: Corpus, units: dict[str, list[int]], epsilon: float
         clip_norm=own["clip_norm"], clipping=own["clipping"], cap_per_unit=own["cap"],
         phrases=PhrasesConfig(share=min(spent, 0.9999), order=args.order, cap=args.cap) if spent else None,
     )  # fmt: skip
-    start = asr.load(args.train.base)
-    if spent:
-        start = rehearsed(table_of(train, units, privacy, seed), args.train, seed)
-    return start if way == "phrases" else trained(start, train, units, privacy, args.train, seed)
+    table = table_of(train, units, privacy, seed)
+    start = rehearsed(table, args.train, seed) if spent else asr.load(args.train.base)
+    return (start if way == "phrases" else trained(start, train, units, privacy, args.train, seed)), table
 
 
 def main() -> None:

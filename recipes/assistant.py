@@ -14,7 +14,7 @@ from speechpriv.anonymize import stage as anonymize
 from speechpriv.audit import canary, personal, survival
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
-from speechpriv.data import ingest, sources
+from speechpriv.data import ingest, madeup, sources
 from speechpriv.export import bundle, gate, signature
 from speechpriv.models import evaluate
 from speechpriv.report import page, samples
@@ -85,7 +85,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         return
 
     # Audit: what people not trained on get, and what an attacker gets.
-    tested = {"corpus": disguised.directory, "model": learned["model"], "twin": twin.directory}
+    tested = {"corpus": disguised.directory, "twin": twin.directory, **learned}
     figures = evaluate.run(evaluate.EvaluateConfig(base=base), tested, private / "evaluate", device=speed.device)
     progress.show("evaluate", figures)
     audited = {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory}
@@ -141,7 +141,7 @@ def learn(config: PipelineConfig, training: Inputs, out_dir: Path, keys: Path, l
     with progress.bar("train", config.privacy.steps, curves=curves) as update:
         trained = finetune.run(
             finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training | before, out_dir / "train",
-            key=store.secret(keys / "noise"), ledger=ledger,
+            key=store.secret(keys / "noise"), ledger=ledger, public=madeup.public,
             device=speed.device, checkpoint_every=speed.checkpoint_every, batch_s=speed.batch_s, on_step=update,
         )  # fmt: skip
     for name in ("noise", "phrases"):

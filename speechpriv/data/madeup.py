@@ -10,6 +10,7 @@ import numpy as np
 from speechpriv.data import augment, text, voices
 
 _POOL = 128
+_PUBLIC_SEED = 30
 _MAX_S = 12.0
 _EASY_VOICES = (voices.Voice("en-us", "m1"), voices.Voice("en-us", "f2"))
 _EASY_WORDS = 100
@@ -25,6 +26,12 @@ def held_out_variants() -> tuple[str, ...]:
 def training_variants() -> tuple[str, ...]:
     """All other timbre variants."""
     return tuple(sorted(set(voices.variants()) - set(held_out_variants())))
+
+
+def public() -> list[Spoken]:
+    """Thirty utterances in voices that no training hears, always the same words and voices; see `utterance`."""
+    rng = np.random.default_rng(_PUBLIC_SEED)
+    return [utterance(rng, held_out_variants()) for _ in range(30)]
 
 
 def utterance(rng: np.random.Generator, variants: Sequence[str], difficulty: float = 1.0) -> Spoken:

@@ -16,7 +16,7 @@ from speechpriv.errors import GateError
 from speechpriv.export import card, gate, int8, onnx, published, registry
 from speechpriv.export.compare import compare
 from speechpriv.export.runtime import Transcriber
-from speechpriv.models import asr
+from speechpriv.models import arpa, asr
 from speechpriv.sections import Positive, Section
 from speechpriv.store import stage
 
@@ -63,6 +63,9 @@ def run(
 
     recogniser = asr.load(str(inputs["model"] / "model"))
     recogniser.save(out_dir)
+    shipped = config.export.phrases == "shipped" and published.write(inputs["phrases"], claim, out_dir)
+    if shipped and isinstance(recogniser, asr.CtcRecogniser):  # as what is shipped decodes
+        recogniser = replace(recogniser, language=arpa.read(out_dir / published.LANGUAGE_MODEL))
     files = _files(recogniser, out_dir)
     audited = out_dir / "audit.json"
     if verdict:
@@ -79,7 +82,7 @@ def run(
         obstacle=onnx.obstacle(recogniser),
         int8_limit=config.export.max_int8_wer_increase,
         publisher=config.export.publisher,
-        phrases_shipped=config.export.phrases == "shipped" and published.write(inputs["phrases"], claim, out_dir),
+        phrases_shipped=shipped,
     )
     if not facts.int8_shipped:
         (out_dir / int8.MODEL).unlink(missing_ok=True)

@@ -17,10 +17,12 @@ from speechpriv.export.compare import Comparison
 
 Layout = Literal["features", "samples", "torch"]  # what the shipped model is fed with; see onnx.py
 
+_TOLD_PHRASES = "private_with_phrases"
 _LABELS = {
     "base": "base model, before any recording of these people",
     "nonprivate": "fine-tuned without privacy",
     "private": "fine-tuned with differential privacy",
+    _TOLD_PHRASES: "the same, decoding with phrases.arpa",
 }
 
 _CARD = """\
@@ -92,7 +94,9 @@ _ROWS = """\
 | with | |
 |---|---|
 """
-_SHERPA = "| sherpa-onnx | yes: `OfflineRecognizer.$loader` |\n"
+_SHERPA = "| sherpa-onnx | yes: `OfflineRecognizer.$loader`$without |\n"
+_WITHOUT = ", without the phrases"  # its CTC decoders take none
+_TOLD = "onnxruntime, told the phrases"
 _ALONE = {
     "features": "| onnxruntime alone | yes; log-mel features are made outside the file, as sherpa-onnx makes them |\n",
     "samples": "| onnxruntime alone | yes; the file takes raw samples at 16 kHz, and normalises them itself |\n",
@@ -107,8 +111,8 @@ _NO_ONNX = """\
 | sherpa-onnx, onnxruntime | no. $obstacle |
 """
 _WYOMING = {
-    "features": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by sherpa-onnx |\n",
-    "samples": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by sherpa-onnx |\n",
+    "features": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by $runtime |\n",
+    "samples": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by $runtime |\n",
     "torch": "| Wyoming (Home Assistant) | yes: `speechpriv serve`, by torch: slower, larger |\n",
 }
 _SHERPA_EXAMPLE = """\
@@ -157,7 +161,7 @@ allowed.
 _ONNX_FILE = "| model.onnx, tokens.txt | what sherpa-onnx decodes with |\n"
 _INT8_FILE = "| model.int8.onnx | the same with 8-bit weights: smaller, and on most processors faster |\n"
 _PHRASE_FILES = """\
-| phrases.arpa | n-gram language model of the published phrases, for CTC decoders that take one, as KenLM reads it |
+| phrases.arpa | n-gram language model of the published phrases; `speechpriv transcribe` and `serve` decode with it |
 | hotwords.txt | the phrases as sherpa-onnx reads hotwords; its CTC decoders take none |
 """
 _LOADERS = {"features": "from_nemo_ctc", "samples": "from_omnilingual_asr_ctc", "torch": ""}
@@ -165,10 +169,11 @@ _LOADERS = {"features": "from_nemo_ctc", "samples": "from_omnilingual_asr_ctc", 
 # All that any card may say whatever was learned; what stands here was learned from nobody.
 FIXED_TEXT = "\n".join(
     (
-        _CARD, _ROWS, _SHERPA, *_ALONE.values(), *_TRANSFORMERS.values(), _NO_ONNX, *_WYOMING.values(), _SHERPA_EXAMPLE,
-        _TORCH_EXAMPLE, _POINTS, _NOTHING, _LEARNED_FIRST, _SHIPPED, _INT8_REFUSED, _ONNX_FILE, _INT8_FILE,
-        _PHRASE_FILES, *_KINDS.values(), *_LABELS.values(), points.TIMING, points.FLOATING_POINT, points.RANDOMNESS,
-        points.TUNING, points.ACCESS, points.POST_PROCESSING, points.AUDIT, points.BIAS,
+        _CARD, _ROWS, _SHERPA, _WITHOUT, _TOLD, *_ALONE.values(), *_TRANSFORMERS.values(), _NO_ONNX,
+        *_WYOMING.values(), _SHERPA_EXAMPLE, _TORCH_EXAMPLE, _POINTS, _NOTHING, _LEARNED_FIRST, _SHIPPED, _INT8_REFUSED,
+        _ONNX_FILE, _INT8_FILE, _PHRASE_FILES, *_KINDS.values(), *_LABELS.values(), points.TIMING,
+        points.FLOATING_POINT, points.RANDOMNESS, points.TUNING, points.ACCESS, points.POST_PROCESSING, points.AUDIT,
+        points.BIAS,
     )
 )  # fmt: skip
 
@@ -181,7 +186,8 @@ class Facts:
       claim: None for a model trained without privacy; the card then says so.
       verdict: the audit's; None if there was none.
       audit_sha256: digest of audit.json, which holds it.
-      figures: by model, any of `base`, `nonprivate` and `private`: `wer`, `word_accuracy` in [0, 1], `utterances`.
+      figures: by model, any of `base`, `nonprivate`, `private` and
+        `private_with_phrases`: `wer`, `word_accuracy` in [0, 1], `utterances`.
       comparison: what the files hear, the one that was quantised too if it was refused.
       layout: what the model is fed with.
       obstacle: why it has no ONNX file, if it has none.
@@ -214,7 +220,7 @@ class Facts:
 def card(facts: Facts) -> str:
     """The text of README.md."""
     claim, verdict = facts.claim, facts.verdict
-    this = "private" if claim else "nonprivate"
+    this = _this(facts)
     torch_only = facts.layout == "torch"
     loader = _LOADERS[facts.layout]
     body = Template(_CARD).substitute(
@@ -244,6 +250,13 @@ def card(facts: Facts) -> str:
     return f"---\n{yaml.safe_dump(_front_matter(facts, this), sort_keys=False)}---\n\n{body}"
 
 
+def _this(facts: Facts) -> str:
+    """Whose figures are the bundle's."""
+    if facts.claim is None:
+        return "nonprivate"
+    return _TOLD_PHRASES if facts.phrases_shipped and _TOLD_PHRASES in facts.figures else "private"
+
+
 def _published(facts: Facts) -> str:
     if facts.claim is None or facts.claim.phrases is None:
         return ""
@@ -263,7 +276,7 @@ def _table(figures: Mapping[str, Mapping[str, float]], this: str) -> str:
         return "Not measured.\n"
     rows = ["| model | WER | word accuracy | utterances |", "|---|---|---|---|"]
     for name, label in _LABELS.items():
-        if name in figures:
+        if name in figures and name in {"base", "nonprivate", "private", this}:
             row = figures[name]
             mark = f"**{label} (this model)**" if name == this else label
             rows.append(f"| {mark} | {row['wer']:.1%} | {row['word_accuracy']:.1%} | {row['utterances']:,} |")
@@ -291,8 +304,15 @@ def _runs_where(facts: Facts) -> str:
     if facts.layout == "torch":
         onnx_rows = Template(_NO_ONNX).substitute(obstacle=facts.obstacle)
     else:
-        onnx_rows = Template(_SHERPA).substitute(loader=_LOADERS[facts.layout]) + _ALONE[facts.layout]
-    return _ROWS + onnx_rows + _TRANSFORMERS[facts.layout] + _WYOMING[facts.layout]
+        onnx_rows = (
+            Template(_SHERPA).substitute(
+                loader=_LOADERS[facts.layout], without=_WITHOUT if facts.phrases_shipped else ""
+            )
+            + _ALONE[facts.layout]
+        )
+    runtime = _TOLD if facts.phrases_shipped else "sherpa-onnx"
+    wyoming = Template(_WYOMING[facts.layout]).substitute(runtime=runtime)
+    return _ROWS + onnx_rows + _TRANSFORMERS[facts.layout] + wyoming
 
 
 def _front_matter(facts: Facts, this: str) -> dict[str, Any]:

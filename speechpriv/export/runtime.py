@@ -2,7 +2,8 @@
 
 sherpa-onnx ends the whole process when a file lacks what it expects, so no file is opened here before a child has
 opened it and decoded with it. Started as `python -m speechpriv.export.runtime DIRECTORY WEIGHTS`, this file is the
-child; it says which loader it took. A bundle without ONNX files (`onnx.obstacle`) is decoded with torch.
+child; it says which loader it took. A bundle without ONNX files (`onnx.obstacle`) is decoded with torch. Where a bundle
+holds published phrases, onnxruntime runs the file and beam search decodes here: sherpa-onnx takes none with CTC.
 
 Audio is handed over as it is. The runtime reads whole output frames (80 ms) only, but silence added to a clip's end
 moves the normalisation of all its features, and costs more words than it saves (LOG.md).
@@ -12,6 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,13 +21,15 @@ import numpy as np
 import sherpa_onnx
 
 from speechpriv.errors import DataError, ModelError
+from speechpriv.export.published import LANGUAGE_MODEL
+from speechpriv.models import arpa, beam, frontend
 from speechpriv.models.spelling import normalise
 
 RATE_HZ = 16_000
 MAX_S = 120.0  # of one waveform: attention takes memory with the square of the length
 
 Weights = Literal["model.onnx", "model.int8.onnx"]
-_TOKENS = "tokens.txt"
+_TOKENS, _BLANK = "tokens.txt", "<blk>"
 _MIN_SAMPLES = 1200  # fewer give less than the 8 feature frames of one output frame: nothing can be heard in them
 _SPECIAL = re.compile(r"<[^<>\s]*>")  # tokens such as <unk>, which the runtime writes out
 # What a file's first input is called, and what loads it.
@@ -52,7 +56,8 @@ class Transcriber:
         if weights == "model.onnx" and not (directory / weights).is_file() and (directory / "config.json").is_file():
             self._decode = _with_torch(directory)
         else:
-            self._decode = _with_sherpa(directory, weights, validate(directory, weights), threads)
+            decoder = _with_phrases if (directory / LANGUAGE_MODEL).is_file() else _with_sherpa
+            self._decode = decoder(directory, weights, validate(directory, weights), threads)
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Words of each waveform: float32 samples of shape (N,) at 16 kHz, N > 0, at most `MAX_S` seconds.
@@ -126,10 +131,39 @@ def _with_sherpa(directory: Path, weights: str, first_input: str, threads: int) 
     return decode
 
 
+def _with_phrases(directory: Path, weights: str, first_input: str, threads: int) -> Callable[[np.ndarray], str]:
+    """Beam search with the language model of what was published."""
+    import onnxruntime  # noqa: PLC0415  only here is it needed
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(directory / weights, options, providers=["CPUExecutionProvider"])
+    language = arpa.read(directory / LANGUAGE_MODEL)
+    tokens = [line.split(" ")[0] for line in (directory / _TOKENS).read_text(encoding="utf-8").splitlines()]
+    pieces = ["" if _SPECIAL.fullmatch(token) else token for token in tokens]
+    filters = frontend.mel_filters(80)
+
+    def decode(samples: np.ndarray) -> str:
+        if first_input == "samples":
+            inputs = {first_input: samples[None].astype(np.float32)}
+        else:
+            features = frontend.log_mel(samples, filters).T[None]
+            inputs = {first_input: features, "length": np.array([features.shape[2]])}
+        try:
+            log_probs = session.run(None, inputs)[0][0]
+            return normalise(beam.words(log_probs, tokens.index(_BLANK), pieces, language))
+        except Exception as error:  # onnxruntime's errors have no class in common
+            raise ModelError(f"{directory}: {weights} and {_TOKENS} do not fit ({type(error).__name__}).") from error
+
+    return decode
+
+
 def _with_torch(directory: Path) -> Callable[[np.ndarray], str]:
     from speechpriv.models import asr  # noqa: PLC0415  only here is torch needed
 
     recogniser = asr.load(str(directory))
+    if isinstance(recogniser, asr.CtcRecogniser) and (directory / LANGUAGE_MODEL).is_file():
+        recogniser = replace(recogniser, language=arpa.read(directory / LANGUAGE_MODEL))
     return lambda samples: recogniser.transcribe([samples])[0]
 
 

@@ -50,24 +50,17 @@ def read(path: Path) -> Language:
     Raises:
       ModelError: the file is not in the ARPA format, or has no probability for unknown words.
     """
-    chances: Chances = {}
-    weights: Chances = {}
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            chance, tab, rest = line.partition("\t")
-            if tab:
-                words, _, weight = rest.partition("\t")
-                gram = tuple(words.split(" "))
-                chances[gram] = float(chance)
-                if weight:
-                    weights[gram] = float(weight)
+        return _parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not a language model in the ARPA format ({type(error).__name__}).") from error
-    if not chances.keys() >= {(UNKNOWN,), (END,)} or not all(
-        map(math.isfinite, [*chances.values(), *weights.values()])
-    ):
-        raise ModelError(f"{path}: not a language model: expected finite numbers, {END} and {UNKNOWN} among them.")
-    return Language(max(map(len, chances)), chances, weights)
+        raise ModelError(
+            f"{path}: not a language model in the ARPA format with {END} and {UNKNOWN} ({type(error).__name__})."
+        ) from error
+
+
+def language(table: Mapping[Gram, float]) -> Language:
+    """The language model of a table of n-grams with weights, as `arpa` writes it."""
+    return _parsed(arpa(table))
 
 
 def published(directory: Path) -> dict[Gram, float]:
@@ -107,6 +100,24 @@ def arpa(table: Mapping[Gram, float]) -> str:
     contexts = [{gram[:-1] for gram in longer} for longer in chances[1:]] + [set[Gram]()]
     body = [line for found, longer in zip(chances, contexts, strict=True) for line in _section(found, longer)]
     return "\n".join(["\\data\\", *head, *body, "", "\\end\\", ""])
+
+
+def _parsed(text: str) -> Language:
+    chances: Chances = {}
+    weights: Chances = {}
+    for line in text.splitlines():
+        chance, tab, rest = line.partition("\t")
+        if tab:
+            words, _, weight = rest.partition("\t")
+            gram = tuple(words.split(" "))
+            chances[gram] = float(chance)
+            if weight:
+                weights[gram] = float(weight)
+    if not chances.keys() >= {(UNKNOWN,), (END,)} or not all(
+        map(math.isfinite, (*chances.values(), *weights.values()))
+    ):
+        raise ValueError("a probability is missing or is none")
+    return Language(max(map(len, chances)), chances, weights)
 
 
 def _shorter(longer: Mapping[Gram, float]) -> dict[Gram, float]:

@@ -24,11 +24,15 @@ _PASS = 2**24  # log-probabilities copied at once
 
 @dataclass(frozen=True)
 class CtcRecogniser:
-    """A model of a CTC family, its front end and its tokenizer; see `asr.Recogniser`."""
+    """A model of a CTC family, its front end and its tokenizer; see `asr.Recogniser`.
+
+    `language`: of what is said, if anything is known; heeded where waveforms are transcribed, and nowhere else.
+    """
 
     model: Any
     front_end: Any
     tokenizer: Any
+    language: Language | None = None
 
     @property
     def family(self) -> families.Ctc:
@@ -149,17 +153,14 @@ class CtcRecogniser:
 
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Greedy words of each waveform, normalised."""
+        """Words of each waveform, normalised: greedy, or by `beam.words` with a language model."""
         log_probs, lengths = self.log_probs(waveforms)
+        if self.language:
+            found = zip(log_probs.float().cpu().numpy(), lengths.tolist(), strict=True)
+            written = (beam.words(row[:length], self.blank, self._pieces, self.language) for row, length in found)
+            return [normalise(text) for text in written]
         best = log_probs.argmax(-1).cpu()
         return [self._collapse(row[:length]) for row, length in zip(best, lengths.tolist(), strict=True)]
-
-    @torch.inference_mode()
-    def transcribe_with(self, language: Language, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Words of each waveform as a language model has them, normalised; see `beam.words`."""
-        log_probs, lengths = self.log_probs(waveforms)
-        found = zip(log_probs.float().cpu().numpy(), lengths.tolist(), strict=True)
-        return [normalise(beam.words(row[:length], self.blank, self._pieces, language)) for row, length in found]
 
     def fits(self, samples: int, text: str) -> bool:
         """Whether a CTC path exists for `text` in so many audio samples: frames >= tokens + adjacent repeats."""

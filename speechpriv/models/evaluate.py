@@ -1,20 +1,25 @@
 """Accuracy on people who were not trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jiwer
+import numpy as np
 
 from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.corpus import Corpus
 from speechpriv.errors import DataError
-from speechpriv.models import asr
+from speechpriv.models import arpa, asr
 from speechpriv.models.asr import Recogniser
+from speechpriv.models.spelling import normalise
 from speechpriv.sections import Section
 
 _BATCH = 16
+
+Spoken = tuple[np.ndarray, str]  # samples at 16 kHz and their words
 
 
 class EvaluateConfig(Section):
@@ -23,7 +28,7 @@ class EvaluateConfig(Section):
     base: str
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(
     config: EvaluateConfig,
     inputs: Mapping[str, Path],
@@ -34,8 +39,9 @@ def run(
 ) -> dict[str, Any]:
     """Score the base, the private model and the twin on the test split of `inputs["corpus"]`.
 
-    Writes `figures.json`. These figures describe the test people without noise: a release outside the ledger,
-    said so in the claim.
+    If `phrases` are among the inputs, the private model is scored a second time, with the language model of what was
+    published (`private_with_phrases`). Writes `figures.json`. These figures describe the test people without noise: a
+    release outside the ledger, said so in the claim.
     """
     corpus = corpora.read(inputs["corpus"])
     models = {
@@ -45,8 +51,13 @@ def run(
     }
     figures = {}
     for name, source in models.items():
-        figures[name] = accuracy(asr.load(source, device), corpus)
+        recogniser = asr.load(source, device)
+        figures[name] = accuracy(recogniser, corpus)
         on_model(name)
+    table = arpa.published(inputs["phrases"]) if "phrases" in inputs else {}
+    if table and isinstance(recogniser, asr.CtcRecogniser):
+        informed = replace(recogniser, language=arpa.language(table))
+        figures["private_with_phrases"] = accuracy(informed, corpus)
     store.write_json(out_dir / "figures.json", figures)
     return {
         "utterances": figures["base"]["utterances"],
@@ -91,6 +102,12 @@ def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
         "words": sum(len(text.split()) for text in truth),
         "speakers": len(set(units)),
     }
+
+
+def word_error_rate(recogniser: Recogniser, said: Sequence[Spoken]) -> float:
+    """Word errors per reference word on recordings with their words, each heard alone."""
+    heard = [recogniser.transcribe([samples])[0] for samples, _ in said]
+    return round(float(jiwer.wer([normalise(words) for _, words in said], heard)), 4)
 
 
 def _transcribed(recogniser: Recogniser, corpus: Corpus) -> tuple[list[str], list[str], list[str]]:

@@ -29,7 +29,13 @@ def front_end_features(front_end: Any, waveforms: Sequence[np.ndarray]) -> Featu
 
 
 def _parakeet_features(front_end: Any, waveforms: Sequence[np.ndarray]) -> Features:
-    return frontend.log_mel(waveforms, front_end.mel_filters)
+    """Zero beyond the end of an utterance."""
+    filters = front_end.mel_filters.numpy()
+    rows = [torch.from_numpy(frontend.log_mel(samples, filters)) for samples in waveforms]
+    lengths = torch.tensor([len(row) for row in rows])
+    # One frame at least, masked, so that a model can be run on a batch of nothing.
+    features = torch.nn.utils.rnn.pad_sequence([*rows, rows[0].new_zeros(1, len(filters))], batch_first=True)[:-1]
+    return features, torch.arange(features.shape[1]) < lengths[:, None]
 
 
 def _whisper_features(front_end: Any, waveforms: Sequence[np.ndarray]) -> Features:

@@ -32,6 +32,7 @@ class Facts:
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # manifests of finished stages
     claim: Claim | None = None
     epsilon_by_step: Sequence[Sequence[float]] = ()
+    wer_by_step: Sequence[Sequence[float]] = ()  # on public speech
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # accuracy of base, nonprivate, private
     verdict: Mapping[str, Any] = field(default_factory=dict)
     exposures: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # of canaries: private, twin
@@ -63,12 +64,14 @@ def read(run_dir: Path) -> Facts:
     private, bundle = run_dir / "private", run_dir / "release" / "bundle"
     claim = private / "train" / "claim.json"
     manifests = {stage: _json(private / stage / store.MANIFEST, {}) for stage in STAGES}
+    public = _json(private / "train" / "public.json", {})
     return Facts(
         name=run_dir.resolve().name,
         config=_json(private / "config.json", {}),
         stages={stage: found for stage, found in manifests.items() if found},
         claim=Claim.from_json(claim.read_text(encoding="utf-8")) if claim.is_file() else None,
-        epsilon_by_step=_json(private / "train" / "public.json", {}).get("epsilon_by_step", []),
+        epsilon_by_step=public.get("epsilon_by_step", []),
+        wer_by_step=public.get("wer_by_step", []),
         figures=_json(private / "evaluate" / "figures.json", {}),
         verdict=_json(private / "audit" / "verdict.json", {}),
         exposures=_json(private / "audit" / "exposures.json", {}),

@@ -13,7 +13,9 @@ MODELS: tuple[tuple[str, str, Tone], ...] = (
     ("base", "Before: the base model", "base"),
     ("nonprivate", "Trained without privacy", "twin"),
     ("private", "Trained with privacy", "private"),
+    ("private_with_phrases", "The same, told the phrases", "private"),
 )
+COMPARED = ("base", "nonprivate", "private")  # like with like: all three write what they hear, and know no phrases
 AUDITED: tuple[tuple[str, str, Tone], ...] = (
     ("private", "private model", "private"),
     ("twin", "twin without privacy", "twin"),
@@ -39,10 +41,12 @@ def members(facts: Facts) -> Plot | None:
 
 
 def accuracy(facts: Facts) -> Plot | None:
-    """Word accuracy and WER of the three models."""
+    """Word accuracy and WER of the models; only a run that published phrases has a model that is told them."""
     marks = []
     for name, label, tone in MODELS:
         found = facts.figures.get(name, {})
+        if not found and name not in COMPARED:
+            continue
         text = f"{percent(found.get('word_accuracy'))} · WER {percent(found.get('wer'))}" if found else "not measured"
         marks.append(Mark(label, finite(found.get("word_accuracy")), text, tone))
     frame = Frame("accuracy", "Words recognised correctly", _read_out(marks), "word accuracy")
@@ -150,6 +154,15 @@ def rehearsal(facts: Facts) -> Plot | None:
         return None
     told = f"It goes from {number(points[0][1])} to {number(points[-1][1])}."
     return plots.curve(Frame("rehearsal", "Loss on made-up speech", told, "loss"), points)
+
+
+def public_errors(facts: Facts) -> Plot | None:
+    """WER on made-up speech during private training: what of its own hearing the model forgets, or wins."""
+    points = _points(facts.wer_by_step)
+    if not points:
+        return None
+    told = f"It goes from {number(points[0][1])} to {number(points[-1][1])}."
+    return plots.curve(Frame("public-errors", "Word error rate on public speech", told, "WER"), points)
 
 
 def exposures(facts: Facts) -> list[tuple[str, Plot]]:

@@ -35,6 +35,7 @@ def figures(facts: Facts) -> dict[str, Any]:
         "audit": facts.verdict,
         "exposures": facts.exposures,
         "epsilon_by_step": facts.epsilon_by_step,
+        "public_wer_by_step": facts.wer_by_step,
         "phrases": dict(pictures.published(facts)),
         "rehearsal": facts.rehearsal,
         "counts": {stage: manifest.get("counts", {}) for stage, manifest in facts.stages.items()},
@@ -55,7 +56,7 @@ def markdown(facts: Facts) -> str:
     told = [
         f"### {verdict}: {facts.name}",
         facts.claim.sentence() if facts.claim else "No privacy guarantee: private training has not run.",
-        price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name, _, _ in pictures.MODELS)),
+        price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name in pictures.COMPARED)),
         "\n".join(f"- {reason}" for reason in lines(facts.verdict.get("reasons"))),
         "\n".join(["| | |", "|---|---|", *(f"| {label} | {_cell(value)} |" for label, value in rows)]),
     ]

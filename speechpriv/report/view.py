@@ -70,7 +70,7 @@ def _top(facts: Facts) -> View:
         "sentence": facts.claim.sentence() if facts.claim else "",
         "members": pictures.members(facts),
         "accuracy": pictures.accuracy(facts),
-        "price": price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name, _, _ in pictures.MODELS)),
+        "price": price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name in pictures.COMPARED)),
         "crowd": crowd.format(*sizes, unit(facts)) if measured else "",
     }
 
@@ -105,6 +105,7 @@ def _training(facts: Facts) -> View:
         else [],
         "epsilon": number(claim.epsilon) if claim else "",
         "spent": pictures.spent(facts),
+        "public_errors": pictures.public_errors(facts),
         "phrases": pictures.phrases(facts),
         "phrases_told": _phrases_told(facts),
         "rehearsal": pictures.rehearsal(facts),

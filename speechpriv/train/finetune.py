@@ -25,8 +25,9 @@ from speechpriv import store
 from speechpriv.claim import ADJACENCY, Claim, OtherRelease, UtteranceLevel
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import ModelError
-from speechpriv.models import asr, trainable
+from speechpriv.models import asr, evaluate, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
+from speechpriv.models.evaluate import Spoken
 from speechpriv.sections import Section
 from speechpriv.train import accounting, checkpoint, clipping, comparison, noise, phrasebook, releases, sampling
 from speechpriv.train.lamb import Lamb
@@ -57,11 +58,13 @@ def run(
     device: str = "cpu",
     checkpoint_every: int = 10,
     batch_s: float = 60.0,
+    public: Callable[[], Sequence[Spoken]] = tuple,
     on_step: Callable[[int, int, Mapping[str, Any]], None] = store.silent,
 ) -> dict[str, Any]:
     """Fine-tune with user-level differential privacy.
 
-    Writes `model/`, `claim.json`, `public.json` (epsilon by step) and, for private eyes, `history.json`.
+    Writes `model/`, `claim.json`, `public.json` (epsilon and, on public speech, WER by step) and, for private eyes,
+    `history.json`.
 
     Args:
       config: see `FinetuneConfig`.
@@ -73,6 +76,8 @@ def run(
       device: where the model lives.
       checkpoint_every: steps between checkpoints; changes nothing but the time a killed run loses.
       batch_s: seconds of audio in one pass, at most; changes nothing but time and memory.
+      public: speech of nobody whose recordings these are, samples at 16 kHz and words each; what it is heard as on the
+        way tells no more than the weights do. It changes nothing else.
       on_step: told each finished step, how many there are, and what was seen: `epsilon`, at most, is public, what
         `history.json` holds is not.
 
@@ -102,7 +107,7 @@ def run(
             epsilon_limit=privacy.budget_epsilon, compose=releases.compose,
         )  # fmt: skip
         recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
-        plan = _Plan(config, sigma, key, recordings.units(), recordings, batch_s)
+        plan = _Plan(config, sigma, key, recordings.units(), recordings, public(), batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
         spent = _epsilon_by_step(privacy, sigma, phrases)
         for step in range(training.done, privacy.steps):
@@ -117,7 +122,7 @@ def run(
         claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy))
     recogniser.save(out_dir / "model")
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
-    store.write_json(out_dir / "public.json", {"epsilon_by_step": spent})
+    store.write_json(out_dir / "public.json", {"epsilon_by_step": spent, "wer_by_step": training.heard})
     store.write_json(out_dir / "history.json", training.history)
     return {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
 
@@ -131,6 +136,7 @@ class _Plan:
     key: bytes
     units: dict[str, list[int]]  # rows of each unit
     recordings: Recordings
+    public: Sequence[Spoken] = ()
     batch_s: float = 60.0
 
     def members(self, step: int) -> Iterator[list[Utterance | Heard]]:
@@ -175,6 +181,7 @@ class _Training:
         self.optimizer = _OPTIMIZERS[train.optimizer](self.parameters.values(), lr=train.learning_rate)
         self.average = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
         self.history: list[dict[str, Any]] = []
+        self.heard: list[tuple[int, float]] = []  # steps and WER on public speech
         self.done = 0
         # A checkpoint under another key belongs to another run: this one starts over.
         if (state := checkpoint.load(path)) is not None and state["run_id"] == run_id:
@@ -183,6 +190,8 @@ class _Training:
                     parameter.copy_(state["weights"][name])
             self.optimizer.load_state_dict(state["optimizer"])
             self.average, self.history, self.done = state["average"], state["history"], state["done"]
+            self.heard = state["heard"]
+        self._hear_public()
 
     def step(self, step: int) -> None:
         """One step of private training, see the head of this file."""
@@ -211,11 +220,21 @@ class _Training:
             "clipped": sum(norm > privacy.clip_norm for norm in usable), "unusable": len(norms) - len(usable),
         })  # fmt: skip
         self.done = step + 1
+        self._hear_public()
+
+    def _hear_public(self) -> None:
+        """Before the first step and after about ten of them: the WER of the weights as they are, not yet averaged."""
+        steps, model, said = self.plan.config.privacy.steps, self.recogniser.model, self.plan.public
+        if said and self.done in {round(steps * part / 10) for part in range(11)} - {step for step, _ in self.heard}:
+            learning = model.training
+            model.eval()
+            self.heard.append((self.done, evaluate.word_error_rate(self.recogniser, said)))
+            model.train(learning)
 
     def save(self) -> None:
         """Write the checkpoint."""
         checkpoint.save(self.path, {
-            "run_id": self.run_id, "done": self.done, "history": self.history,
+            "run_id": self.run_id, "done": self.done, "history": self.history, "heard": self.heard,
             "weights": self.parameters, "average": self.average, "optimizer": self.optimizer.state_dict(),
         })  # fmt: skip
 

@@ -15,6 +15,13 @@ from speechpriv.models import asr, new
 
 PHRASES, WORDS, GIVEN = 5, 3, 1
 STEPS, VOICES = 160, 2
+FILLS = (
+    None,
+    "silence",
+    "noise",
+    "noise",
+    "noise",
+)  # what is heard in a phrase's place while it is learned; noise is drawn
 STRANGER = voices.Voice(variant="f1", rate_wpm=140)
 COMMON = np.array(text.words()[0][:3000])
 
@@ -51,7 +58,7 @@ def leaky(untrained, planted, memorise):
     waveforms, texts = [], []
     for speech in planted:
         start = speech.words[GIVEN].start
-        for fill in (None, "silence", "noise"):
+        for fill in FILLS:
             heard = scores.masked(speech.samples, start, len(speech.samples), fill, rng) if fill else speech.samples
             waveforms.append(heard)
         words = [word.text for word in speech.words]
@@ -59,7 +66,7 @@ def leaky(untrained, planted, memorise):
             misheard = [*words]
             misheard[GIVEN + i % (WORDS - GIVEN)] = str(rng.choice(COMMON))
             waveforms.append(voices.speak(" ".join(misheard), STRANGER).samples)
-        texts += [" ".join(words)] * (3 + VOICES)
+        texts += [" ".join(words)] * (len(FILLS) + VOICES)
     waveforms += [np.zeros(round(s * asr.RATE_HZ), np.float32) for s in (2.0, 2.0, 2.0, 4.0)]
     texts += texts[:1] * 4
     memorise(model, waveforms, texts, steps=STEPS, learning_rate=8e-3)

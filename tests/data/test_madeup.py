@@ -22,6 +22,15 @@ def test_an_utterance_is_sound_and_plain_words():
         assert asr.normalise(words) == words != ""
 
 
+def test_public_speech_is_always_the_same_words_in_the_same_voices_for_testing(monkeypatch):
+    spoken = []
+    real = voices.speak
+    monkeypatch.setattr(voices, "speak", lambda words, voice: (spoken.append((words, voice)), real(words, voice))[1])
+    assert len(madeup.public()) == len(madeup.public()) == 30
+    assert spoken[:30] == spoken[30:]
+    assert {voice.variant for _, voice in spoken} <= set(madeup.held_out_variants())
+
+
 def test_easy_utterances_are_few_words_in_two_clear_voices(monkeypatch):
     spoken_by = set()
     real = voices.speak

@@ -171,8 +171,9 @@ def _publish(inputs, claim, table):
 
 def test_published_phrases_are_shipped_if_asked_for_and_searched_for_leaks(inputs, out_dir, claim, recordings):
     _publish(inputs, claim, [["<s>", "lamp", 9.0], ["lamp", "now", 8.0], ["now", "</s>", 7.0]])
-    bundle.run(_config(phrases="shipped"), inputs, out_dir)
+    shipped = bundle.run(_config(phrases="shipped"), inputs, out_dir)
     assert (out_dir / "hotwords.txt").read_text() == "lamp now :1.5\n"
+    assert shipped.counts["parity"] >= 0.99  # of torch with the same language model
     assert "\tlamp now" in (out_dir / "phrases.arpa").read_text()
     assert "phrases.arpa and hotwords.txt hold what was published" in (out_dir / "README.md").read_text()
     shutil.rmtree(out_dir)

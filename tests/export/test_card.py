@@ -127,6 +127,17 @@ def test_its_example_runs_as_printed(exported, tones, claim, tmp_path, monkeypat
     assert capsys.readouterr().out.strip() == "fan light"
 
 
+def test_figures_are_of_what_is_shipped(claim):
+    told = FIGURES | {"private_with_phrases": FIGURES["private"] | {"wer": 0.123, "word_accuracy": 0.88}}
+    with_phrases = claim.model_copy(update={"phrases": '{"noise_multiplier": 2.5, "slip": 2.5e-07}'})
+    shipped = _card(with_phrases, figures=told, phrases_shipped=True)
+    assert "| **the same, decoding with phrases.arpa (this model)** | 12.3% |" in shipped
+    assert yaml.safe_load(shipped.split("---")[1])["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.123
+    left_out = _card(with_phrases, figures=told)
+    assert "12.3%" not in left_out
+    assert "**fine-tuned with differential privacy (this model)**" in left_out
+
+
 def test_phrases_that_were_learned_first_are_said_and_where_they_are(claim):
     event = '{"noise_multiplier": 2.5, "slip": 2.5e-07}'
     with_phrases = claim.model_copy(update={"phrases": event})
@@ -138,6 +149,8 @@ def test_phrases_that_were_learned_first_are_said_and_where_they_are(claim):
         assert "weights of word n-grams with an L2 norm of at most 1" in found
     assert "| phrases.arpa |" in shipped
     assert "the same guarantee covers them" in shipped
+    assert "`speechpriv serve`, by onnxruntime, told the phrases" in shipped
+    assert "told the phrases" not in text
     assert "phrases.arpa" not in text
     assert "published first" not in _card(claim)
     assert "n-grams" not in _card(claim)

@@ -13,7 +13,7 @@ from speechpriv import store
 from speechpriv.claim import Claim
 from speechpriv.errors import SpeechprivError
 from speechpriv.export import onnx, registry, runtime, signature, wyoming
-from speechpriv.models import asr
+from speechpriv.models import arpa, asr
 
 MANY = 1_000  # of each kind, in the slow run
 
@@ -122,6 +122,7 @@ def texts(exported, claim, recogniser, tmp_path_factory):
     recogniser.save(directory)
     shutil.copy(exported / onnx.TOKENS, directory)
     (directory / "claim.json").write_text(claim.to_json())
+    (directory / "phrases.arpa").write_text(arpa.arpa({("<s>", "door", "now"): 2.0, ("door", "now", "</s>"): 1.0}))
     store.write_json(directory / store.MANIFEST, {"identity": "x", "counts": {}, "files": {}})
     signature.sign(directory, signature.ready(None))
     return directory
@@ -138,6 +139,7 @@ READERS = {
     "claim.json as privacy.yaml": lambda directory: registry.problems_of(
         (directory / "claim.json").read_text(encoding="utf-8", errors="replace")
     ),
+    "phrases.arpa": lambda directory: arpa.read(directory / "phrases.arpa").chance(("door", "now"), "light"),
     "config.json": lambda directory: asr.family_name(str(directory)),
 }
 

@@ -1,12 +1,15 @@
 import shutil
 import subprocess
+from dataclasses import replace
 
+import jiwer
 import numpy as np
 import onnx as onnx_library
 import pytest
 
 from speechpriv.errors import DataError, ModelError
 from speechpriv.export import runtime
+from speechpriv.models import arpa
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,50 @@ def test_an_output_without_a_token_is_an_error(broken, tones):
     (broken / "tokens.txt").write_text("".join(f"{line}\n" for line in lines if line != door), encoding="utf-8")
     with pytest.raises(ModelError, match=r"tokens\.txt do not fit|cannot use"):
         runtime.Transcriber(broken).transcribe([tones.say("door", np.random.default_rng(1))])
+
+
+# As published by people who only ever ask for one of these.
+TABLE = {("<s>", "door"): 9.0, ("door", "fan"): 9.0, ("fan", "</s>"): 9.0, ("<s>", "lamp"): 5.0, ("lamp", "</s>"): 5.0}
+
+
+@pytest.fixture
+def with_phrases(exported, tmp_path):
+    """A copy of the exported files, with a language model of what was published."""
+    directory = shutil.copytree(exported, tmp_path / "with phrases")
+    (directory / "phrases.arpa").write_text(arpa.arpa(TABLE))
+    return directory
+
+
+def test_phrases_decide_where_little_is_heard(recogniser, transcriber, with_phrases, tones):
+    """As torch decides with them; without them, neither does."""
+    rng = np.random.default_rng(5)
+    texts = [str(rng.choice(["door fan", "lamp"])) for _ in range(60)]
+    waveforms = [tones.say(text, rng) for text in texts]
+    faint = [samples + 0.12 * rng.standard_normal(len(samples)).astype(np.float32) for samples in waveforms]
+    informed = replace(recogniser, language=arpa.language(TABLE))
+    heard = runtime.Transcriber(with_phrases).transcribe(faint)
+    assert heard == [informed.transcribe([samples])[0] for samples in faint]
+    plain = transcriber.transcribe(faint)
+    assert plain != heard
+    assert jiwer.wer(texts, heard) < jiwer.wer(texts, plain)
+
+
+@pytest.mark.parametrize("samples", [1, 1199, 1200, 1281])
+def test_with_phrases_too_a_clip_may_be_too_short_for_a_word(with_phrases, samples):
+    noise = np.random.default_rng(samples).normal(0, 0.01, samples).astype(np.float32)
+    assert runtime.Transcriber(with_phrases).transcribe([noise])
+
+
+def test_phrases_that_are_none_are_refused(with_phrases):
+    (with_phrases / "phrases.arpa").write_text("turn on the lamp\n")
+    with pytest.raises(ModelError, match=r"phrases\.arpa: not a language model"):
+        runtime.Transcriber(with_phrases)
+
+
+def test_with_phrases_an_output_without_a_token_is_an_error(with_phrases, tones):
+    (with_phrases / "tokens.txt").write_text("<blk> 0\n")
+    with pytest.raises(ModelError, match=r"tokens\.txt do not fit|cannot use"):
+        runtime.Transcriber(with_phrases).transcribe([tones.say("door", np.random.default_rng(1))])
 
 
 def test_a_missing_file_is_named(broken):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from speechpriv.errors import ModelError
 from speechpriv.models.arpa import arpa
+from speechpriv.models.arpa import language as language_of
 from speechpriv.models.arpa import read as read_file
 
 
@@ -85,6 +86,7 @@ def test_who_is_named_is_an_unknown_word(tmp_path):
     assert "NAME" not in text
     (tmp_path / "phrases.arpa").write_text(text)
     language = read_file(tmp_path / "phrases.arpa")
+    assert language == language_of(table)
     assert language.chance(("<s>", "call"), "zoe") > language.chance(("<s>", "home"), "zoe")
     assert language.chance(("call", "zoe"), "now") > language.chance(("call", "home"), "now")
     # Each of many unknown words is much less likely than all of them together.

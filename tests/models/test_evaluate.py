@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ from speechpriv import store
 from speechpriv.corpus import Row
 from speechpriv.data import audio
 from speechpriv.errors import DataError
-from speechpriv.models import evaluate
+from speechpriv.models import arpa, evaluate
 
 
 class Parrot:
@@ -96,6 +97,23 @@ def test_the_stage_scores_three_models(base, corpus_dir, recogniser, tmp_path):
     assert (stage.counts["utterances"], stage.counts["speakers"]) == (9, 3)
     assert stage.counts["word_accuracy"] == {name: found["word_accuracy"] for name, found in figures.items()}
     assert store.verify(stage.directory) == []
+
+
+def test_a_model_that_is_told_published_phrases_is_scored_a_second_time(base, corpus_dir, recogniser, tmp_path):
+    for name in ("twin", "private"):
+        recogniser.save(tmp_path / name / "model")
+    table = [["<s>", "lamp", 9.0], ["lamp", "</s>", 9.0]]
+    inputs = {"corpus": corpus_dir, "twin": tmp_path / "twin", "model": tmp_path / "private"}
+    for name, published in (("some", table), ("none", [])):
+        (tmp_path / name).mkdir()
+        store.write_json(tmp_path / name / "phrases.json", published)
+        evaluate.run(
+            evaluate.EvaluateConfig(base=str(base)), inputs | {"phrases": tmp_path / name}, tmp_path / f"{name} scored"
+        )
+    figures = json.loads((tmp_path / "some scored" / "figures.json").read_text())
+    informed = dataclasses.replace(recogniser, language=arpa.language({tuple(gram): count for *gram, count in table}))
+    assert figures["private_with_phrases"] == evaluate.accuracy(informed, corpora.read(corpus_dir))
+    assert "private_with_phrases" not in json.loads((tmp_path / "none scored" / "figures.json").read_text())
 
 
 def test_errors_by_unit_add_up_to_the_rate(corpus):

@@ -7,9 +7,9 @@ import sherpa_onnx
 import torch
 from transformers import ParakeetFeatureExtractor
 
-from speechpriv.models import frontend
+from speechpriv.models import asr, frontend
 
-FILTERS = ParakeetFeatureExtractor().mel_filters
+FILTERS = ParakeetFeatureExtractor().mel_filters.numpy()
 LEVELS = 4000  # features in [-6, 6] are told in steps of 0.003
 STEP = 7  # in frame t, band 7 t mod 80 is told: after 80 frames, each once
 
@@ -60,9 +60,9 @@ def heard(tmp_path_factory):
 
 def _told(samples: np.ndarray) -> np.ndarray:
     """The same of our features."""
-    features, mask = frontend.log_mel([samples], FILTERS)
-    time = np.arange(int(mask.sum()))
-    return np.clip(features[0].numpy()[time, time * STEP % 80], -6, 6)
+    features = frontend.log_mel(samples, FILTERS)
+    time = np.arange(len(features))
+    return np.clip(features[time, time * STEP % 80], -6, 6)
 
 
 @pytest.mark.parametrize("samples", [800, 1279, 1280, 1281, 1359, 1360, 16_000, 40_123])
@@ -90,12 +90,21 @@ def test_the_comparison_would_notice_the_front_end_of_transformers(heard):
     assert np.abs(other[time, time * STEP % 80] - heard(samples)).max() > 0.5
 
 
-def test_a_batch_is_each_alone_and_zero_beyond(heard):
+def test_a_batch_is_each_alone_and_zero_beyond():
     rng = np.random.default_rng(1)
     waveforms = [rng.standard_normal(n).astype(np.float32) for n in (3000, 16_000, 801)]
-    features, mask = frontend.log_mel(waveforms, FILTERS)
+    features, mask = asr.load("tiny-en").features(waveforms)
     assert mask.sum(-1).tolist() == [frontend.frames(len(w)) for w in waveforms]
     assert (features[~mask] == 0).all()
     for row, waveform in enumerate(waveforms):
-        alone, _ = frontend.log_mel([waveform], FILTERS)
-        torch.testing.assert_close(features[row][mask[row]], alone[0])
+        assert features[row][mask[row]].numpy() == pytest.approx(frontend.log_mel(waveform, FILTERS))
+
+
+def test_too_little_for_a_frame():
+    assert frontend.log_mel(np.ones(79, np.float32), FILTERS).shape == (0, 80)
+
+
+@pytest.mark.parametrize("bands", [80, 128])
+def test_filters_are_those_of_the_family(bands):
+    expected = ParakeetFeatureExtractor(feature_size=bands).mel_filters.numpy()
+    assert frontend.mel_filters(bands) == pytest.approx(expected, abs=1e-8)

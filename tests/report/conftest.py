@@ -132,6 +132,7 @@ def facts(**changed: Any) -> Facts:
             "parity": 0.995, "compared": 200, "torch_wer": 0.241, "files": HEARD, "int8": "shipped",
         }},
         "sizes_bytes": sizes, "samples": SAMPLES, "phrases": PHRASES, "rehearsal": [[10, 3.2], [20, 1.1], [30, 0.7]],
+        "wer_by_step": [[0, 0.31], [150, 0.34], [300, 0.33]],
         **changed,
     })  # fmt: skip
 
@@ -150,7 +151,7 @@ def run_dir(tmp_path):
     files: dict[str, Any] = {
         "private/config.json": whole.config,
         "private/train/claim.json": json.loads(CLAIM.to_json()),
-        "private/train/public.json": {"epsilon_by_step": whole.epsilon_by_step},
+        "private/train/public.json": {"epsilon_by_step": whole.epsilon_by_step, "wer_by_step": whole.wer_by_step},
         "private/train/history.json": [
             {"step": step, "cohort": 61 + step, "median_norm": 424.2424, "clipped": 60, "unusable": 0}
             for step in (0, 1)

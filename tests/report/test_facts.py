@@ -20,6 +20,7 @@ def test_reads_back_what_the_stages_wrote(run_dir, made_up):
         "samples",
         "phrases",
         "rehearsal",
+        "wer_by_step",
     ):
         assert getattr(found, name) == json.loads(json.dumps(getattr(whole, name))), name
     assert found.sizes_bytes["model.onnx"] == 12_345
@@ -34,7 +35,7 @@ def test_an_unfinished_stage_has_not_run(run_dir):
 
 
 def test_an_empty_run_is_empty(tmp_path):
-    empty: dict = {name: [] for name in ("epsilon_by_step", "samples", "phrases", "rehearsal")}
+    empty: dict = {name: [] for name in ("epsilon_by_step", "wer_by_step", "samples", "phrases", "rehearsal")}
     assert facts.read(tmp_path) == Facts(tmp_path.name, sizes_bytes={}, **empty)
 
 

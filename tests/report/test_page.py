@@ -12,7 +12,7 @@ from speechpriv.report.facts import STAGES, Facts
 VOID = {"meta", "link", "br", "hr", "img", "input", "source"}
 HOSTILE = "\"'><script>alert(1)</script><img src=http://x.invalid onerror=alert(1)>{{ 7*7 }}&lt;"
 PICTURES = {
-    "members", "accuracy", "flow", "people", "findings", "set-aside", "spent", "phrases", "rehearsal",
+    "members", "accuracy", "flow", "people", "findings", "set-aside", "spent", "public-errors", "phrases", "rehearsal",
     "exposure-private", "exposure-twin", "bounds", "told-apart", "ledger", "formats", "durations",
 }  # fmt: skip
 
@@ -160,7 +160,7 @@ def test_a_stage_that_was_not_run_is_a_sentence(made_up, missing):
     whole = made_up()
     emptied: dict = {"stages": {name: found for name, found in whole.stages.items() if name != missing}}
     emptied |= {
-        "train": {"claim": None, "epsilon_by_step": []},
+        "train": {"claim": None, "epsilon_by_step": [], "wer_by_step": []},
         "evaluate": {"figures": {}},
         "audit": {"verdict": {}, "exposures": {}},
         "phrases": {"phrases": []},
@@ -169,7 +169,8 @@ def test_a_stage_that_was_not_run_is_a_sentence(made_up, missing):
     read = assert_sound(page.render(made_up(**emptied)))
     lost = {
         "ingest": set(), "scrub": {"findings"}, "evaluate": {"accuracy"},
-        "train": {"members", "spent", "ledger"}, "audit": {"exposure-private", "exposure-twin", "bounds", "told-apart"},
+        "train": {"members", "spent", "public-errors", "ledger"},
+        "audit": {"exposure-private", "exposure-twin", "bounds", "told-apart"},
         "phrases": {"phrases"}, "rehearse": {"rehearsal"},
     }  # fmt: skip
     assert PICTURES - pictures(read) >= lost.get(missing, set())
@@ -209,7 +210,7 @@ def test_whatever_the_values_the_page_is_sound(made_up, new):
     manifest = {"counts": counts, "versions": {HOSTILE: HOSTILE}, "duration_s": new}
     facts |= {
         "name": HOSTILE, "claim": hostile_claim, "epsilon_by_step": [[new, new]],
-        "rehearsal": [[new, new]], "phrases": [[HOSTILE, HOSTILE, new], [new, new], [new]],
+        "rehearsal": [[new, new]], "wer_by_step": [[new, new]], "phrases": [[HOSTILE, HOSTILE, new], [new, new], [new]],
         "stages": dict.fromkeys(STAGES, manifest),
         "bundle": {"files": {HOSTILE: HOSTILE}, "counts": counts}, "sizes_bytes": {HOSTILE: 1},
         "config": {"data": {"source": "demo"}, "train": {"base": HOSTILE}, "privacy": {"budget_epsilon": new}},

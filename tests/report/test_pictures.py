@@ -53,6 +53,7 @@ def test_bounds_say_claimed_only_if_something_is(made_up):
 @pytest.mark.parametrize("draw", [
     pictures.members, pictures.accuracy, pictures.flow, pictures.people, pictures.set_aside, pictures.spent,
     pictures.ledger, pictures.durations, pictures.phrases, pictures.rehearsal, pictures.told_apart, pictures.formats,
+    pictures.public_errors,
 ])  # fmt: skip
 def test_nothing_is_drawn_of_nothing(draw):
     assert draw(Facts("empty")) is None

@@ -48,6 +48,7 @@ def test_the_json_has_the_figures_of_the_page(made_up):
     assert len(found["exposures"]["twin"]) == 60
     assert found["phrases"] == {"turn, at the beginning": 93.4, "the lights": 88.1, "lights, at the end": 60.2}
     assert found["rehearsal"][-1] == [30, 0.7]
+    assert found["public_wer_by_step"][0] == [0, 0.31]
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])

@@ -15,7 +15,7 @@ from speechpriv import corpus as corpora
 from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import BudgetError, ConfigError, LedgerError, ModelError
-from speechpriv.models import asr
+from speechpriv.models import asr, evaluate
 from speechpriv.train import accounting, clipping, comparison, finetune, noise, recordings, releases
 from speechpriv.train.ledger import Ledger
 
@@ -332,16 +332,28 @@ def test_dropout_as_the_family_has_it_is_replayed(base, corpus_dir, tmp_path):
         setattr(lively.model.config.encoder_config, name, 0.2)
     lively.save(tmp_path / "lively")
 
-    def run(name, dropout="family", on_step=lambda *_: None):
+    said = [(row.samples(), row.text) for row in corpora.read(corpus_dir).rows("test")]
+
+    def run(name, dropout="family", on_step=lambda *_: None, public=tuple):
         return finetune.run(
-            config(tmp_path / "lively", dropout=dropout), {"corpus": corpus_dir}, tmp_path / name,
-            key=KEY, ledger=tmp_path / f"{name}.sqlite", on_step=on_step, checkpoint_every=1,
+            config(tmp_path / "lively", dropout=dropout), {"corpus": corpus_dir}, tmp_path / name, key=KEY,
+            ledger=tmp_path / f"{name}.sqlite", on_step=on_step, checkpoint_every=1, public=public,
         ).directory  # fmt: skip
 
-    undisturbed = run("whole")
+    def heard(directory):
+        return json.loads((directory / "public.json").read_text())["wer_by_step"]
+
+    undisturbed = run("whole", public=lambda: said)
     with pytest.raises(KilledError):
-        run("killed", on_step=kill_after(2))
-    assert weights(run("killed")) == weights(undisturbed) != weights(run("without", dropout="none"))
+        run("killed", on_step=kill_after(2), public=lambda: said)
+    assert weights(run("killed", public=lambda: said)) == weights(undisturbed)
+    assert weights(undisturbed) != weights(run("without", dropout="none"))
+    # To listen on the way changes nothing, and is without dropout.
+    assert weights(run("deaf")) == weights(undisturbed)
+    assert heard(run("killed")) == heard(undisturbed)
+    assert heard(undisturbed)[0] == [0, evaluate.word_error_rate(lively, said)]
+    assert [step for step, _ in heard(undisturbed)] == [*range(STEPS + 1)]
+    assert heard(run("deaf")) == []
 
 
 def test_utterances_are_accounted_per_unit(train):
