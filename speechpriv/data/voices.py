@@ -1,8 +1,7 @@
 """Made-up voices: eSpeak NG, with true word times.
 
 eSpeak NG (GPL-3) comes with the package `espeakng-loader`, the extra `voices`; it is started, in a process of its own
-(synthesiser.py), only when a voice is asked for. The C library keeps its state in globals: most variants (flutter,
-breath) sound the same but are not bit-equal when a text is spoken twice.
+(synthesiser.py), only when a voice is asked for. The same text in the same voice is the same, bit for bit.
 """
 
 import atexit

@@ -88,15 +88,13 @@ def test_accents_and_variants_sound_different():
         assert len(other) != len(plain) or not np.allclose(other, plain, atol=1e-3)
 
 
-def test_a_voice_sounds_the_same_after_another_spoke():
-    first = voices.speak(SENTENCE, Voice())
+@pytest.mark.parametrize("variant", ["m1", "f3", "whisper", "croak"])  # with flutter and breath: noise of the library
+def test_a_voice_is_the_same_to_the_bit_after_another_spoke(variant):
+    first = voices.speak(SENTENCE, Voice(variant=variant))
     voices.speak("something else", Voice(accent="en-029", variant="f3", rate_wpm=220, pitch=80))
-    again = voices.speak(SENTENCE, Voice())
-    # The synthesiser keeps state between calls: equal to the ear, not to the bit.
-    moved = [abs(b.start - a.start) + abs(b.end - a.end) for a, b in zip(first.words, again.words, strict=True)]
-    assert max(moved) < 0.05 * RATE_HZ  # it slips by one frame at times
-    assert loudness(again.samples) == pytest.approx(loudness(first.samples), rel=0.05)
-    assert fundamental_hz(again.samples) == pytest.approx(fundamental_hz(first.samples), rel=0.2)
+    again = voices.speak(SENTENCE, Voice(variant=variant))
+    assert again.words == first.words
+    np.testing.assert_array_equal(again.samples, first.samples)
 
 
 def test_every_accent_speaks():
@@ -179,8 +177,7 @@ def test_a_forked_process_has_a_synthesiser_of_its_own():
     mine = voices.speak(SENTENCE, Voice()).samples
     with multiprocessing.get_context("fork").Pool(1) as pool:
         theirs = pool.apply(_spoken_samples)
-    # What was said before changes a length by some samples.
-    assert [theirs, _spoken_samples()] == pytest.approx([len(mine)] * 2, rel=0.01)
+    assert [theirs, _spoken_samples()] == [len(mine)] * 2
 
 
 def _spoken_samples():
