@@ -33,6 +33,7 @@ class Facts:
     claim: Claim | None = None
     epsilon_by_step: Sequence[Sequence[float]] = ()
     wer_by_step: Sequence[Sequence[float]] = ()  # on public speech
+    budget: Mapping[str, Any] = field(default_factory=dict)  # on these recordings, and what was left after this run
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # accuracy of base, nonprivate, private
     verdict: Mapping[str, Any] = field(default_factory=dict)
     exposures: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # of canaries: private, twin
@@ -72,6 +73,7 @@ def read(run_dir: Path) -> Facts:
         claim=Claim.from_json(claim.read_text(encoding="utf-8")) if claim.is_file() else None,
         epsilon_by_step=public.get("epsilon_by_step", []),
         wer_by_step=public.get("wer_by_step", []),
+        budget=public.get("budget") or {},
         figures=_json(private / "evaluate" / "figures.json", {}),
         verdict=_json(private / "audit" / "verdict.json", {}),
         exposures=_json(private / "audit" / "exposures.json", {}),

@@ -212,7 +212,7 @@ def told_apart(facts: Facts) -> Plot | None:
 
 def ledger(facts: Facts) -> Plot | None:
     """Epsilon of each run on the corpus, of all together, and what is left of the budget set on it."""
-    claim, budget = facts.claim, facts.setting("privacy", "budget_epsilon")
+    claim, limit, left = facts.claim, *(finite(facts.budget.get(name)) for name in ("epsilon", "left"))
     if claim is None:
         return None
     others, rest = claim.other_releases[:MOST_ITEMS], claim.other_releases[MOST_ITEMS:]
@@ -221,8 +221,7 @@ def ledger(facts: Facts) -> Plot | None:
     if rest:
         marks.append(Mark("More runs", None, f"{len(rest)}, not drawn"))
     marks.append(Mark("All runs together", claim.composed_epsilon, number(claim.composed_epsilon), "plain"))
-    if (limit := finite(budget)) is not None:
-        left = max(0.0, limit - claim.composed_epsilon)
+    if limit is not None and left is not None:
         marks.append(Mark(f"Left of the budget of {number(limit)}", limit, number(left), "twin", limit - left))
     return plots.bars(Frame("ledger", "Epsilon on this corpus", _read_out(marks), "epsilon"), marks)
 

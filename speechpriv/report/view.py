@@ -118,11 +118,10 @@ def _training(facts: Facts) -> View:
 
 
 def _left(facts: Facts) -> str:
-    """What may still be spent on these recordings, as far as this run's settings say."""
-    limit = finite(facts.setting("privacy", "budget_epsilon"))
-    if facts.claim is None or limit is None:
-        return "This run set no budget on them."
-    left = max(0.0, limit - facts.claim.composed_epsilon)
+    """What could still be spent on these recordings after this run, as their ledger says."""
+    limit, left = (finite(facts.budget.get(name)) for name in ("epsilon", "left"))
+    if limit is None or left is None:
+        return "No run has set a budget on them."
     return f"Of the budget of epsilon {number(limit)}, {number(left)} is left."
 
 

@@ -120,9 +120,10 @@ def run(
         training.finish()
         book.close_run(run_id)
         claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy))
+        seen = {"epsilon_by_step": spent, "wer_by_step": training.heard, "budget": releases.budget(book)}
     recogniser.save(out_dir / "model")
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
-    store.write_json(out_dir / "public.json", {"epsilon_by_step": spent, "wer_by_step": training.heard})
+    store.write_json(out_dir / "public.json", seen)
     store.write_json(out_dir / "history.json", training.history)
     return {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
 

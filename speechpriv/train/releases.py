@@ -45,6 +45,15 @@ def compose(events: Sequence[str], delta: float) -> float:
     return accounting.epsilon_of([accounting.event_from_json(event) for event in events], delta)
 
 
+def budget(book: Ledger) -> dict[str, float] | None:
+    """The budget in force, and what all runs so far leave of it at its delta; None if none was ever set."""
+    limit = book.limit()
+    if limit is None:
+        return None
+    spent = compose([run.event_json for run in book.spent()], limit.delta)
+    return {"epsilon": limit.epsilon, "delta": limit.delta, "left": max(0.0, limit.epsilon - spent)}
+
+
 def check_recorded(book: Ledger, run_id: str, event: str) -> None:
     """See that a release is in the ledger that is asked for more.
 

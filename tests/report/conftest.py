@@ -75,7 +75,7 @@ CLIPPING = {"median_bits": [4.9, 6.6], "auc": 0.95, "verdict": "FAIL"}
 COMPARISON = {"repeats": [1, 16], "ways": {"clipping alone": CLIPPING}}
 CONFIG: dict[str, Any] = {
     "recipe": "assistant", "seed": 1, "data": {"source": "demo", "path": "/home/somebody/secret corpus"},
-    "privacy": {"unit_name": "speaker", "units": 160, "epsilon": 8.0, "budget_epsilon": 10.0},
+    "privacy": {"unit_name": "speaker", "units": 160, "epsilon": 8.0},
     "train": {"base": "/home/somebody/tiny-en"}, "export": {"override_reason": None}, "performance": {"threads": 2},
 }  # fmt: skip
 SAMPLES = [
@@ -132,7 +132,7 @@ def facts(**changed: Any) -> Facts:
             "parity": 0.995, "compared": 200, "torch_wer": 0.241, "files": HEARD, "int8": "shipped",
         }},
         "sizes_bytes": sizes, "samples": SAMPLES, "phrases": PHRASES, "rehearsal": [[10, 3.2], [20, 1.1], [30, 0.7]],
-        "wer_by_step": [[0, 0.31], [150, 0.34], [300, 0.33]],
+        "wer_by_step": [[0, 0.31], [150, 0.34], [300, 0.33]], "budget": {"epsilon": 10.0, "delta": 1e-5, "left": 1.4},
         **changed,
     })  # fmt: skip
 
@@ -151,7 +151,11 @@ def run_dir(tmp_path):
     files: dict[str, Any] = {
         "private/config.json": whole.config,
         "private/train/claim.json": json.loads(CLAIM.to_json()),
-        "private/train/public.json": {"epsilon_by_step": whole.epsilon_by_step, "wer_by_step": whole.wer_by_step},
+        "private/train/public.json": {
+            "epsilon_by_step": whole.epsilon_by_step,
+            "wer_by_step": whole.wer_by_step,
+            "budget": whole.budget,
+        },
         "private/train/history.json": [
             {"step": step, "cohort": 61 + step, "median_norm": 424.2424, "clipped": 60, "unusable": 0}
             for step in (0, 1)

@@ -213,7 +213,7 @@ def test_whatever_the_values_the_page_is_sound(made_up, new):
         "rehearsal": [[new, new]], "wer_by_step": [[new, new]], "phrases": [[HOSTILE, HOSTILE, new], [new, new], [new]],
         "stages": dict.fromkeys(STAGES, manifest),
         "bundle": {"files": {HOSTILE: HOSTILE}, "counts": counts}, "sizes_bytes": {HOSTILE: 1},
-        "config": {"data": {"source": "demo"}, "train": {"base": HOSTILE}, "privacy": {"budget_epsilon": new}},
+        "config": {"data": {"source": "demo"}, "train": {"base": HOSTILE}}, "budget": {"epsilon": new, "left": new},
     }  # fmt: skip
     html = page.render(Facts(**facts))
     read = assert_sound(html)

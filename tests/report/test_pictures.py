@@ -32,7 +32,7 @@ def test_the_ledger_shows_each_run_the_sum_and_the_budget(made_up):
     )  # fmt: skip
     many = tuple(OtherRelease(run_id=f"corpus-{i}", epsilon=1.0) for i in range(100))
     claim = made_up().claim.model_copy(update={"other_releases": many})
-    rows = pictures.ledger(made_up(claim=claim, config={})).rows
+    rows = pictures.ledger(made_up(claim=claim, budget={})).rows
     assert len(rows) == 1 + 12 + 2
     assert ("More runs", "88, not drawn") in rows
 

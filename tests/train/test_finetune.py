@@ -268,6 +268,19 @@ def test_a_run_beyond_the_budget_is_refused_before_its_first_step(train, spent, 
     assert not (tmp_path / "train").exists()
 
 
+def test_what_is_left_of_the_budget_is_told_even_by_a_run_that_set_none(train, done):
+    def told(directory):
+        return json.loads((directory / "public.json").read_text())["budget"]
+
+    first = told(train(budget_epsilon=30))
+    assert first["epsilon"] == 30
+    assert first["left"] == pytest.approx(22, abs=0.2)
+    second = train(key=bytes(32))
+    together = Claim.from_json((second / "claim.json").read_text()).composed_epsilon
+    assert told(second) == {"epsilon": 30, "delta": first["delta"], "left": pytest.approx(30 - together)}
+    assert told(done) is None  # on its ledger nobody ever did
+
+
 def test_a_run_for_another_unit_is_refused_before_its_first_step(train, spent, tmp_path):
     with pytest.raises(LedgerError, match="per speaker"):
         train(unit_name="utterance", on_step=lambda *_: pytest.fail("a step was taken"))
