@@ -121,7 +121,7 @@ def test_refuses_what_is_empty_at_16_khz():
 
 
 def test_refuses_an_unknown_method_and_names_the_choices():
-    with pytest.raises(ConfigError, match=r"'mcadam'.*mcadams, none"):
+    with pytest.raises(ConfigError, match=r"'mcadam'.*mcadams, resynth, none"):
         disguise(noise(100), 16_000, "mcadam", KEY, "u1")
 
 

@@ -11,9 +11,9 @@ KEY = bytes(range(32))
 
 @pytest.fixture
 def disguise(corpus_dir, tmp_path):
-    def run(method="mcadams", key=KEY, name="out", on_row=lambda _: None):
+    def run(method="mcadams", key=KEY, name="out", on_row=lambda _: None, **settings):
         found = stage.run(
-            AnonymizeConfig(method=method), {"corpus": corpus_dir}, tmp_path / name, key=key, on_row=on_row
+            AnonymizeConfig(method=method, **settings), {"corpus": corpus_dir}, tmp_path / name, key=key, on_row=on_row
         )
         return found, list(corpora.read(found.directory).rows())
 
@@ -52,3 +52,21 @@ def test_the_same_key_disguises_alike_and_another_does_not(disguise):
     same, again, other = disguise(name="a")[1], disguise(name="b")[1], disguise(key=bytes(32), name="c")[1]
     assert same == again
     assert all((a.flac == b.flac) == (a.split == "test") for a, b in zip(same, other, strict=True))
+
+
+def test_resynthesis_speaks_the_words_and_drops_what_it_cannot_trust(disguise, corpus_dir, tiny_en):
+    told = []
+    found, after = disguise("resynth", on_row=told.append)
+    assert told == list(range(1, 37))  # progress counts what was looked at
+    before = {row.id: row for row in corpora.read(corpus_dir).rows()}
+    assert found.counts["rows"] == len(after) > 30
+    dropped = sum(count for name, count in found.counts.items() if name.startswith("dropped_"))
+    assert found.counts["rows"] + dropped == len(before)
+    for new in after:
+        old = before[new.id]
+        assert (new.unit, new.split, new.text) == (old.unit, old.split, old.text)
+        assert (new.flac == old.flac) == (old.split == "test")
+    strict, left = disguise("resynth", name="strict", min_confidence=1)
+    assert strict.counts["dropped_low_confidence"] > dropped
+    assert {row.id for row in left} < {row.id for row in after}
+    assert sum(row.split == "test" for row in left) == sum(row.split == "test" for row in before.values())

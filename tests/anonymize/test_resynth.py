@@ -1,0 +1,184 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from speechpriv.anonymize import convert, resynth
+from speechpriv.data import voices
+from speechpriv.data.voices import SpokenWord, Voice
+from speechpriv.errors import ConfigError, DataError
+from speechpriv.sections import AnonymizeConfig
+
+KEY = bytes(range(32))
+SAID = "please turn on the kitchen lights now"
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def spread(words, length=8_000, pause=0):
+    """Words of so many samples each, with pauses of silence between them."""
+    starts = [at * (length + pause) for at in range(len(words.split()))]
+    return [SpokenWord(word, at, at + length) for word, at in zip(words.split(), starts, strict=True)]
+
+
+def loud(samples, start, end):
+    return np.abs(samples[start:end]).max(initial=0) > 0.01
+
+
+def test_words_are_said_when_they_were_said():
+    words = [SpokenWord("lights", 0, 16_000), SpokenWord("kitchen", 16_000, 48_000), SpokenWord("now", 48_000, 64_000)]
+    for seed in range(5):
+        out = resynth.disguise(words, 64_000, "kept", rng(seed))
+        assert out.shape == (64_000,)
+        assert out.dtype == np.float32
+        assert loud(out, 12_000, 16_000)  # the first word ends when it did
+        assert loud(out, 16_000, 22_000)  # the others begin when they did
+        assert loud(out, 48_000, 54_000)
+        assert not out[40_000:48_000].any()  # half as long again is not two seconds: the rest is a pause
+
+
+def test_a_word_alone_is_in_the_middle():
+    out = resynth.disguise([SpokenWord("stop", 0, 32_000)], 32_000, "kept", rng())
+    heard = np.flatnonzero(out)
+    assert heard[0] + heard[-1] == pytest.approx(32_000, abs=200)
+
+
+def test_words_without_time_run_late():
+    words = [SpokenWord(word, at, at + 10) for at, word in enumerate(SAID.split())]
+    out = resynth.disguise(words, 100, "kept", rng())
+    natural = resynth._trimmed(voices.speak(SAID, voices.random_voice(rng()))).samples
+    assert len(out) == pytest.approx(len(natural) / 2, rel=0.01)
+
+
+def test_every_word_takes_half_to_half_again_of_its_natural_length(monkeypatch):
+    stretched = []
+    real = resynth.timing.stretch
+    monkeypatch.setattr(resynth.timing, "stretch", lambda *args: (stretched.append(args[1:]), real(*args))[1])
+    resynth.disguise(spread(SAID, 20_000), 140_000, "kept", rng())
+    resynth.disguise(spread(SAID, 500), 3_500, "kept", rng())
+    ratios = [
+        (d - c) / (b - a)
+        for before, after in stretched
+        for (a, b), (c, d) in zip(itertools.pairwise(before), itertools.pairwise(after), strict=True)
+    ]
+    assert len(ratios) > 8
+    assert min(ratios) == pytest.approx(0.5, abs=0.01)
+    assert max(ratios) == pytest.approx(1.5, abs=0.01)
+
+
+def test_nothing_of_the_recording_is_heard():
+    """Only its length, its words and when they were said go in: whoever spoke, the sound is the same."""
+    words = spread(SAID)
+    recordings = [voices.speak(SAID, Voice(variant=variant)).samples[:20_000] for variant in ("m1", "f2")]
+    first, second = (convert.disguise(sound, 16_000, "resynth", KEY, "u1", words=words) for sound in recordings)
+    np.testing.assert_array_equal(first, second)
+    light = [convert.disguise(sound, 16_000, "mcadams", KEY, "u1") for sound in recordings]
+    assert np.abs(light[0] - light[1]).max() > 0.01  # negative control
+
+
+def test_a_grid_hides_small_differences_of_timing_and_the_voices_own_timing_all():
+    words = spread(SAID, 8_000)
+    moved = [SpokenWord(word.text, word.start + 300, word.end - 300) for word in words]
+    slow = spread(SAID, 20_000)
+
+    def same(timing, other, n_other):
+        first = resynth.disguise(words, 56_000, timing, rng())
+        return np.array_equal(first, resynth.disguise(other, n_other, timing, rng()))
+
+    assert not same("kept", moved, 56_200)
+    assert same("quantised", moved, 56_200)
+    assert not same("quantised", slow, 140_000)
+    assert same("replaced", slow, 140_000)
+
+
+def test_quantised_words_begin_on_the_grid(monkeypatch):
+    begun = []
+    real = resynth._parts
+    monkeypatch.setattr(resynth, "_parts", lambda speech, wanted: (begun.extend(wanted), real(speech, wanted))[1])
+    words = [SpokenWord(word.text, word.start + 311, word.end + 311) for word in spread(SAID, 7_777)]
+    out = resynth.disguise(words, 60_001, "quantised", rng())
+    assert len(out) % 1_600 == 0
+    assert all(edge % 1_600 == 0 for span in begun for edge in span)
+
+
+@pytest.mark.parametrize("slot", ["[NAME]", "[NAME],", "-", "&"])
+def test_slots_and_signs_are_silent(slot):
+    words = spread(f"call {slot} now")
+    out = resynth.disguise(words, 24_000, "kept", rng())
+    expected = resynth.disguise([words[0], words[2]], 24_000, "kept", rng())
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_punctuation_makes_no_pause_and_numbers_are_said():
+    plain, marked = spread("call me 42 now"), spread("call, (me) 42? now.")
+    np.testing.assert_array_equal(
+        resynth.disguise(plain, 32_000, "replaced", rng()), resynth.disguise(marked, 32_000, "replaced", rng())
+    )
+    without = resynth.disguise(spread("call me now"), 32_000, "replaced", rng())
+    assert len(without) < len(resynth.disguise(plain, 32_000, "replaced", rng()))
+
+
+def test_words_that_the_synthesiser_joins_share_their_time():
+    joined = spread("one of the first of the two of the third")
+    out = resynth.disguise(joined, 80_000, "kept", rng())
+    assert np.isfinite(out).all()
+    assert loud(out, 72_000, 78_000)
+
+
+@pytest.mark.parametrize("words", [[], spread("[NAME]"), spread("- & [CITY]")], ids=["none", "slot", "signs"])
+def test_nothing_to_say_is_an_error(words):
+    with pytest.raises(DataError, match="nothing_to_say"):
+        resynth.disguise(words, 16_000, "kept", rng())
+
+
+def test_each_utterance_has_its_own_voice_and_the_key_decides(monkeypatch):
+    spoken = []
+    real = voices.speak
+    monkeypatch.setattr(voices, "speak", lambda text, voice: (spoken.append(voice), real(text, voice))[1])
+    for name in ("a", "b", "a", "c"):
+        convert.disguise(np.zeros(20_000, np.float32), 16_000, "resynth", KEY, name, words=spread("stop now"))
+    convert.disguise(np.zeros(20_000, np.float32), 16_000, "resynth", bytes(32), "a", words=spread("stop now"))
+    assert spoken[0] == spoken[2]
+    assert len(set(spoken)) == 4
+
+
+def test_what_is_heard_is_said_where_no_words_are_given(tiny_en):
+    speech = voices.speak("turn on the lights in the kitchen", Voice())
+    words = resynth.heard(speech.samples)
+    text = tiny_en.transcribe([speech.samples])[0]
+    assert [word.text for word in words] == text.split()
+    expected = convert.disguise(speech.samples, 16_000, "resynth", KEY, "u1", words=words)
+    np.testing.assert_array_equal(convert.disguise(speech.samples, 16_000, "resynth", KEY, "u1"), expected)
+    with pytest.raises(DataError, match="not_alignable"):
+        convert.disguise(np.zeros(16_000, np.float32), 16_000, "resynth", KEY, "u1")
+
+
+def test_words_that_are_not_there_are_not_trusted(tiny_en):
+    def trusted(text):
+        try:
+            return bool(resynth.aligned(tiny_en, samples, text, AnonymizeConfig().min_confidence))
+        except DataError:
+            return False
+
+    told = ["turn on the lights in the kitchen", "why were you late today", "stop the music", "read me the news please"]
+    right, wrong = [], []
+    for seed in range(40):
+        said, other = told[seed % 4], told[(seed + 1) % 4]
+        samples = voices.speak(said, voices.random_voice(rng(seed))).samples
+        right.append(trusted(said))
+        wrong.append(trusted(other))
+    assert np.mean(right) > 0.9
+    assert np.mean(wrong) < 0.2
+    with pytest.raises(DataError, match="low_confidence") as caught:
+        resynth.aligned(tiny_en, samples, "why were you late today", 1.0)
+    assert "late" not in str(caught.value)
+
+
+def test_timing_that_a_method_cannot_change_is_refused():
+    sound = np.ones(100, np.float32)
+    with pytest.raises(ConfigError, match="timing"):
+        convert.disguise(sound, 16_000, "mcadams", KEY, "u1", timing="replaced")
+    with pytest.raises(ConfigError, match="timing"):
+        convert.disguise(sound, 16_000, "resynth", KEY, "u1", timing="odd")
