@@ -9,7 +9,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Term = Annotated[str, Field(pattern=r"\w")]  # has a letter or a digit
-Method = Literal["mcadams", "resynth", "none"]
+Method = Literal["mcadams", "formant", "cascade", "resynth", "none"]
 Timing = Literal["kept", "quantised", "replaced"]
 Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # of personal data, as in [NAME]
 

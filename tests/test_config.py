@@ -67,7 +67,7 @@ speed: fast
         ("privacy.epsilon = 0", "greater than 0"),
         ("privacy.delta = 'nonsense'", "valid number"),
         ("privacy.cohort", "missing"),
-        ("anonymize.method = 'robot'", "'mcadams', 'resynth' or 'none'"),
+        ("anonymize.method = 'robot'", "'mcadams', 'formant', 'cascade', 'resynth' or 'none'"),
         ("audit.confidence = 1", "less than 1"),
         ("speed", "no such setting"),
     )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from speechpriv.anonymize import mcadams, resynth
+from speechpriv.anonymize import cascade, formant, mcadams, resynth
 from speechpriv.data.voices import SpokenWord
 from speechpriv.errors import ConfigError, DataError
 from speechpriv.sections import Method, Timing
@@ -20,6 +20,8 @@ RATE_HZ = 16_000
 MIN_KEY_BYTES = 16
 # Of the McAdams coefficient; the range of the VoicePrivacy 2022 baseline B2.
 ALPHA_LOW, ALPHA_HIGH = 0.5, 0.9
+# Of `formant`: factors as between the throats of children and men, medians from a low man to a high woman.
+LOG_FORMANTS, LOG_PITCH_HZ, PITCH_RANGE = (-0.2, 0.2), (np.log(90), np.log(250)), (0.6, 1.4)
 
 
 def disguise(
@@ -35,14 +37,15 @@ def disguise(
     """Disguise the voice in one utterance.
 
     What is random depends on the key and the utterance alone, never on the order of calls or the number of workers,
-    so the same call gives the same bits again on the same machine. Each utterance gets its own voice: one
-    pseudo-voice a person would let an attacker link that person's utterances.
+    so the same call gives the same bits again on the same machine (another processor's arithmetic rounds otherwise).
+    Each utterance gets its own voice: one pseudo-voice a person would let an attacker link that person's utterances.
 
     Args:
       samples: shape (N,), floats, finite, full scale at 1.
       rate_hz: of `samples`; > 0.
-      method: `mcadams` (a light disguise: it does not stop an attacker who trains on disguised speech), `resynth` (the
-        words, spoken by a made-up voice) or `none` (converts the rate, hides nothing).
+      method: `mcadams` or `formant` (light disguises: they do not stop an attacker who trains on disguised speech),
+        `cascade` (many distortions at once, less light), `resynth` (the words, spoken by a made-up voice) or `none`
+        (converts the rate, hides nothing).
       key: at least 16 random bytes, kept apart from the output: who has it can repeat every draw.
       utterance_id: unique in the corpus.
       words: for `resynth`: what is said, and when, in samples at 16 kHz; None: what `tiny-en` hears.
@@ -50,7 +53,7 @@ def disguise(
 
     Returns:
       Shape (N',), float32, at 16 kHz, no louder at its peak than full scale or the input. N' = N at that rate, but for
-      `resynth`.
+      `cascade` and `resynth`.
 
     Raises:
       ConfigError: unknown method or timing, short key, or a rate that is no positive number.
@@ -74,6 +77,13 @@ def disguise(
     if method == "mcadams":
         alpha = ALPHA_LOW + (ALPHA_HIGH - ALPHA_LOW) * draw(key, utterance_id, "mcadams alpha")
         audio = mcadams.disguise(audio, RATE_HZ, alpha)
+    elif method == "formant":
+        rng = generator(key, utterance_id, "formant")
+        factor, spread = np.exp(rng.uniform(*LOG_FORMANTS)), rng.uniform(*PITCH_RANGE)
+        audio = formant.disguise(audio, RATE_HZ, factor, np.exp(rng.uniform(*LOG_PITCH_HZ)), spread)
+    elif method == "cascade":
+        rng = generator(key, utterance_id, "cascade")
+        audio = cascade.disguise(audio, cascade.drawn(rng), rng)
     elif method == "resynth":
         said = resynth.heard(audio) if words is None else words
         audio = resynth.disguise(said, len(audio), timing, generator(key, utterance_id, "resynth"))

@@ -3,7 +3,7 @@
 Overlap-add of the recording's own pitch periods, so what is breathy, hoarse or voiceless stays so (the aperiodicity is
 kept). It is a light disguise, as every method of few parameters: an attacker who trains on disguised speech undoes it.
 
-Praat (GPL-3) comes with the package `praat-parselmouth`, the extra `voices`; imported only when a voice is disguised so.
+Praat (GPL-3) comes with the package `praat-parselmouth`, the extra `voices`; imported only when it is used.
 """
 
 import warnings
