@@ -10,7 +10,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Term = Annotated[str, Field(pattern=r"\w")]  # has a letter or a digit
 Method = Literal["mcadams", "formant", "cascade", "resynth", "none"]
-Timing = Literal["kept", "quantised", "replaced"]
+Timing = Literal["kept", "randomised", "quantised", "replaced"]
 Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # of personal data, as in [NAME]
 
 
@@ -125,7 +125,7 @@ class AnonymizeConfig(Section):
     """Voice disguise of the training recordings."""
 
     method: Method = "mcadams"
-    timing: Timing = "kept"  # of words: as said, on a grid of 0.1 s, or as the made-up voice speaks
+    timing: Timing = "kept"  # or at a random, changing speed; resynth also on a grid of 0.1 s, or as its voice speaks
     aligner: str = "tiny-en"  # the CTC recogniser that tells resynth when a word is said
     min_confidence: Fraction = 0.004  # of resynth, see resynth.aligned; below it a row's words are not trusted: dropped
 

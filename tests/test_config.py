@@ -275,7 +275,7 @@ def other(name, value):
         "scrub.keep": ["Jasper"],
         **{f"scrub.tagger_kinds.{label}": "OTHER" for label in ("PER", "PERSON", "LOC", "GPE")},
         "anonymize.method": "resynth",
-        "anonymize.timing": None,  # goes with the method
+        "anonymize.timing": "randomised",
         "train.trainable": "all",
         "privacy.delta": 1e-6,
         "privacy.budget_epsilon": 20.0,

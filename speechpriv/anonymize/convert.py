@@ -10,6 +10,7 @@ import numpy.typing as npt
 import soxr
 
 from speechpriv.anonymize import cascade, formant, mcadams, resynth
+from speechpriv.anonymize import timing as speeds
 from speechpriv.data.voices import SpokenWord
 from speechpriv.errors import ConfigError, DataError
 from speechpriv.sections import Method, Timing
@@ -49,20 +50,17 @@ def disguise(
       key: at least 16 random bytes, kept apart from the output: who has it can repeat every draw.
       utterance_id: unique in the corpus.
       words: for `resynth`: what is said, and when, in samples at 16 kHz; None: what `tiny-en` hears.
-      timing: see `resynth.disguise`; other methods keep it.
+      timing: `kept`; `randomised`, at a changing speed (timing.py); for `resynth` also `quantised` or `replaced`.
 
     Returns:
       Shape (N',), float32, at 16 kHz, no louder at its peak than full scale or the input. N' = N at that rate, but for
-      `cascade` and `resynth`.
+      `cascade`, `resynth` and randomised timing.
 
     Raises:
       ConfigError: unknown method or timing, short key, or a rate that is no positive number.
       DataError: `samples` is not as said above, is empty at 16 kHz, or nothing is said that `resynth` could say.
     """
-    if method not in get_args(Method):
-        raise ConfigError(f"anonymize: method = {method!r}: expected one of {', '.join(get_args(Method))}.")
-    if timing not in get_args(Timing) or (timing != "kept" and method != "resynth"):
-        raise ConfigError(f"anonymize: timing = {timing!r}: expected kept, or, for resynth, quantised or replaced.")
+    _check_choices(method, timing)
     _check_key(key)
     if not 0 < rate_hz < np.inf:
         raise ConfigError(f"anonymize: rate_hz = {rate_hz}: expected a positive number of samples a second.")
@@ -74,23 +72,33 @@ def disguise(
         raise DataError(
             f"anonymize: {len(samples)} samples at {rate_hz} Hz: shorter than one at {RATE_HZ} Hz. Drop it."
         )
-    if method == "mcadams":
-        alpha = ALPHA_LOW + (ALPHA_HIGH - ALPHA_LOW) * draw(key, utterance_id, "mcadams alpha")
-        audio = mcadams.disguise(audio, RATE_HZ, alpha)
-    elif method == "formant":
-        rng = generator(key, utterance_id, "formant")
-        factor, spread = np.exp(rng.uniform(*LOG_FORMANTS)), rng.uniform(*PITCH_RANGE)
-        audio = formant.disguise(audio, RATE_HZ, factor, np.exp(rng.uniform(*LOG_PITCH_HZ)), spread)
-    elif method == "cascade":
-        rng = generator(key, utterance_id, "cascade")
-        audio = cascade.disguise(audio, cascade.drawn(rng), rng)
-    elif method == "resynth":
-        said = resynth.heard(audio) if words is None else words
-        audio = resynth.disguise(said, len(audio), timing, generator(key, utterance_id, "resynth"))
+    audio = _otherwise_spoken(audio, method, key, utterance_id, words, timing)
+    if timing == "randomised":
+        audio = speeds.randomised(audio, generator(key, utterance_id, "timing"))
     # A disguised frame keeps its energy, not its peak: on read speech a file's peak grew by up to 2.5. The few samples
     # beyond are clipped, as scaling the whole file down would let one frame decide its loudness.
     ceiling = max(1.0, float(np.abs(samples).max()))
     return np.clip(audio, -ceiling, ceiling)
+
+
+def _otherwise_spoken(
+    audio: Audio, method: Method, key: bytes, utterance_id: str, words: Sequence[SpokenWord] | None, timing: Timing
+) -> Audio:
+    """Audio (N,) at 16 kHz by one of the methods, each with numbers drawn for this utterance."""
+    if method == "mcadams":
+        alpha = ALPHA_LOW + (ALPHA_HIGH - ALPHA_LOW) * draw(key, utterance_id, "mcadams alpha")
+        return mcadams.disguise(audio, RATE_HZ, alpha)
+    if method == "formant":
+        rng = generator(key, utterance_id, "formant")
+        factor, spread = np.exp(rng.uniform(*LOG_FORMANTS)), rng.uniform(*PITCH_RANGE)
+        return formant.disguise(audio, RATE_HZ, factor, np.exp(rng.uniform(*LOG_PITCH_HZ)), spread)
+    if method == "cascade":
+        rng = generator(key, utterance_id, "cascade")
+        return cascade.disguise(audio, cascade.drawn(rng), rng)
+    if method == "resynth":
+        said = resynth.heard(audio) if words is None else words
+        return resynth.disguise(said, len(audio), timing, generator(key, utterance_id, "resynth"))
+    return audio
 
 
 def draw(key: bytes, utterance_id: str, label: str) -> float:
@@ -119,6 +127,15 @@ def generator(key: bytes, utterance_id: str, label: str) -> np.random.Generator:
     _check_key(key)
     digest = hmac.digest(key, f"{label}\0{utterance_id}".encode(), hashlib.sha256)
     return np.random.default_rng(np.frombuffer(digest, np.uint32))
+
+
+def _check_choices(method: Method, timing: Timing) -> None:
+    if method not in get_args(Method):
+        raise ConfigError(f"anonymize: method = {method!r}: expected one of {', '.join(get_args(Method))}.")
+    if timing not in get_args(Timing) or (timing in ("quantised", "replaced") and method != "resynth"):
+        raise ConfigError(
+            f"anonymize: timing = {timing!r}: expected kept or randomised, or, for resynth, quantised or replaced."
+        )
 
 
 def _check_key(key: bytes) -> None:

@@ -71,7 +71,7 @@ def disguise(words: Sequence[SpokenWord], n_samples: int, kept: Timing, rng: np.
       n_samples: of the recording, at 16 kHz.
       kept: `kept`: each word begins when it did, the first ends when it did, and takes as long, within half and half
         as long again as the voice would take: the rest is a silent pause. `quantised`: the same, with the words' edges
-        moved to a grid of 0.1 s first. `replaced`: as the voice speaks.
+        moved to a grid of 0.1 s first. `replaced`: as the voice speaks. `randomised` is `kept` here, see `convert`.
       rng: seeded with a secret; the same gives the same again.
 
     Returns:

@@ -65,6 +65,17 @@ def test_same_bits_in_another_process_whatever_its_threads():
         assert there.stdout.split() == here
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_timing_can_be_randomised_whatever_the_method(method):
+    audio = voiced(24_000)
+    kept = disguise(audio, 16_000, method, KEY, "u1")
+    moved = {name: disguise(audio, 16_000, method, KEY, name, timing="randomised") for name in ("u1", "u2")}
+    assert len(moved["u1"]) != len(kept)
+    assert len(moved["u1"]) != len(moved["u2"])
+    again = disguise(audio, 16_000, method, KEY, "u1", timing="randomised")
+    assert again.tobytes() == moved["u1"].tobytes()
+
+
 @pytest.mark.parametrize("method", SIGNAL_METHODS)
 def test_key_and_utterance_each_change_the_voice(method):
     audio = voiced(6_400)

@@ -182,3 +182,14 @@ def test_timing_that_a_method_cannot_change_is_refused():
         convert.disguise(sound, 16_000, "mcadams", KEY, "u1", timing="replaced")
     with pytest.raises(ConfigError, match="timing"):
         convert.disguise(sound, 16_000, "resynth", KEY, "u1", timing="odd")
+
+
+def test_randomised_timing_is_of_the_made_up_speech():
+    words = spread(SAID)
+    sound = np.zeros(56_000, np.float32)
+    kept, moved = (
+        convert.disguise(sound, 16_000, "resynth", KEY, "u1", words=words, timing=kept)
+        for kept in ("kept", "randomised")
+    )
+    assert len(kept) == 56_000 != len(moved)
+    assert np.std(moved) == pytest.approx(np.std(kept), rel=0.3)
