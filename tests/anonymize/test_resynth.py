@@ -193,3 +193,37 @@ def test_randomised_timing_is_of_the_made_up_speech():
     )
     assert len(kept) == 56_000 != len(moved)
     assert np.std(moved) == pytest.approx(np.std(kept), rel=0.3)
+
+
+@pytest.mark.slow
+def test_ten_minutes_are_aligned_and_said_again(tiny_en):
+    """As long as any recording may be; a longer one would not fit the recogniser's memory."""
+    sentences = ["turn on the lights in the kitchen", "what will the weather be like tomorrow", "play some music"]
+    parts, text = [], []
+    while sum(map(len, parts)) < 600 * 16_000:
+        said = sentences[len(parts) % 3]
+        parts.append(voices.speak(said, voices.random_voice(rng(len(parts)))).samples)
+        text.append(said)
+    samples = np.concatenate(parts)
+    words = resynth.aligned(tiny_en, samples, " ".join(text), AnonymizeConfig().min_confidence)
+    out = convert.disguise(samples, 16_000, "resynth", KEY, "u1", words=words)
+    assert len(words) == len(" ".join(text).split())
+    assert len(out) == pytest.approx(len(samples), rel=0.05)
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("name", ["silence", "constant", "short"])
+def test_what_says_nothing_is_dropped_rather_than_passed_on(tiny_en, name):
+    samples = {"silence": np.zeros(16_000), "constant": np.full(16_000, 0.5), "short": 0.1 * rng().standard_normal(800)}
+    with pytest.raises(DataError, match=r"^(not_alignable|low_confidence)"):
+        resynth.aligned(
+            tiny_en, samples[name].astype(np.float32), "turn on the lights", AnonymizeConfig().min_confidence
+        )
+
+
+def test_clipping_and_an_offset_do_not_keep_words_from_being_found(tiny_en):
+    speech = voices.speak("turn on the lights in the kitchen", Voice()).samples
+    for samples in (np.clip(4 * speech, -1, 1), speech + np.float32(0.2)):
+        words = resynth.aligned(tiny_en, samples, "turn on the lights in the kitchen", AnonymizeConfig().min_confidence)
+        out = convert.disguise(samples, 16_000, "resynth", KEY, "u1", words=words)
+        assert 0.01 < np.abs(out).max() <= 1
