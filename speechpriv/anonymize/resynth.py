@@ -18,7 +18,7 @@ from speechpriv.data.voices import Speech, SpokenWord
 from speechpriv.errors import DataError
 from speechpriv.models import align, asr
 from speechpriv.models.asr import CtcRecogniser
-from speechpriv.models.spelling import is_slot, normalise
+from speechpriv.models.spelling import normalise, without_slots
 from speechpriv.sections import Timing
 
 RATE_HZ = 16_000
@@ -43,19 +43,24 @@ def aligned(
         over word pieces, 0 to 1.
 
     Returns:
-      The white-space separated words of `text`, in order, covering the audio without overlap.
+      The white-space separated words of `text` that have a sound, in order, covering the audio without overlap: the
+      time of what was cut out of it (`[NAME]`) falls to its neighbours.
 
     Raises:
       DataError: the words do not fit the audio, or the recogniser is not sure enough that they are said there.
     """
-    said = recogniser.transcribe([samples])[0] if text is None else text
+    words = (recogniser.transcribe([samples])[0] if text is None else text).split()
+    sounding = [word for word in words if _sound(word)]
+    if words and not sounding:
+        raise DataError(f"nothing_to_say: none of {len(words)} words has a sound. Drop the utterance.")
+    said = " ".join(map(_sound, sounding))
     found = align.align(recogniser, samples, said)
     if not found:
-        raise DataError(f"not_alignable: {len(said.split())} words and {len(samples)} samples. Drop the utterance.")
+        raise DataError(f"not_alignable: {len(sounding)} words and {len(samples)} samples. Drop the utterance.")
     confidence = _confidence(recogniser, samples, said)
     if not confidence >= min_confidence:
         raise DataError(f"low_confidence: {confidence:.2g}, expected at least {min_confidence}. Drop the utterance.")
-    return [SpokenWord(word, at.start, at.end) for word, at in zip(said.split(), found, strict=True)]
+    return [SpokenWord(word, at.start, at.end) for word, at in zip(sounding, found, strict=True)]
 
 
 def heard(samples: Audio) -> list[SpokenWord]:
@@ -103,8 +108,8 @@ def _confidence(recogniser: CtcRecogniser, samples: Audio, text: str) -> float:
 
 def _sound(word: str) -> str:
     """What is said of a word, nothing for a slot or a lone sign; punctuation would be a pause."""
-    bare = word.strip(string.punctuation + string.whitespace)
-    return bare if not is_slot(word) and (normalise(word) or any(map(str.isdigit, word))) else ""
+    bare = without_slots(word).strip(string.punctuation + string.whitespace)
+    return "".join(bare.split()) if normalise(bare) or any(map(str.isdigit, bare)) else ""
 
 
 def _trimmed(speech: Speech) -> Speech:

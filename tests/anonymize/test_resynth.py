@@ -103,7 +103,7 @@ def test_quantised_words_begin_on_the_grid(monkeypatch):
     assert all(edge % 1_600 == 0 for span in begun for edge in span)
 
 
-@pytest.mark.parametrize("slot", ["[NAME]", "[NAME],", "-", "&"])
+@pytest.mark.parametrize("slot", ["[NAME]", "[NAME],", "[WARD_2]", "-", "&"])
 def test_slots_and_signs_are_silent(slot):
     words = spread(f"call {slot} now")
     out = resynth.disguise(words, 24_000, "kept", rng())
@@ -174,6 +174,19 @@ def test_words_that_are_not_there_are_not_trusted(tiny_en):
     with pytest.raises(DataError, match="low_confidence") as caught:
         resynth.aligned(tiny_en, samples, "why were you late today", 1.0)
     assert "late" not in str(caught.value)
+
+
+def test_scrubbed_words_leave_the_others_where_they_are(tiny_en):
+    """A slot has no time of its own: what was cut for it may be shorter than any word."""
+    speech = voices.speak("please call my doctor now", Voice())
+    name = speech.words[3]
+    cut = np.concatenate([speech.samples[: name.start], np.zeros(1_600, np.float32), speech.samples[name.end :]])
+    words = resynth.aligned(tiny_en, cut, "please call my [FIRST_NAME] now", AnonymizeConfig().min_confidence)
+    assert [word.text for word in words] == ["please", "call", "my", "now"]
+    assert (words[0].start, words[-1].end) == (0, len(cut))
+    assert words[1].start == pytest.approx(speech.words[1].start, abs=2_400)
+    with pytest.raises(DataError, match="nothing_to_say"):
+        resynth.aligned(tiny_en, cut, "[FIRST_NAME] [CITY]", 0)
 
 
 def test_timing_that_a_method_cannot_change_is_refused():
