@@ -18,11 +18,12 @@ import torch
 from speechpriv.anonymize import convert, mcadams, resynth
 from speechpriv.data import text, voices
 from speechpriv.models import asr
+from speechpriv.sections import Timing
 
 RATE_HZ = 16_000
 SENTENCES, ROUNDS = 40, 5
 KEY = bytes(32)
-WANTED = {"mcadams": 150, "formant": 20, "cascade": 40, "resynth": 40}
+WANTED = {"mcadams": 150, "formant": 20, "cascade": 40, "resynth": 40, "resynth, timing kept": 40}
 ORACLE = Path(__file__).parents[1] / "tests" / "anonymize" / "naive_mcadams.py"
 
 Utterance = tuple[str, np.ndarray]
@@ -50,15 +51,16 @@ def main() -> None:
     recogniser = asr.load_ctc("tiny-en")
     naive = runpy.run_path(str(ORACLE))["naive_disguise"]
 
-    def resynthesised(words: str, samples: np.ndarray) -> np.ndarray:
+    def resynthesised(words: str, samples: np.ndarray, timing: Timing | None = None) -> np.ndarray:
         aligned = resynth.aligned(recogniser, samples, words)
-        return convert.disguise(samples, RATE_HZ, "resynth", KEY, words, words=aligned)
+        return convert.disguise(samples, RATE_HZ, "resynth", KEY, words, words=aligned, timing=timing)
 
     methods: dict[str, Callable[[str, np.ndarray], object]] = {
         "mcadams": lambda words, samples: convert.disguise(samples, RATE_HZ, "mcadams", KEY, words),
         "formant": lambda words, samples: convert.disguise(samples, RATE_HZ, "formant", KEY, words),
         "cascade": lambda words, samples: convert.disguise(samples, RATE_HZ, "cascade", KEY, words),
         "resynth": resynthesised,
+        "resynth, timing kept": lambda words, samples: resynthesised(words, samples, "kept"),
         "mcadams, frame by frame": lambda _, samples: naive(samples, RATE_HZ, 0.7),
     }
     spoken = utterances()

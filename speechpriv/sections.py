@@ -125,7 +125,7 @@ class AnonymizeConfig(Section):
     """Voice disguise of the training recordings."""
 
     method: Method = "mcadams"
-    timing: Timing = "kept"  # or at a random, changing speed; resynth also on a grid of 0.1 s, or as its voice speaks
+    timing: Timing | None = None  # None: as it was said, but for resynth, which has its voice's own (replaced)
     aligner: str = "tiny-en"  # the CTC recogniser that tells resynth when a word is said
     min_confidence: Fraction = 0.004  # of resynth, see resynth.aligned; below it a row's words are not trusted: dropped
 

@@ -33,7 +33,7 @@ def disguise(
     utterance_id: str,
     *,
     words: Sequence[SpokenWord] | None = None,
-    timing: Timing = "kept",
+    timing: Timing | None = None,
 ) -> Audio:
     """Disguise the voice in one utterance.
 
@@ -50,7 +50,8 @@ def disguise(
       key: at least 16 random bytes, kept apart from the output: who has it can repeat every draw.
       utterance_id: unique in the corpus.
       words: for `resynth`: what is said, and when, in samples at 16 kHz; None: what `tiny-en` hears.
-      timing: `kept`; `randomised`, at a changing speed (timing.py); for `resynth` also `quantised` or `replaced`.
+      timing: `kept`; `randomised`, at a changing speed (timing.py); for `resynth` also `quantised` or `replaced`, see
+        there. None: `usual_timing`.
 
     Returns:
       Shape (N',), float32, at 16 kHz, no louder at its peak than full scale or the input. N' = N at that rate, but for
@@ -60,6 +61,7 @@ def disguise(
       ConfigError: unknown method or timing, short key, or a rate that is no positive number.
       DataError: `samples` is not as said above, is empty at 16 kHz, or nothing is said that `resynth` could say.
     """
+    timing = timing or usual_timing(method)
     _check_choices(method, timing)
     _check_key(key)
     if not 0 < rate_hz < np.inf:
@@ -97,8 +99,13 @@ def _otherwise_spoken(
         return cascade.disguise(audio, cascade.drawn(rng), rng)
     if method == "resynth":
         said = resynth.heard(audio) if words is None else words
-        return resynth.disguise(said, len(audio), timing, generator(key, utterance_id, "resynth"))
+        return resynth.disguise(said, timing, generator(key, utterance_id, "resynth"))
     return audio
+
+
+def usual_timing(method: Method) -> Timing:
+    """What is done with timing unless something else is asked for: resynthesis that kept it would tell on habits."""
+    return "replaced" if method == "resynth" else "kept"
 
 
 def draw(key: bytes, utterance_id: str, label: str) -> float:

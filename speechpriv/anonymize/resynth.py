@@ -23,6 +23,7 @@ from speechpriv.sections import Timing
 
 RATE_HZ = 16_000
 GRID_S = 0.1  # of quantised timing
+EDGE_S = 0.3  # of silence before and after, at most
 SHORTEST, LONGEST = 0.5, 1.5  # times as long as the voice would take for a word; what is left over is a pause
 _FADE_S = 0.005
 _AUDIBLE = 1e-3  # of the peak
@@ -68,19 +69,20 @@ def heard(samples: Audio) -> list[SpokenWord]:
     return aligned(_tiny_en(), samples)
 
 
-def disguise(words: Sequence[SpokenWord], n_samples: int, kept: Timing, rng: np.random.Generator) -> Audio:
+def disguise(words: Sequence[SpokenWord], kept: Timing, rng: np.random.Generator) -> Audio:
     """Words spoken by a made-up voice of any accent, timbre, pitch and rate.
 
     Args:
-      words: in order, each where it is said; what stands for scrubbed words (`[NAME]`) is silent.
-      n_samples: of the recording, at 16 kHz.
-      kept: `kept`: each word begins when it did, the first ends when it did, and takes as long, within half and half
-        as long again as the voice would take: the rest is a silent pause. `quantised`: the same, with the words' edges
-        moved to a grid of 0.1 s first. `replaced`: as the voice speaks. `randomised` is `kept` here, see `convert`.
+      words: in order, each where it is said, in samples at 16 kHz; what stands for scrubbed words (`[NAME]`) is silent.
+      kept: `kept`: each word begins as long after the one before as it did, and takes as long, within half and half as
+        long again as the voice would take: the rest is a silent pause. The first and the last word, whose outer edges
+        are the recording's, take no longer than the voice would. `quantised`: the same, with the words' edges moved to
+        a grid of 0.1 s first. `replaced`: as the voice speaks. `randomised` is `kept` here, see `convert`.
       rng: seeded with a secret; the same gives the same again.
 
     Returns:
-      Shape (N',), float32; N' is `n_samples` (rounded to the grid if quantised) or more, where words had to run late.
+      Shape (N',), float32: up to 0.3 s of silence, drawn, before and after what is said; how long the recording's was
+      tells who makes recordings so.
 
     Raises:
       ConfigError: the synthesiser is not installed.
@@ -90,11 +92,13 @@ def disguise(words: Sequence[SpokenWord], n_samples: int, kept: Timing, rng: np.
     if not sounding:
         raise DataError(f"nothing_to_say: none of {len(words)} words has a sound. Drop the utterance.")
     speech = _trimmed(voices.speak(" ".join(sound for _, sound in sounding), voices.random_voice(rng)))
-    if kept == "replaced":
-        return speech.samples
-    grid = round(GRID_S * RATE_HZ) if kept == "quantised" else 1
-    wanted = [(round(word.start / grid) * grid, round(word.end / grid) * grid) for word, _ in sounding]
-    return _placed(speech, wanted, round(n_samples / grid) * grid)
+    said = speech.samples
+    if kept != "replaced":
+        grid = round(GRID_S * RATE_HZ) if kept == "quantised" else 1
+        said = _placed(
+            speech, [(round(word.start / grid) * grid, round(word.end / grid) * grid) for word, _ in sounding]
+        )
+    return np.pad(said, rng.integers(0, round(EDGE_S * RATE_HZ), 2))
 
 
 @torch.inference_mode()
@@ -123,29 +127,30 @@ def _trimmed(speech: Speech) -> Speech:
     return Speech(speech.samples[first:last], tuple(words))
 
 
-def _placed(speech: Speech, wanted: Sequence[tuple[int, int]], n_samples: int) -> Audio:
+def _placed(speech: Speech, wanted: Sequence[tuple[int, int]]) -> Audio:
     """The speech with its words where they are wanted: those that touch are stretched together, the rest is silence."""
     parts = _parts(speech, wanted)
     spans: list[tuple[int, int]] = []
     for number, (start, end, first, last) in enumerate(parts):
         natural = end - start
-        length = max(1, round(float(np.clip(last - first, SHORTEST * natural, LONGEST * natural))))
-        slack = last - first - length
-        # Where a pause is: before the first word, on both sides of an only one, after any other.
-        lead = 0 if number else (slack // 2 if len(parts) == 1 else slack)
-        begin = max(first + max(0, lead), spans[-1][1] if spans else 0)
+        longest = LONGEST if 0 < number < len(parts) - 1 else 1
+        length = max(1, round(float(np.clip(last - first, SHORTEST * natural, longest * natural))))
+        begin = max(first, spans[-1][1]) if spans else last - length  # a pause is before the first word, after others
         spans.append((begin, begin + length))
-    out = np.zeros(max(n_samples, spans[-1][1]), np.float32)
+    origin = spans[0][0]
+    out = np.zeros(spans[-1][1] - origin, np.float32)
     run = [0]
     for number in range(1, len(parts) + 1):
         if number < len(parts) and spans[number][0] == spans[number - 1][1]:
             run.append(number)
             continue
-        begin, end = parts[run[0]][0], parts[run[-1]][1]
-        before = [parts[run[0]][0] - begin, *(parts[part][1] - begin for part in run)]
-        at = spans[run[0]][0]
-        after = [0, *(spans[part][1] - at for part in run)]
-        out[at : at + after[-1]] = _faded(timing.stretch(speech.samples[begin:end], before, after))
+        begin, at = parts[run[0]][0], spans[run[0]][0]
+        before, after = [0], [0]
+        for part in run:
+            before.append(parts[part][1] - begin)
+            after.append(spans[part][1] - at)
+        sound = timing.stretch(speech.samples[begin : begin + before[-1]], before, after)
+        out[at - origin : at - origin + after[-1]] = _faded(sound)
         run = [number]
     return out
 

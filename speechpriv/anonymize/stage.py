@@ -8,7 +8,7 @@ from typing import Any
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.anonymize import parallel, worker
+from speechpriv.anonymize import convert, parallel, worker
 from speechpriv.anonymize.parallel import TooSlowError
 from speechpriv.corpus import Row
 from speechpriv.data import audio
@@ -51,12 +51,13 @@ def run(
       DataError: no training row is left.
     """
     corpus = corpora.read(inputs["corpus"])
+    timing = config.timing or convert.usual_timing(config.method)
     dropped: collections.Counter[str] = collections.Counter()
     kept_rows: collections.Counter[str] = collections.Counter()
 
     def calls() -> Iterator[tuple[Row, tuple[Any, ...] | None, float]]:
         for row in corpus.rows():
-            as_it_is = row.split == "test" or (config.method == "none" and config.timing == "kept")
+            as_it_is = row.split == "test" or (config.method == "none" and timing == "kept")
             arguments = None if as_it_is else (row.flac, row.text, row.id, config, key, device)
             yield row, arguments, _LIMIT_S + _LIMIT_PER_S * row.seconds
 
@@ -78,7 +79,7 @@ def run(
 
     kept = corpora.write(disguised(), out_dir, lineage=corpus.lineage)
     drops = {f"dropped_{reason}": count for reason, count in sorted(dropped.items())}
-    return {"rows": len(kept), "method": config.method, "timing": config.timing, **drops}
+    return {"rows": len(kept), "method": config.method, "timing": timing, **drops}
 
 
 def _reason(error: Exception) -> str:
