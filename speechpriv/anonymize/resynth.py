@@ -55,10 +55,12 @@ def aligned(
     if words and not sounding:
         raise DataError(f"nothing_to_say: none of {len(words)} words has a sound. Drop the utterance.")
     said = " ".join(map(_sound, sounding))
-    found = align.align(recogniser, samples, said)
+    with torch.inference_mode():
+        log_probs = recogniser.log_probs([samples])[0][0]
+    found = align.align(recogniser, samples, said, log_probs)
     if not found:
         raise DataError(f"not_alignable: {len(sounding)} words and {len(samples)} samples. Drop the utterance.")
-    confidence = _confidence(recogniser, samples, said)
+    confidence = _confidence(recogniser, log_probs, said)
     if not confidence >= min_confidence:
         raise DataError(f"low_confidence: {confidence:.2g}, expected at least {min_confidence}. Drop the utterance.")
     return [SpokenWord(word, at.start, at.end) for word, at in zip(sounding, found, strict=True)]
@@ -101,12 +103,10 @@ def disguise(words: Sequence[SpokenWord], kept: Timing, rng: np.random.Generator
     return np.pad(said, rng.integers(0, round(EDGE_S * RATE_HZ), 2))
 
 
-@torch.inference_mode()
-def _confidence(recogniser: CtcRecogniser, samples: Audio, text: str) -> float:
+def _confidence(recogniser: CtcRecogniser, log_probs: torch.Tensor, text: str) -> float:
     """Probability of `text` over that of the likeliest path, a piece: what an accent or noise costs falls on both."""
-    log_probs, _ = recogniser.log_probs([samples])
     pieces = recogniser.encode(text)
-    loss = float(asr.ctc_phrase_losses(log_probs[0], [pieces], recogniser.blank)[0])
+    loss = float(asr.ctc_phrase_losses(log_probs, [pieces], recogniser.blank)[0])
     return math.exp(min(0.0, -loss - float(log_probs.double().amax(-1).sum())) / len(pieces))
 
 
