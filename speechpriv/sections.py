@@ -9,6 +9,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Term = Annotated[str, Field(pattern=r"\w")]  # has a letter or a digit
+Method = Literal["mcadams", "formant", "cascade", "resynth", "none"]
+Timing = Literal["kept", "randomised", "quantised", "replaced"]
 Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # of personal data, as in [NAME]
 
 
@@ -122,4 +124,16 @@ class ScrubConfig(Section):
 class AnonymizeConfig(Section):
     """Voice disguise of the training recordings."""
 
-    method: Literal["mcadams", "none"] = "mcadams"
+    method: Method = "mcadams"
+    timing: Timing | None = None  # None: as it was said, but for resynth, which has its voice's own (replaced)
+    aligner: str = "tiny-en"  # the CTC recogniser that tells resynth when a word is said
+    min_confidence: Fraction = 0.004  # of resynth, see resynth.aligned; below it a row's words are not trusted: dropped
+
+    @model_validator(mode="after")
+    def _timing_goes_with_the_method(self) -> Self:
+        if self.timing in ("quantised", "replaced") and self.method != "resynth":
+            raise ValueError(
+                f"anonymize.timing = {self.timing}: expected anonymize.method = resynth, which alone knows the words; "
+                f"got {self.method}"
+            )
+        return self

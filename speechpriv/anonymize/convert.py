@@ -2,49 +2,67 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import soxr
 
-from speechpriv.anonymize import mcadams
+from speechpriv.anonymize import cascade, formant, mcadams, resynth
+from speechpriv.anonymize import timing as speeds
+from speechpriv.data.voices import SpokenWord
 from speechpriv.errors import ConfigError, DataError
+from speechpriv.sections import Method, Timing
 
-Method = Literal["mcadams", "none"]
 Audio = npt.NDArray[np.float32]
 
 RATE_HZ = 16_000
 MIN_KEY_BYTES = 16
 # Of the McAdams coefficient; the range of the VoicePrivacy 2022 baseline B2.
 ALPHA_LOW, ALPHA_HIGH = 0.5, 0.9
+# Of `formant`: factors as between the throats of children and men, medians from a low man to a high woman.
+LOG_FORMANTS, LOG_PITCH_HZ, PITCH_RANGE = (-0.2, 0.2), (np.log(90), np.log(250)), (0.6, 1.4)
 
 
-def disguise(samples: npt.NDArray[np.floating], rate_hz: float, method: Method, key: bytes, utterance_id: str) -> Audio:
+def disguise(
+    samples: npt.NDArray[np.floating],
+    rate_hz: float,
+    method: Method,
+    key: bytes,
+    utterance_id: str,
+    *,
+    words: Sequence[SpokenWord] | None = None,
+    timing: Timing | None = None,
+) -> Audio:
     """Disguise the voice in one utterance.
 
     What is random depends on the key and the utterance alone, never on the order of calls or the number of workers,
-    so the same call gives the same bits again on the same machine. Each utterance gets its own voice: one
-    pseudo-voice a person would let an attacker link that person's utterances.
+    so the same call gives the same bits again on the same machine (another processor's arithmetic rounds otherwise).
+    Each utterance gets its own voice: one pseudo-voice a person would let an attacker link that person's utterances.
 
     Args:
       samples: shape (N,), floats, finite, full scale at 1.
       rate_hz: of `samples`; > 0.
-      method: `mcadams` (a light disguise: it does not stop an attacker who trains on disguised speech) or
-        `none` (converts the rate, hides nothing).
+      method: `mcadams` or `formant` (light disguises: they do not stop an attacker who trains on disguised speech),
+        `cascade` (many distortions at once, less light), `resynth` (the words, spoken by a made-up voice) or `none`
+        (converts the rate, hides nothing).
       key: at least 16 random bytes, kept apart from the output: who has it can repeat every draw.
       utterance_id: unique in the corpus.
+      words: for `resynth`: what is said, and when, in samples at 16 kHz; None: what `tiny-en` hears.
+      timing: `kept`; `randomised`, at a changing speed (timing.py); for `resynth` also `quantised` or `replaced`, see
+        there. None: `usual_timing`.
 
     Returns:
-      Shape (N',), float32, at 16 kHz, N' = N at that rate, no louder at its peak than full scale or the input.
+      Shape (N',), float32, at 16 kHz, no louder at its peak than full scale or the input. N' = N at that rate, but for
+      `cascade`, `resynth` and randomised timing.
 
     Raises:
-      ConfigError: unknown method, short key, or a rate that is no positive number.
-      DataError: `samples` is not as said above, or is empty at 16 kHz.
+      ConfigError: unknown method or timing, short key, or a rate that is no positive number.
+      DataError: `samples` is not as said above, is empty at 16 kHz, or nothing is said that `resynth` could say.
     """
-    if method not in METHODS:
-        raise ConfigError(f"anonymize: method = {method!r}: expected one of {', '.join(get_args(Method))}.")
+    timing = timing or usual_timing(method)
+    _check_choices(method, timing)
     _check_key(key)
     if not 0 < rate_hz < np.inf:
         raise ConfigError(f"anonymize: rate_hz = {rate_hz}: expected a positive number of samples a second.")
@@ -56,10 +74,38 @@ def disguise(samples: npt.NDArray[np.floating], rate_hz: float, method: Method, 
         raise DataError(
             f"anonymize: {len(samples)} samples at {rate_hz} Hz: shorter than one at {RATE_HZ} Hz. Drop it."
         )
+    audio = _otherwise_spoken(audio, method, key, utterance_id, words, timing)
+    if timing == "randomised":
+        audio = speeds.randomised(audio, generator(key, utterance_id, "timing"))
     # A disguised frame keeps its energy, not its peak: on read speech a file's peak grew by up to 2.5. The few samples
     # beyond are clipped, as scaling the whole file down would let one frame decide its loudness.
     ceiling = max(1.0, float(np.abs(samples).max()))
-    return np.clip(METHODS[method](audio, key, utterance_id), -ceiling, ceiling)
+    return np.clip(audio, -ceiling, ceiling)
+
+
+def _otherwise_spoken(
+    audio: Audio, method: Method, key: bytes, utterance_id: str, words: Sequence[SpokenWord] | None, timing: Timing
+) -> Audio:
+    """Audio (N,) at 16 kHz by one of the methods, each with numbers drawn for this utterance."""
+    if method == "mcadams":
+        alpha = ALPHA_LOW + (ALPHA_HIGH - ALPHA_LOW) * draw(key, utterance_id, "mcadams alpha")
+        return mcadams.disguise(audio, RATE_HZ, alpha)
+    if method == "formant":
+        rng = generator(key, utterance_id, "formant")
+        factor, spread = np.exp(rng.uniform(*LOG_FORMANTS)), rng.uniform(*PITCH_RANGE)
+        return formant.disguise(audio, RATE_HZ, factor, np.exp(rng.uniform(*LOG_PITCH_HZ)), spread)
+    if method == "cascade":
+        rng = generator(key, utterance_id, "cascade")
+        return cascade.disguise(audio, cascade.drawn(rng), rng)
+    if method == "resynth":
+        said = resynth.heard(audio) if words is None else words
+        return resynth.disguise(said, timing, generator(key, utterance_id, "resynth"))
+    return audio
+
+
+def usual_timing(method: Method) -> Timing:
+    """What is done with timing unless something else is asked for: resynthesis that kept it would tell on habits."""
+    return "replaced" if method == "resynth" else "kept"
 
 
 def draw(key: bytes, utterance_id: str, label: str) -> float:
@@ -83,19 +129,20 @@ def draw(key: bytes, utterance_id: str, label: str) -> float:
     return (int.from_bytes(digest[:8]) >> 11) / (1 << 53)
 
 
-def _mcadams(audio: Audio, key: bytes, utterance_id: str) -> Audio:
-    """McAdams with a coefficient drawn for this utterance."""
-    alpha = ALPHA_LOW + (ALPHA_HIGH - ALPHA_LOW) * draw(key, utterance_id, "mcadams alpha")
-    return mcadams.disguise(audio, RATE_HZ, alpha)
+def generator(key: bytes, utterance_id: str, label: str) -> np.random.Generator:
+    """As `draw`, for as many numbers as are needed: PCG64 seeded with HMAC-SHA256(key, label NUL utterance_id)."""
+    _check_key(key)
+    digest = hmac.digest(key, f"{label}\0{utterance_id}".encode(), hashlib.sha256)
+    return np.random.default_rng(np.frombuffer(digest, np.uint32))
 
 
-def _none(audio: Audio, _key: bytes, _utterance_id: str) -> Audio:
-    """The voice as it is."""
-    return audio
-
-
-# Audio at 16 kHz, key, utterance id -> audio at 16 kHz.
-METHODS: dict[Method, Callable[[Audio, bytes, str], Audio]] = {"mcadams": _mcadams, "none": _none}
+def _check_choices(method: Method, timing: Timing) -> None:
+    if method not in get_args(Method):
+        raise ConfigError(f"anonymize: method = {method!r}: expected one of {', '.join(get_args(Method))}.")
+    if timing not in get_args(Timing) or (timing in ("quantised", "replaced") and method != "resynth"):
+        raise ConfigError(
+            f"anonymize: timing = {timing!r}: expected kept or randomised, or, for resynth, quantised or replaced."
+        )
 
 
 def _check_key(key: bytes) -> None:

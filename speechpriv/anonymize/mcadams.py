@@ -4,6 +4,8 @@ The residual is untouched, so pitch, prosody and the recording channel remain: a
 speech recognises most speakers (VoicePrivacy 2024, B2). This is a light disguise, not a guarantee.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,6 +22,8 @@ BLOCK_FRAMES = 500
 WHITE_NOISE = 1e-9
 
 Floats = npt.NDArray[np.float64]
+Poles = npt.NDArray[np.complex128]
+Move = Callable[[Floats, Floats], tuple[Floats, Floats]]  # angles and radii to angles and radii
 
 
 def disguise(samples: npt.NDArray[np.floating], rate_hz: int, alpha: float) -> npt.NDArray[np.float32]:
@@ -45,10 +49,22 @@ def disguise(samples: npt.NDArray[np.floating], rate_hz: int, alpha: float) -> n
     Source: McAdams 1984 (PhD thesis, Stanford); Patino et al. 2021, arXiv:2011.01130; window, hop and order are those
     of the VoicePrivacy baseline B2. Matching the energy frame by frame is ours.
     """
-    if not rate_hz >= MIN_RATE_HZ:
-        raise ConfigError(f"mcadams: rate_hz = {rate_hz}: expected at least {MIN_RATE_HZ}. Resample first.")
     if not 0 < alpha <= 1:
         raise ConfigError(f"mcadams: alpha = {alpha}: expected a number in (0, 1].")
+    return reshaped(samples, rate_hz, lambda angle, radius: (angle**alpha, radius))
+
+
+def reshaped(samples: npt.NDArray[np.floating], rate_hz: int, move: Move) -> npt.NDArray[np.float32]:
+    """As `disguise`, with any rule by which poles move.
+
+    Args:
+      samples: see `disguise`.
+      rate_hz: see `disguise`.
+      move: angles in (0, pi), in radians, and radii in (0, 1) of poles, of any shape, to where they go; both stay in
+        their ranges. Conjugates follow.
+    """
+    if not rate_hz >= MIN_RATE_HZ:
+        raise ConfigError(f"mcadams: rate_hz = {rate_hz}: expected at least {MIN_RATE_HZ}. Resample first.")
     hop = round(HOP_S * rate_hz)
     window = np.sqrt(get_window("hann", 2 * hop))  # squared, it adds up to 1 at this hop
     # Row i of `hops` holds hop i; frame i is rows i and i + 1. One silent row before, at least one after.
@@ -59,16 +75,16 @@ def disguise(samples: npt.NDArray[np.floating], rate_hz: int, alpha: float) -> n
     for start in range(0, n_hops + 1, BLOCK_FRAMES):
         stop = min(start + BLOCK_FRAMES, n_hops + 1)
         frames = np.concatenate([hops[start:stop], hops[start + 1 : stop + 1]], axis=1) * window
-        moved = _disguise_frames(frames, window, alpha)
+        moved = _disguise_frames(frames, window, move)
         disguised[start:stop] += moved[:, :hop]
         disguised[start + 1 : stop + 1] += moved[:, hop:]
     return disguised.reshape(-1)[hop : hop + len(samples)]
 
 
-def _disguise_frames(frames: Floats, window: Floats, alpha: float) -> Floats:
+def _disguise_frames(frames: Floats, window: Floats, move: Move) -> Floats:
     """Analysis-windowed frames (T, W) to frames ready to be added up, of the same energy each."""
     whitening = _lpc(frames)
-    shaping = _polynomials(_move(_poles(whitening), alpha))
+    shaping = _polynomials(_moved(_poles(whitening), move))
     before = frames * window
     after = _filter(frames, whitening, shaping) * window
     energy_before, energy_after = (np.einsum("tn,tn->t", x, x) for x in (before, after))
@@ -92,7 +108,7 @@ def _lpc(frames: Floats) -> Floats:
     return np.concatenate([np.ones_like(power), taps], axis=1)
 
 
-def _poles(filters: Floats) -> npt.NDArray[np.complex128]:
+def _poles(filters: Floats) -> Poles:
     """Roots (T, order) of z^order + a_1 z^(order-1) + ..., as eigenvalues of companion matrices."""
     companion = np.zeros((len(filters), LPC_ORDER, LPC_ORDER))
     companion[:, 0] = -filters[:, 1:]
@@ -101,14 +117,13 @@ def _poles(filters: Floats) -> npt.NDArray[np.complex128]:
     return torch.linalg.eigvals(torch.from_numpy(companion)).numpy()
 
 
-def _move(poles: npt.NDArray[np.complex128], alpha: float) -> npt.NDArray[np.complex128]:
-    """Each pole by its own angle, so that conjugates stay conjugates in whatever order they come."""
-    angle = np.angle(poles)
-    moved = np.abs(poles) * np.exp(1j * np.sign(angle) * np.abs(angle) ** alpha)
-    return np.where(poles.imag == 0, poles, moved)
+def _moved(poles: Poles, move: Move) -> Poles:
+    """Each pole by its own angle, so that conjugates stay conjugates in whatever order they come; real ones stay."""
+    angle, radius = move(np.abs(np.angle(poles)), np.abs(poles))
+    return np.where(poles.imag == 0, poles, radius * np.exp(1j * np.sign(poles.imag) * angle))
 
 
-def _polynomials(poles: npt.NDArray[np.complex128]) -> Floats:
+def _polynomials(poles: Poles) -> Floats:
     """Monic real polynomials (T, 1 + order) with these roots."""
     coefficients = np.zeros((len(poles), LPC_ORDER + 1), np.complex128)
     coefficients[:, 0] = 1

@@ -54,6 +54,7 @@ class Synthesiser:
         self.rate_hz: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
         self._library.espeak_SetSynthCallback(self._callback)
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        self._library.espeak_ng_SetRandSeed(1)  # it was the time
         self.variants = sorted(path.name for path in (Path(data) / "voices" / "!v").iterdir())
 
     def _collect(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, event: "ctypes._Pointer[_Event]") -> int:

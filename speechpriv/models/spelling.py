@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-_SLOT = re.compile(r"(\[[A-Z_]+\])")
+_SLOT = re.compile(r"(\[[A-Z][A-Z0-9_]*\])")
 _NOT_SPOKEN = re.compile(r"[^a-z' ]+")
 
 
@@ -17,6 +17,11 @@ def normalise(text: str) -> str:
 def is_slot(word: str) -> bool:
     """Whether a word stands for what was scrubbed, as `[NAME]`."""
     return _SLOT.fullmatch(word) is not None
+
+
+def without_slots(text: str) -> str:
+    """The text as it is but for scrubbed slots."""
+    return _SLOT.sub(" ", text)
 
 
 def words_and_slots(text: str) -> list[str]:

@@ -13,9 +13,9 @@ from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.corpus import Row
 from speechpriv.data import audio
-from speechpriv.models import asr
+from speechpriv.models import align, asr
 from speechpriv.models.asr import CtcRecogniser
-from speechpriv.scrub import align, detect, redact, surrogate, terms
+from speechpriv.scrub import detect, redact, surrogate, terms
 from speechpriv.scrub.detect import Finding
 from speechpriv.sections import ScrubConfig, Section
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from speechpriv.train.phrases import END, START, Gram
 
-_SLOT = re.compile(r"\[([A-Z_]+)\]")
+_SLOT = re.compile(r"\[([A-Z][A-Z0-9_]*)\]")
 _MOST_WORDS = 24
 
 

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from speechpriv import corpus as corpora
 from speechpriv.anonymize import convert, stage
 from speechpriv.data import audio
+from speechpriv.errors import DataError, ModelError
 from speechpriv.sections import AnonymizeConfig
 
 KEY = bytes(range(32))
@@ -11,9 +14,14 @@ KEY = bytes(range(32))
 
 @pytest.fixture
 def disguise(corpus_dir, tmp_path):
-    def run(method="mcadams", key=KEY, name="out", on_row=lambda _: None):
+    def run(method="mcadams", key=KEY, name="out", on_row=lambda _: None, workers=1, **settings):
         found = stage.run(
-            AnonymizeConfig(method=method), {"corpus": corpus_dir}, tmp_path / name, key=key, on_row=on_row
+            AnonymizeConfig(method=method, **settings),
+            {"corpus": corpus_dir},
+            tmp_path / name,
+            key=key,
+            on_row=on_row,
+            workers=workers,
         )
         return found, list(corpora.read(found.directory).rows())
 
@@ -24,7 +32,7 @@ def test_training_recordings_are_disguised_and_test_recordings_are_not(disguise,
     told = []
     found, after = disguise(on_row=told.append)
     before = list(corpora.read(corpus_dir).rows())
-    assert found.counts == {"rows": 36, "method": "mcadams"}
+    assert found.counts == {"rows": 36, "method": "mcadams", "timing": "kept"}
     assert told == list(range(1, 37))
     for old, new in zip(before, after, strict=True):
         if old.split == "test":
@@ -52,3 +60,75 @@ def test_the_same_key_disguises_alike_and_another_does_not(disguise):
     same, again, other = disguise(name="a")[1], disguise(name="b")[1], disguise(key=bytes(32), name="c")[1]
     assert same == again
     assert all((a.flac == b.flac) == (a.split == "test") for a, b in zip(same, other, strict=True))
+
+
+def test_resynthesis_speaks_the_words_and_drops_what_it_cannot_trust(disguise, corpus_dir, tiny_en):
+    told = []
+    found, after = disguise("resynth", on_row=told.append)
+    assert told == list(range(1, 37))  # progress counts what was looked at
+    before = {row.id: row for row in corpora.read(corpus_dir).rows()}
+    assert found.counts["rows"] == len(after) > 30
+    dropped = sum(count for name, count in found.counts.items() if name.startswith("dropped_"))
+    assert found.counts["rows"] + dropped == len(before)
+    for new in after:
+        old = before[new.id]
+        assert (new.unit, new.split, new.text) == (old.unit, old.split, old.text)
+        assert (new.flac == old.flac) == (old.split == "test")
+    strict, left = disguise("resynth", name="strict", min_confidence=1)
+    assert strict.counts["dropped_low_confidence"] > dropped
+    assert {row.id for row in left} < {row.id for row in after}
+    assert sum(row.split == "test" for row in left) == sum(row.split == "test" for row in before.values())
+
+
+@pytest.mark.parametrize("method", ["cascade", "resynth"])
+def test_the_same_bytes_by_however_many_workers_in_whatever_order(disguise, corpus_dir, tmp_path, method):
+    _, one = disguise(method, name="one", timing="randomised")
+    _, three = disguise(method, name="three", timing="randomised", workers=3)
+    assert one == three
+    rows = list(corpora.read(corpus_dir).rows())
+    corpora.write(rows[::-1], tmp_path / "reversed", lineage="made-up")
+    inputs = {"corpus": tmp_path / "reversed"}
+    config = AnonymizeConfig(method=method, timing="randomised")
+    found = stage.run(config, inputs, tmp_path / "backwards", key=KEY, workers=2)
+    assert list(corpora.read(found.directory).rows()) == one[::-1]
+
+
+def test_a_row_that_takes_too_long_is_dropped_and_counted(corpus_dir, tmp_path, monkeypatch):
+    rows = list(corpora.read(corpus_dir).rows())
+    slow = next(row for row in rows if row.split == "train")
+    minutes = audio.flac(0.1 * np.random.default_rng(0).standard_normal(300 * 16_000))
+    corpora.write(
+        [replace(row, flac=minutes) if row == slow else row for row in rows], tmp_path / "slow", lineage="made-up"
+    )
+    real = stage.parallel.ordered
+
+    def hurried(function, calls, *rest, **more):
+        return real(function, ((row, args, 0.1 if row.id == slow.id else 60) for row, args, _ in calls), *rest, **more)
+
+    monkeypatch.setattr(stage.parallel, "ordered", hurried)
+    found = stage.run(AnonymizeConfig(method="cascade"), {"corpus": tmp_path / "slow"}, tmp_path / "out", key=KEY)
+    assert found.counts == {"rows": 35, "method": "cascade", "timing": "kept", "dropped_too_slow": 1}
+    assert slow.id not in {row.id for row in corpora.read(found.directory).rows()}
+
+
+def test_one_bad_row_is_dropped_and_counted(disguise, corpus_dir, tmp_path):
+    rows = list(corpora.read(corpus_dir).rows())
+    bad = next(row for row in rows if row.split == "train")
+    spoiled = [replace(row, flac=b"no audio") if row == bad else row for row in rows]
+    corpora.write(spoiled, tmp_path / "spoiled", lineage="made-up")
+    found = stage.run(AnonymizeConfig(), {"corpus": tmp_path / "spoiled"}, tmp_path / "out", key=KEY)
+    assert found.counts["dropped_failed"] == 1
+    assert [row.id for row in corpora.read(found.directory).rows()] == [row.id for row in rows if row != bad]
+
+
+def test_a_stage_that_drops_all_fails(corpus_dir, tmp_path):
+    rows = [replace(row, flac=b"no audio") for row in corpora.read(corpus_dir).rows()]
+    corpora.write(rows, tmp_path / "spoiled", lineage="made-up")
+    with pytest.raises(DataError, match=r"none of 27 training recordings could be disguised \(27 failed\)"):
+        stage.run(AnonymizeConfig(method="cascade"), {"corpus": tmp_path / "spoiled"}, tmp_path / "out", key=KEY)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_rows_fault_ends_the_stage(disguise, tmp_path):
+    with pytest.raises(ModelError, match="nowhere"):
+        disguise("resynth", name="nobody", aligner=str(tmp_path / "nowhere"))

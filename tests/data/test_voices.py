@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -95,6 +96,18 @@ def test_a_voice_is_the_same_to_the_bit_after_another_spoke(variant):
     again = voices.speak(SENTENCE, Voice(variant=variant))
     assert again.words == first.words
     np.testing.assert_array_equal(again.samples, first.samples)
+
+
+def test_a_voice_is_the_same_to_the_bit_whenever_the_synthesiser_was_started():
+    def breathy():
+        return [voices.speak(SENTENCE, Voice(variant=variant)).samples for variant in ("f2", "victor", "whisper")]
+
+    first = breathy()
+    voices._synthesiser(os.getpid()).close()
+    voices._synthesiser.cache_clear()
+    time.sleep(1.1)  # its random numbers would start with the second
+    for before, after in zip(first, breathy(), strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 def test_every_accent_speaks():

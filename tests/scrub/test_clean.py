@@ -9,8 +9,8 @@ from speechpriv import corpus as corpora
 from speechpriv.corpus import Row
 from speechpriv.data import audio, voices
 from speechpriv.errors import DataError
-from speechpriv.models import asr
-from speechpriv.scrub import align, clean, detect, redact
+from speechpriv.models import align, asr
+from speechpriv.scrub import clean, detect, redact
 from speechpriv.sections import ScrubConfig
 
 KEY = b"k" * 32

@@ -10,7 +10,8 @@ from scipy import stats
 from speechpriv import corpus as corpora
 from speechpriv.corpus import Row
 from speechpriv.data import audio, text, voices
-from speechpriv.scrub import align, clean, detect
+from speechpriv.models import align
+from speechpriv.scrub import clean, detect
 from speechpriv.sections import ScrubConfig
 
 SPEAKERS = 24

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speechpriv.data import demo, madeup, text, voices
-from speechpriv.scrub import align
+from speechpriv.models import align
 
 
 def noise(samples):

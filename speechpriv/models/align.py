@@ -26,7 +26,9 @@ class AlignedWord:
 
 
 @torch.inference_mode()
-def align(recogniser: CtcRecogniser, samples: np.ndarray, text: str) -> list[AlignedWord] | None:
+def align(
+    recogniser: CtcRecogniser, samples: np.ndarray, text: str, log_probs: torch.Tensor | None = None
+) -> list[AlignedWord] | None:
     """Align the white-space separated words of `text` with audio that says them.
 
     A CTC recogniser marks each piece with a short peak; between the last peak of one word and the first of the
@@ -36,6 +38,7 @@ def align(recogniser: CtcRecogniser, samples: np.ndarray, text: str) -> list[Ali
       recogniser: any CTC recogniser.
       samples: float32, shape (N,), 16 kHz.
       text: the transcript.
+      log_probs: shape (T, V), what the recogniser says of `samples`, if that is known already.
 
     Returns:
       One entry a word, in order, covering the audio without overlap; None if the words do not fit the audio.
@@ -47,9 +50,10 @@ def align(recogniser: CtcRecogniser, samples: np.ndarray, text: str) -> list[Ali
     flat = [piece for word in pieces for piece in word]
     if not flat or not recogniser.fits(len(samples), text):
         return None
-    log_probs, lengths = recogniser.log_probs([samples])
+    if log_probs is None:
+        log_probs = recogniser.log_probs([samples])[0][0]
     path, scores = torchaudio.functional.forced_align(
-        log_probs[:, : int(lengths[0])].cpu(), torch.tensor([flat], dtype=torch.int32), blank=recogniser.blank
+        log_probs[None].cpu(), torch.tensor([flat], dtype=torch.int32), blank=recogniser.blank
     )
     spans = torchaudio.functional.merge_tokens(path[0], scores[0].exp(), blank=recogniser.blank)
     found = _words(pieces, spans, recogniser.samples_per_frame, len(samples))

@@ -1,0 +1,33 @@
+"""What a worker of the stage does with one row; it knows nothing of the corpus."""
+
+import functools
+
+import torch
+
+from speechpriv.anonymize import convert, resynth
+from speechpriv.data import audio
+from speechpriv.models import asr
+from speechpriv.models.asr import CtcRecogniser
+from speechpriv.sections import AnonymizeConfig
+
+
+def disguised(
+    flac: bytes, text: str, row_id: str, config: AnonymizeConfig, key: bytes, device: str
+) -> tuple[bytes, int]:
+    """Canonical FLAC of a recording spoken by somebody else, and its number of samples.
+
+    Raises:
+      ConfigError: a part of it is not installed, or the aligner cannot be used.
+      DataError: it cannot be disguised; see `convert.disguise` and `resynth.aligned`.
+    """
+    torch.set_num_threads(1)  # sums depend on how many there are, and the cores are taken
+    samples, words = audio.read(flac), None
+    if config.method == "resynth":
+        words = resynth.aligned(_recogniser(config.aligner, device), samples, text, config.min_confidence)
+    samples = convert.disguise(samples, audio.RATE_HZ, config.method, key, row_id, words=words, timing=config.timing)
+    return audio.flac(samples), len(samples)
+
+
+@functools.cache
+def _recogniser(name: str, device: str) -> CtcRecogniser:
+    return asr.load_ctc(name, device)

@@ -1,0 +1,75 @@
+import sys
+
+import librosa
+import numpy as np
+import pytest
+
+from speechpriv.anonymize import formant
+from speechpriv.data import voices
+from speechpriv.errors import ConfigError
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture(scope="module")
+def speech():
+    return voices.speak("please turn on the lights in the kitchen", voices.Voice()).samples
+
+
+def pitch_hz(samples):
+    found = librosa.yin(samples, fmin=60, fmax=500, sr=RATE_HZ, frame_length=1024)
+    loudness = librosa.feature.rms(y=samples, frame_length=1024, hop_length=256)[0]
+    return np.median(found[: len(loudness)][loudness > np.median(loudness)])
+
+
+def centroid_hz(samples):
+    power = np.abs(np.fft.rfft(samples)) ** 2
+    hz = np.fft.rfftfreq(len(samples), 1 / RATE_HZ)
+    return np.exp(np.sum(np.log(hz[1:]) * power[1:]) / power[1:].sum())
+
+
+@pytest.mark.parametrize("wanted_hz", [90, 150, 220])
+def test_the_fundamental_comes_to_the_wanted_median(speech, wanted_hz):
+    assert pitch_hz(formant.disguise(speech, RATE_HZ, 1.0, wanted_hz, 1.0)) == pytest.approx(wanted_hz, rel=0.1)
+
+
+def test_formants_move_and_pitch_does_not_follow(speech):
+    low, high = (formant.disguise(speech, RATE_HZ, factor, 120.0, 1.0) for factor in (0.85, 1.2))
+    assert centroid_hz(high) > 1.15 * centroid_hz(low)
+    assert pitch_hz(high) == pytest.approx(pitch_hz(low), rel=0.1)
+
+
+def test_the_range_of_pitch_is_scaled(speech):
+    def spread(factor):
+        found = librosa.yin(
+            formant.disguise(speech, RATE_HZ, 1.0, 150.0, factor), fmin=60, fmax=500, sr=RATE_HZ, frame_length=1024
+        )
+        return np.percentile(found, 75) - np.percentile(found, 25)
+
+    assert spread(0.0) < 0.5 * spread(1.5)
+
+
+def test_whispering_stays_whispered():
+    """What is aperiodic stays so: no pitch is made up where there was none."""
+    whisper = 0.1 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    moved = formant.disguise(whisper, RATE_HZ, 1.15, 120.0, 1.0)
+    flatness = [np.exp(np.mean(np.log(p))) / np.mean(p) for p in (np.abs(np.fft.rfft(moved[:8_000]))[100:3_000] ** 2,)]
+    assert flatness[0] > 0.4
+    assert moved.shape == whisper.shape
+
+
+@pytest.mark.parametrize("n_samples", [1, 100, 1_599, 1_601, 16_001])
+def test_as_long_as_before(n_samples):
+    assert formant.disguise(np.ones(n_samples, np.float32), RATE_HZ, 1.1, 100.0, 1.0).shape == (n_samples,)
+
+
+@pytest.mark.parametrize("numbers", [(0, 100, 1), (1, -5, 1), (1, 100, -1), (float("nan"), 100, 1), (1, np.inf, 1)])
+def test_numbers_out_of_range_are_refused(numbers):
+    with pytest.raises(ConfigError, match="formant: formants"):
+        formant.disguise(np.ones(2_000, np.float32), RATE_HZ, *numbers)
+
+
+def test_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "parselmouth", None)
+    with pytest.raises(ConfigError, match=r"speechpriv\[voices\]"):
+        formant.disguise(np.ones(2_000, np.float32), RATE_HZ, 1.1, 100.0, 1.0)
