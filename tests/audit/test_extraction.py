@@ -14,7 +14,7 @@ from speechpriv.errors import AuditError
 from speechpriv.models import asr, new
 
 PHRASES, WORDS, GIVEN = 5, 3, 1
-STEPS, VOICES = 160, 2
+STEPS, VOICES = 160, 4
 FILLS = (
     None,
     "silence",
