@@ -11,7 +11,8 @@ from typing import Literal
 
 from speechpriv import corpus, progress, store
 from speechpriv.anonymize import stage as anonymize
-from speechpriv.audit import canary, personal, survival
+from speechpriv.anonymize.worker import imitation
+from speechpriv.audit import attackers, canary, personal, survival
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
 from speechpriv.data import ingest, madeup, sources
@@ -38,41 +39,36 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         settings, source = ingest.IngestConfig(data=config.data, seed=config.seed), sources.inputs(config.data)
         raw = ingest.run(settings, source, private / "ingest", key=store.secret(keys / "ids"), on_row=update)
     progress.show("ingest", raw)
-    probed = personal.run(  # made-up personal data that scrubbing must find; taken out before training
+    probed = progress.show("personal", personal.run(  # made-up, and scrubbing must find it; taken out before training
         config.canary, {"corpus": raw.directory}, private / "personal", key=store.secret(keys / "ids")
-    )
-    progress.show("personal", probed)
+    ))  # fmt: skip
     rows, probed_corpus = probed.counts["rows"], {"corpus": probed.directory / "corpus"}
     with progress.bar("scrub", rows) as update:
-        scrubbed = clean.run(
+        scrubbed = progress.show("scrub", clean.run(
             clean.CleanConfig(scrub=config.scrub), probed_corpus, private / "scrub",
             key=store.secret(keys / "voices"), device=speed.device, on_row=update,
-        )  # fmt: skip
-    progress.show("scrub", scrubbed)
+        ))  # fmt: skip
     with progress.bar("anonymize", rows) as update:
-        disguised = anonymize.run(
+        disguised = progress.show("anonymize", anonymize.run(
             config.anonymize, {"corpus": scrubbed.directory}, private / "anonymize",
             key=store.secret(keys / "voices"), device=speed.device, workers=speed.threads, on_row=update,
-        )  # fmt: skip
-    progress.show("anonymize", disguised)
+        ))  # fmt: skip
     if until == "prepare":
         return
 
     # Plant canaries, see that they can be learned, train privately, and train the twin that the audit must catch.
     with progress.bar("plant"):
-        planted = canary.run(
+        planted = progress.show("plant", canary.run(
             config.canary,
             {"corpus": disguised.directory, "personal": probed.directory, **canary.inputs(config.canary)},
             private / "plant", key=store.secret(keys / "canaries"),
-        )  # fmt: skip
-    progress.show("plant", planted)
+        ))  # fmt: skip
     training = {"corpus": planted.directory / "corpus"}
-    survived = survival.run(
+    survived = progress.show("survival", survival.run(
         survival.SurvivalConfig(base=base),
         {"plant": planted.directory, "personal": probed.directory, "scrubbed": scrubbed.directory, **training},
         private / "survival", device=speed.device,
-    )  # fmt: skip
-    progress.show("survival", survived)
+    ))  # fmt: skip
     if until == "plant":
         return
     ledger = spending.ledger_path(config, corpus.read(raw.directory).lineage, run_dir)
@@ -84,10 +80,16 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     if until == "train":
         return
 
-    # Audit: what people not trained on get, and what an attacker gets.
+    # Audit: what people not trained on get, and what attackers get: of the disguised voices, and of the model.
     tested = {"corpus": disguised.directory, "twin": twin.directory, **learned}
     figures = evaluate.run(evaluate.EvaluateConfig(base=base), tested, private / "evaluate", device=speed.device)
     progress.show("evaluate", figures)
+    with progress.bar("attackers") as update:
+        settings = attackers.StageConfig(attackers=config.attackers, anonymize=config.anonymize)
+        voices, disguise = {"before": scrubbed.directory, "after": disguised.directory}, imitation(config.anonymize)
+        progress.show("attackers", attackers.run(
+            settings, voices, private / "attackers", disguise=disguise, device=speed.device, on_row=update
+        ))  # fmt: skip
     audited = {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory}
     with progress.bar("audit"):
         asked, models = audit.AuditStageConfig(audit=config.audit, base=base), learned | {"twin": twin.directory}
@@ -102,12 +104,11 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     phrases = {"canary": canaries, "name": people, "term": config.scrub.terms}
     literals = {"key": [path.read_bytes() for path in keys.iterdir()]}
     limits = {"epsilon": config.privacy.epsilon, "budget_epsilon": config.privacy.budget_epsilon}
-    exported = bundle.run(
+    exported = progress.show("export", bundle.run(
         bundle.BundleConfig(export=config.export, **limits),
         {"audit": verdict.directory, "figures": figures.directory, **training, **learned},
         release / "bundle", phrases=phrases, literals=literals,
-    )  # fmt: skip
-    progress.show("export", exported)
+    ))  # fmt: skip
     signed_by = signature.sign(exported.directory, signing_key)
     progress.console.print(f"bundle signed by {signed_by}; public key beside it", highlight=False, soft_wrap=True)
     if until == "export":
@@ -132,11 +133,10 @@ def learn(config: PipelineConfig, training: Inputs, out_dir: Path, keys: Path, l
         progress.show("phrases", published)
         told = {"phrases": published.directory}
         with progress.bar("rehearse", curves=curves) as update:
-            rehearsed = rehearse.run(
+            rehearsed = progress.show("rehearse", rehearse.run(
                 rehearse.RehearseConfig(train=config.train, seed=config.seed), told, out_dir / "rehearse",
                 fill=surrogate.value, device=speed.device, on_step=update,
-            )  # fmt: skip
-        progress.show("rehearse", rehearsed)
+            ))  # fmt: skip
         before = {"start": rehearsed.directory}
     with progress.bar("train", config.privacy.steps, curves=curves) as update:
         trained = finetune.run(
@@ -144,7 +144,7 @@ def learn(config: PipelineConfig, training: Inputs, out_dir: Path, keys: Path, l
             key=store.secret(keys / "noise"), ledger=ledger, public=madeup.public,
             device=speed.device, checkpoint_every=speed.checkpoint_every, batch_s=speed.batch_s, on_step=update,
         )  # fmt: skip
-    for name in ("noise", "phrases"):
-        (keys / name).unlink(missing_ok=True)  # nobody, not even its owner, can strip the noise from now on
+    for name in ("noise", "phrases"):  # nobody, not even their owner, can strip the noise from now on
+        (keys / name).unlink(missing_ok=True)
     progress.show("train", trained)
     return {"model": trained.directory, **told}

@@ -16,7 +16,16 @@ from pydantic import Field, ValidationError, model_validator
 
 from speechpriv import strict
 from speechpriv.errors import ConfigError
-from speechpriv.sections import AnonymizeConfig, Count, DataConfig, Fraction, Positive, ScrubConfig, Section
+from speechpriv.sections import (
+    AnonymizeConfig,
+    AttackersConfig,
+    Count,
+    DataConfig,
+    Fraction,
+    Positive,
+    ScrubConfig,
+    Section,
+)  # fmt: skip
 
 PhraseKind = Literal["words", "digits", "name_address"]
 Placed = Literal["own_unit", "real_unit", "spread"]
@@ -180,6 +189,7 @@ class PipelineConfig(Section):
     data: DataConfig
     scrub: ScrubConfig = ScrubConfig()
     anonymize: AnonymizeConfig = AnonymizeConfig()
+    attackers: AttackersConfig = AttackersConfig()
     canary: CanaryConfig = CanaryConfig()
     privacy: PrivacyConfig
     train: TrainConfig = TrainConfig()

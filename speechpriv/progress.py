@@ -123,11 +123,12 @@ def _tensorboard(directory: Path) -> Iterator[Callable[[int, Mapping[str, Any]],
         yield write
 
 
-def show(name: str, summary: Summary) -> None:
-    """One line for a finished stage: its name and public counts."""
+def show(name: str, summary: Summary) -> Summary:
+    """One line for a finished stage, its name and public counts; gives back what it got."""
     counts = ", ".join(f"{key} {_text(value)}" for key, value in summary.counts.items() if value not in ({}, None))
     state = "[dim]up to date[/dim]" if summary.up_to_date else "[green]done[/green]"
     console.print(f"{name:<12} {state}  {counts}", highlight=False, soft_wrap=True)
+    return summary
 
 
 def _text(value: object) -> str:

@@ -137,3 +137,10 @@ class AnonymizeConfig(Section):
                 f"got {self.method}"
             )
         return self
+
+
+class AttackersConfig(Section):
+    """Those who look for people by their voices among what `anonymize` made, to see what it is worth."""
+
+    voiceprint: str = "statistics"  # or network (trained on the spot: minutes), or a model for x-vectors: path, hub id
+    people: Count = 200  # whose voices are looked for, or learned from, at most

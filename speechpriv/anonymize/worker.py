@@ -1,14 +1,18 @@
-"""What a worker of the stage does with one row; it knows nothing of the corpus."""
+"""What a worker of the stage does with one row, and what an attacker may do with any; they know no corpus."""
 
 import functools
+from collections.abc import Callable
 
 import torch
 
 from speechpriv.anonymize import convert, resynth
+from speechpriv.corpus import Row
 from speechpriv.data import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import CtcRecogniser
 from speechpriv.sections import AnonymizeConfig
+
+_ANYBODYS_KEY = b"An attacker's own, as good as any other."
 
 
 def disguised(
@@ -26,6 +30,11 @@ def disguised(
         words = resynth.aligned(_recogniser(config.aligner, device), samples, text, config.min_confidence)
     samples = convert.disguise(samples, audio.RATE_HZ, config.method, key, row_id, words=words, timing=config.timing)
     return audio.flac(samples), len(samples)
+
+
+def imitation(config: AnonymizeConfig, device: str = "cpu") -> Callable[[Row], bytes]:
+    """What anyone may do who knows the method and its settings: disguise a recording, with another key; as FLAC."""
+    return lambda row: disguised(row.flac, row.text, row.id, config, _ANYBODYS_KEY, device)[0]
 
 
 @functools.cache

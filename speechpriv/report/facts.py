@@ -16,7 +16,7 @@ from speechpriv.errors import StageError
 Content = TypeVar("Content", dict[str, Any], list[Any])
 STAGES = (
     "ingest", "personal", "scrub", "anonymize", "plant", "survival", "phrases", "rehearse", "train", "twin", "evaluate",
-    "audit",
+    "attackers", "audit",
 )  # fmt: skip
 
 
@@ -37,7 +37,9 @@ class Facts:
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # accuracy of base, nonprivate, private
     verdict: Mapping[str, Any] = field(default_factory=dict)
     exposures: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # of canaries: private, twin
+    voices: Mapping[str, Any] = field(default_factory=dict)  # what attackers get of the disguised voices
     comparison: Mapping[str, Any] = field(default_factory=dict)  # exposure for other ways to train
+    disguises: Sequence[Mapping[str, Any]] = ()  # attackers and word error rate for every method
     bundle: Mapping[str, Any] = field(default_factory=dict)  # manifest of what is shipped
     sizes_bytes: Mapping[str, int] = field(default_factory=dict)  # of the bundle's files
     samples: Sequence[Mapping[str, Any]] = ()  # made-up recordings after each stage
@@ -77,7 +79,9 @@ def read(run_dir: Path) -> Facts:
         figures=_json(private / "evaluate" / "figures.json", {}),
         verdict=_json(private / "audit" / "verdict.json", {}),
         exposures=_json(private / "audit" / "exposures.json", {}),
+        voices=_json(private / "attackers" / "attackers.json", {}),
         comparison=_json(private / "exposure_comparison.json", {}),
+        disguises=_json(private / "disguise_comparison.json", []),
         bundle=_json(bundle / store.MANIFEST, {}),
         sizes_bytes={
             str(file.relative_to(bundle)): file.stat().st_size for file in bundle.rglob("*") if file.is_file()
