@@ -4,10 +4,10 @@
     ... benchmarks/attackers.py                                                      80 made-up people, 20 commands each
     ... benchmarks/attackers.py --methods none,mcadams --voiceprints statistics --run RUN
 
-Equal error rates in % with 95 % intervals over people; 50 is an attacker who guesses. Figures in bold show nothing: such an
-attacker does not tell people apart as they are. WER: `tiny-en` after --epochs over
-half of the people as disguised, tested on the others undisguised. --run: the report of that run shows the table. On one
-thread a method takes 3 minutes to disguise and attack by statistics, 3 more by a network, and 5 for the WER.
+Equal error rates in % with 95 % intervals over people; 50 is an attacker who guesses. Figures in bold show nothing: such
+an attacker does not tell people apart as they are. WER: `tiny-en` after --epochs over half of the people as disguised,
+tested on the others undisguised. --run: the report of that run shows the table. On one thread a method takes a minute
+to disguise and attack by statistics, 3 more by a network, and some 5 for the WER.
 """
 
 import argparse
@@ -118,8 +118,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows, found = list(recordings(args.corpus)), []
-    print("| method | voiceprint | ignorant, pooled | lazy-informed, pooled | semi-informed, single | pooled | named | linked "
-          "| undisguised, pooled | WER | s |\n|" + "---|" * 11)  # fmt: skip
+    columns = ("method", "voiceprint", "ignorant, pooled", "lazy-informed, pooled", "semi-informed, single", "pooled",
+               "named", "linked", "undisguised, pooled", "WER", "s")  # fmt: skip
+    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for name in args.methods:
         start_s = time.time()
         said = list(disguised(rows, *METHODS[name]))
@@ -133,10 +134,8 @@ def main() -> None:
                      cell(told["undisguised"]["pooled"]), "" if wer is None else f"{wer:.3f}",
                      f"{time.time() - start_s:.0f}"]  # fmt: skip
             print("| " + " | ".join(cells) + " |", flush=True)
-        print(
-            f"{name}: {len(said)} of {len(rows)} recordings of {told['people']} people; by chance {told['guessing']:.0%} named",
-            flush=True,
-        )  # noqa: E501
+        heard = f"{len(said)} of {len(rows)} recordings of {told['people']} people"
+        print(f"{name}: {heard}; by chance {told['guessing']:.0%} named", flush=True)
         if args.run:
             store.write_json(args.run / "private" / "disguise_comparison.json", found)
 

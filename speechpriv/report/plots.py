@@ -63,6 +63,18 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A labelled point, with the interval of its height."""
+
+    label: str
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    text: str
+
+
+@dataclass(frozen=True)
 class Frame:
     """What every picture needs: an id unique on the page, a title, a one-sentence description, what is measured."""
 
@@ -251,6 +263,43 @@ def whiskers(frame: Frame, columns: Sequence[Column], axis: str, reference: Mark
         rows.append((column.label, text))
     body.append(_text((left + WIDTH) / 2, top + height + 38, axis, anchor="middle", style="small"))
     return Plot(_svg(frame, top + height + 44, body), (axis, frame.measure), tuple(rows))
+
+
+def scatter(frame: Frame, places: Sequence[Place], axis: str, reference: Mark) -> Plot:
+    """Named points on two axes from zero.
+
+    Args:
+      frame: `measure` names the vertical axis.
+      places: in any order; the picture numbers them by their place from the left, and names each.
+      axis: the horizontal one.
+      reference: a level of the vertical one and its name, dashed.
+    """
+    left, top, height = 30, 26, 190
+    rising = _ticks(max([reference.value or 0, *(end or 0 for place in places for end in (place.y, place.high))]))
+    across = _ticks(max(place.x for place in places))
+
+    def x(value: float) -> float:
+        return left + (WIDTH - left - 14) * min(max(value / across[-1], 0), 1)
+
+    def y(value: float) -> float:
+        return top + height * (1 - min(max(value / rising[-1], 0), 1))
+
+    body = _y_axis(frame, rising, y, left) + _level(reference, y, left)
+    body += [_text(x(tick), top + height + 18, f"{tick:g}", anchor="middle", style="small") for tick in across]
+    ordered = sorted(places, key=lambda place: (place.x, place.y))
+    for index, place in enumerate(ordered, start=1):
+        at = x(place.x)
+        if place.low is not None and place.high is not None:
+            ends = {"x1": at, "x2": at, "y1": y(place.low), "y2": y(place.high)}
+            body.append(_tag("line", **ends, **{"class": "interval private"}))
+        body.append(_hover(f"{place.label}: {place.text}", _point(at, y(place.y), "private", 5)))
+        body.append(_text(at - 9, y(place.y) + 4, str(index), anchor="end", style="small"))
+    body.append(_text((left + WIDTH) / 2, top + height + 38, axis, anchor="middle", style="small"))
+    for index, place in enumerate(ordered):
+        name = f"{index + 1} {_short(place.label, 24)}"
+        body.append(_text(left + (index % 2) * WIDTH / 2, top + height + 62 + 18 * (index // 2), name, style="small"))
+    rows = tuple((f"{index} {place.label}", place.text) for index, place in enumerate(ordered, start=1))
+    return Plot(_svg(frame, top + height + 62 + 18 * ((len(ordered) + 1) // 2), body), ("", frame.measure), rows)
 
 
 def standalone(plot: Plot, style: str) -> str:

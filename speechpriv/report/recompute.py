@@ -19,6 +19,8 @@ def commands(facts: Facts) -> list[tuple[str, str]]:
         found.append(("The ledger, and what is left of a budget", f"speechpriv budget {run}"))
     if facts.figures:
         found.append(("Word error rates, with the same overrides", f"rm -r {run}/private/evaluate && {again}"))
+    if facts.voices:
+        found.append(("Attackers on the voices, with the same overrides", f"rm -r {run}/private/attackers && {again}"))
     if facts.verdict:
         found.append(
             (

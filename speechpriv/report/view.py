@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from speechpriv.claim import Claim
-from speechpriv.report import attacks, pictures, recompute
+from speechpriv.report import attacks, disguises, pictures, recompute
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import finite
 from speechpriv.report.summary import Line
@@ -24,8 +24,8 @@ _VERDICTS = {
 }
 _NO_VERDICT = ("unsure", "There is no verdict: nothing has been tested.")
 _SECTIONS = {
-    "data": "Data", "training": "Training", "audit": "Audit", "limits": "Not covered", "ledger": "Ledger",
-    "listen": "Listen", "export": "Shipped files", "environment": "How to check",
+    "data": "Data", "voices": "Voices", "training": "Training", "audit": "Audit", "limits": "Not covered",
+    "ledger": "Ledger", "listen": "Listen", "export": "Shipped files", "environment": "How to check",
 }  # fmt: skip
 _CLAIM = {
     "epsilon": "epsilon", "delta": "delta", "mu_gdp": "mu (Gaussian DP)", "unit": "protected unit",
@@ -48,7 +48,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 def of(facts: Facts) -> View:
     """Everything that the template shows."""
-    parts: tuple[Callable[[Facts], View], ...] = (_top, _data, _training, _audit, attacks.of, _samples, _export, _check)
+    parts: tuple[Callable[[Facts], View], ...] = (
+        _top, _data, disguises.of, _training, _audit, attacks.of, _samples, _export, _check,
+    )  # fmt: skip
     view: View = {"name": facts.name}
     for part in parts:
         view |= part(facts)

@@ -151,3 +151,50 @@ def test_refuses_unusable_scores(bad):
         equal_error_rate(bad, [0.0])
     with pytest.raises(AuditError, match="nontarget"):
         equal_error_rate([0.0], bad)
+
+
+def pairs(rng, people, each, shift, habit):
+    """Scores of all pairs of people, `each` of a pair; a person's own lie higher by `shift`, give or take `habit`."""
+    heard, claimed = (side.ravel() for side in np.indices((people, people)))
+    own = np.where(heard == claimed, shift + habit * rng.normal(size=people)[heard], 0)
+    scores = own[:, None] + rng.normal(size=(len(heard), each))
+    return scores.ravel(), np.repeat(heard, each), np.repeat(claimed, each)
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_people_and_scores_agree_on_the_rate():
+    scores_, heard, claimed = pairs(np.random.default_rng(0), 12, 3, 1.5, 0)
+    eer, low, high = reid.equal_error_rate_of_people(scores_, heard, claimed)
+    assert eer == equal_error_rate(scores_[heard == claimed], scores_[heard != claimed])[0]
+    assert low <= eer <= high
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_interval_over_people_covers_the_true_rate_where_each_has_habits():
+    """Negative control: scores taken for independent cover it much less often."""
+    _, heard, claimed = pairs(np.random.default_rng(0), 20, 20, 1.5, 1.0)
+    truth = equal_error_rate(*(
+        np.concatenate([pairs(np.random.default_rng(seed), 20, 20, 1.5, 1.0)[0][kind] for seed in range(100, 200)])
+        for kind in (heard == claimed, heard != claimed)
+    ))[0]  # fmt: skip
+    by_people = by_scores = 0
+    for seed in range(40):
+        drawn = pairs(np.random.default_rng(seed), 20, 20, 1.5, 1.0)[0]
+        _, low, high = reid.equal_error_rate_of_people(drawn, heard, claimed)
+        by_people += low <= truth <= high
+        _, low, high = equal_error_rate(drawn[heard == claimed], drawn[heard != claimed])
+        by_scores += low <= truth <= high
+    assert by_people >= 33
+    assert by_scores <= by_people - 8
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_no_error_among_few_people_is_not_no_error_possible():
+    scores_, heard, claimed = pairs(np.random.default_rng(0), 10, 50, 100, 0)
+    assert reid.equal_error_rate_of_people(scores_, heard, claimed) == (0, 0, pytest.approx(1 - 0.025 ** (1 / 10)))
+
+
+@pytest.mark.parametrize(("heard", "claimed"), [([0, 0], [0, 0]), ([0, 1], [1, 0]), ([0], [0])])
+def test_people_without_pairs_are_refused(heard, claimed):
+    with pytest.raises(AuditError, match="target pairs"):
+        reid.equal_error_rate_of_people([0.0, 1.0], heard, claimed)

@@ -26,6 +26,7 @@ COUNTS: dict[str, dict[str, Any]] = {
     "train": {"epsilon": 7.9},
     "twin": {"steps": 400, "rows": 2680},
     "evaluate": {},
+    "attackers": {"method": "mcadams", "voiceprint": "statistics", "equal_error_rate": 0.022},
     "audit": {},
 }  # fmt: skip
 CLAIM = Claim(
@@ -73,6 +74,25 @@ VERDICT: dict[str, Any] = {
 }  # fmt: skip
 CLIPPING = {"median_bits": [4.9, 6.6], "auc": 0.95, "verdict": "FAIL"}
 COMPARISON = {"repeats": [1, 16], "ways": {"clipping alone": CLIPPING}}
+
+
+def voices(eer: float) -> dict[str, Any]:
+    """What attackers get, the semi-informed so much."""
+    rates = {"undisguised": 0.01, "ignorant": 0.39, "lazy_informed": 0.21, "semi_informed": eer}
+    return {
+        "method": "mcadams", "voiceprint": "statistics", "people": 150, "recordings": 900, "guessing": 1 / 75,
+        "linked": {"eer": 0.11, "low": 0.09, "high": 0.13},
+        **{name: {"named": 1 - rate, **{
+            measure: {"eer": rate, "low": rate * 0.8, "high": rate * 1.2, "too_weak": False}
+            for measure in ("single", "pooled")}} for name, rate in rates.items()},
+    }  # fmt: skip
+
+
+DISGUISES = [
+    {**voices(eer), "method": method, "voiceprint": voiceprint, "wer": wer}
+    for method, eer, wer in (("none", 0.009, 0.31), ("mcadams", 0.0225, 0.36), ("resynth", 0.4975, 0.43))
+    for voiceprint in ("statistics", "network")
+]
 CONFIG: dict[str, Any] = {
     "recipe": "assistant", "seed": 1, "data": {"source": "demo", "path": "/home/somebody/secret corpus"},
     "privacy": {"unit_name": "speaker", "units": 160, "epsilon": 8.0},
@@ -128,6 +148,7 @@ def facts(**changed: Any) -> Facts:
         "name": "assistant-1a2b3c4d", "config": CONFIG, "stages": stages(), "claim": CLAIM,
         "epsilon_by_step": [[15 * i, round(7.9 * (i / 20) ** 0.55, 3)] for i in range(1, 21)],
         "figures": FIGURES, "verdict": VERDICT, "exposures": exposures(), "comparison": COMPARISON,
+        "voices": voices(0.0225), "disguises": DISGUISES,
         "bundle": {"files": dict.fromkeys(sizes, "5f" * 32), "counts": {
             "parity": 0.995, "compared": 200, "torch_wer": 0.241, "files": HEARD, "int8": "shipped",
         }},
@@ -166,6 +187,8 @@ def run_dir(tmp_path):
         "private/audit/verdict.json": whole.verdict,
         "private/audit/exposures.json": whole.exposures,
         "private/exposure_comparison.json": whole.comparison,
+        "private/disguise_comparison.json": whole.disguises,
+        "private/attackers/attackers.json": whole.voices,
         "private/report_samples.json": whole.samples,
         "release/bundle/manifest.json": whole.bundle,
         **{f"private/{stage}/manifest.json": manifest for stage, manifest in whole.stages.items()},

@@ -13,7 +13,8 @@ from selenium.webdriver.common.keys import Keys
 from speechpriv.report import page
 
 PICTURES = {
-    "accuracy", "flow", "people", "findings", "set-aside", "spent", "public-errors", "phrases", "rehearsal",
+    "accuracy", "flow", "people", "findings", "voices", "disguises", "set-aside", "spent", "public-errors", "phrases",
+    "rehearsal",
     "exposure-private", "exposure-twin", "bounds", "told-apart", "ledger", "formats", "durations", "members",
 }  # fmt: skip
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

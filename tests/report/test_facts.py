@@ -35,7 +35,9 @@ def test_an_unfinished_stage_has_not_run(run_dir):
 
 
 def test_an_empty_run_is_empty(tmp_path):
-    empty: dict = {name: [] for name in ("epsilon_by_step", "wer_by_step", "samples", "phrases", "rehearsal")}
+    empty: dict = {
+        name: [] for name in ("epsilon_by_step", "wer_by_step", "samples", "phrases", "rehearsal", "disguises")
+    }
     assert facts.read(tmp_path) == Facts(tmp_path.name, sizes_bytes={}, **empty)
 
 

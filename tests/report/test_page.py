@@ -12,7 +12,8 @@ from speechpriv.report.facts import STAGES, Facts
 VOID = {"meta", "link", "br", "hr", "img", "input", "source"}
 HOSTILE = "\"'><script>alert(1)</script><img src=http://x.invalid onerror=alert(1)>{{ 7*7 }}&lt;"
 PICTURES = {
-    "members", "accuracy", "flow", "people", "findings", "set-aside", "spent", "public-errors", "phrases", "rehearsal",
+    "members", "accuracy", "flow", "people", "findings", "voices", "disguises", "set-aside", "spent", "public-errors",
+    "phrases", "rehearsal",
     "exposure-private", "exposure-twin", "bounds", "told-apart", "ledger", "formats", "durations",
 }  # fmt: skip
 
@@ -162,19 +163,20 @@ def test_a_stage_that_was_not_run_is_a_sentence(made_up, missing):
     emptied |= {
         "train": {"claim": None, "epsilon_by_step": [], "wer_by_step": []},
         "evaluate": {"figures": {}},
+        "attackers": {"voices": {}, "disguises": []},
         "audit": {"verdict": {}, "exposures": {}},
         "phrases": {"phrases": []},
         "rehearse": {"rehearsal": []},
     }.get(missing, {})
     read = assert_sound(page.render(made_up(**emptied)))
     lost = {
-        "ingest": set(), "scrub": {"findings"}, "evaluate": {"accuracy"},
+        "ingest": set(), "scrub": {"findings"}, "evaluate": {"accuracy"}, "attackers": {"voices", "disguises"},
         "train": {"members", "spent", "public-errors", "ledger"},
         "audit": {"exposure-private", "exposure-twin", "bounds", "told-apart"},
         "phrases": {"phrases"}, "rehearse": {"rehearsal"},
     }  # fmt: skip
     assert PICTURES - pictures(read) >= lost.get(missing, set())
-    if missing in {"ingest", "scrub", "train", "evaluate", "audit"}:
+    if missing in {"ingest", "scrub", "train", "evaluate", "attackers", "audit"}:
         assert re.search(r"was not run|has not run", read.words())
 
 
@@ -194,7 +196,9 @@ def replaced(value, new):
 @pytest.mark.parametrize("new", [HOSTILE, math.nan, math.inf, -math.inf, None, -1, 10**400, True, HOSTILE * 100])
 def test_whatever_the_values_the_page_is_sound(made_up, new):
     whole = made_up()
-    facts = {name: replaced(getattr(whole, name), new) for name in ("figures", "verdict", "exposures", "samples")}
+    facts = {name: replaced(getattr(whole, name), new) for name in (
+        "figures", "verdict", "exposures", "samples", "voices", "disguises",
+    )}  # fmt: skip
     counts = {
         "quarantined": {HOSTILE: new},
         "findings": {HOSTILE: new},
@@ -270,7 +274,7 @@ def test_headings_descend_one_at_a_time_and_links_arrive(made_up):
     assert levels[0] == 1
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
     anchors = [link["href"] for link in read.all("a")]
-    assert len(anchors) == 8
+    assert len(anchors) == 9
     assert {anchor[1:] for anchor in anchors} <= read.ids
     for svg in read.all("svg"):
         assert set(svg["aria-labelledby"].split()) <= read.ids

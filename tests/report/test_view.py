@@ -51,7 +51,7 @@ def test_commands_are_for_what_has_run(made_up):
         "The whole run, with the same overrides if it had any; what is done is skipped",
         "This page",
     ]
-    assert len(view.of(made_up())["commands"]) == 11
+    assert len(view.of(made_up())["commands"]) == 12
 
 
 def test_settings_name_no_path(made_up):

@@ -1,0 +1,101 @@
+"""What attackers get of the disguised voices, of this run's and, if they were compared, of every method's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from speechpriv.report import plots
+from speechpriv.report.facts import Facts
+from speechpriv.report.plots import Frame, Mark, Place, Plot, Tone, finite
+from speechpriv.report.words import number, percent, words
+
+_ATTACKERS: tuple[tuple[str, str, Tone], ...] = (
+    ("undisguised", "without a disguise", "base"),
+    ("ignorant", "ignorant of the disguise", "plain"),
+    ("lazy_informed", "lazy-informed", "twin"),
+    ("semi_informed", "semi-informed", "private"),
+)
+_GUESSING = Mark("guessing", 50.0, "50 %")
+
+
+def of(facts: Facts) -> dict[str, Any]:
+    """The page's section on voices; parts are empty where nothing was measured."""
+    voices = facts.voices
+    return {
+        "voices": picture(facts),
+        "voice_rows": [
+            (label, *(_told(_rate(voices, name, measure)) for measure in ("single", "pooled")), _named(voices, name))
+            for name, label, _ in _ATTACKERS
+            if name in voices
+        ],
+        "voice_method": words(voices.get("method", "")),
+        "voice_voiceprint": words(voices.get("voiceprint", "")),
+        "voice_linked": _told(voices.get("linked") or {}) if "linked" in voices else "",
+        "voice_people": number(voices.get("people")),
+        "voice_guessing": percent(voices.get("guessing")),
+        "voice_note": words(voices.get("not_measured", "")),
+        "voice_weak": any(_weak(_rate(voices, "semi_informed", measure)) for measure in ("single", "pooled")),
+        "disguises": comparison(facts),
+        "disguise_rows": _compared(facts),
+    }
+
+
+def picture(facts: Facts) -> Plot | None:
+    """Equal error rate of each attacker, with its interval, several recordings of a person heard together."""
+    marks = [
+        Mark(label, 100 * eer, _told(rate), tone, *_ends(rate))
+        for name, label, tone in _ATTACKERS
+        if (eer := finite((rate := _rate(facts.voices, name, "pooled")).get("eer"))) is not None
+    ]
+    told = "; ".join(f"{mark.label}: {mark.text}" for mark in marks) + "."
+    frame = Frame("voices", "Attackers on the disguised voices", told, "equal error rate, %; 0 always finds the person")
+    return plots.dots(frame, marks, _GUESSING) if marks else None
+
+
+def comparison(facts: Facts) -> Plot | None:
+    """Equal error rate of the strongest attacker on each method, against the words that learning from it costs."""
+    places: dict[str, Place] = {}
+    for found in facts.disguises:
+        rate, wer = _rate(found, "semi_informed", "pooled"), finite(found.get("wer"))
+        eer, name = finite(rate.get("eer")), words(found.get("method", ""))
+        if eer is None or wer is None or (name in places and places[name].y <= 100 * eer):
+            continue
+        low, high = _ends(rate)
+        places[name] = Place(name, 100 * wer, 100 * eer, low, high, f"{_told(rate)}, WER {percent(wer)}")
+    told = "; ".join(f"{place.label}: {place.text}" for place in places.values()) + "."
+    frame = Frame("disguises", "Disguises compared", told, "equal error rate, %")
+    axis = "WER after learning from disguised speech, %"
+    return plots.scatter(frame, list(places.values()), axis, _GUESSING) if places else None
+
+
+def _compared(facts: Facts) -> list[tuple[str, ...]]:
+    """A row a method and voiceprint."""
+    return [
+        (
+            words(found.get("method", "")), words(found.get("voiceprint", "")),
+            *(_told(_rate(found, name, "pooled")) for name, _, _ in _ATTACKERS[1:]),
+            _told(found.get("linked") or {}), percent(found.get("wer")),
+        )
+        for found in facts.disguises
+    ]  # fmt: skip
+
+
+def _rate(found: Mapping[str, Any], attacker: str, measure: str) -> Mapping[str, Any]:
+    return (found.get(attacker) or {}).get(measure) or {}
+
+
+def _told(rate: Mapping[str, Any]) -> str:
+    ends = f"{percent(rate.get('eer'))} ({percent(rate.get('low'))} to {percent(rate.get('high'))})"
+    return f"{ends}, too weak" if _weak(rate) else ends
+
+
+def _weak(rate: Mapping[str, Any]) -> bool:
+    return rate.get("too_weak") is True
+
+
+def _ends(rate: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    low, high = (finite(rate.get(end)) for end in ("low", "high"))
+    return (None, None) if low is None or high is None else (100 * low, 100 * high)
+
+
+def _named(found: Mapping[str, Any], attacker: str) -> str:
+    return percent((found.get(attacker) or {}).get("named"))
