@@ -4,8 +4,8 @@
     ... benchmarks/attackers.py                                                      80 made-up people, 20 commands each
     ... benchmarks/attackers.py --methods none,mcadams --voiceprints statistics --run RUN
 
-Equal error rates in % with 95 % intervals over people; 50 is an attacker who guesses. Figures in bold show nothing: such
-an attacker does not tell people apart as they are. WER: `tiny-en` after --epochs over half of the people as disguised,
+Equal error rates in % with 95 % intervals over people; 50 is an attacker who guesses. Figures in bold show nothing: an
+attacker who fails on people as they are. WER: `tiny-en` after --epochs over half of the people as disguised,
 tested on the others undisguised. --run: the report of that run shows the table. On one thread a method takes a minute
 to disguise and attack by statistics, 3 more by a network, and some 5 for the WER.
 """

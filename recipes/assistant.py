@@ -11,7 +11,7 @@ from typing import Literal
 
 from speechpriv import corpus, progress, store
 from speechpriv.anonymize import stage as anonymize
-from speechpriv.anonymize.worker import imitation
+from speechpriv.anonymize.worker import imitation, imitations
 from speechpriv.audit import attackers, canary, personal, survival
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
@@ -115,7 +115,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         return
 
     # Report, and one last look at all that leaves.
-    made_up = samples.write(private) if config.data.made_up else ""
+    made_up = samples.write(private, imitations()) if config.data.made_up else ""
     report = page.write(run_dir)
     gate.check_release(release, public=made_up, recordings=recordings, phrases=phrases, literals=literals)
     for name in ("voices", "canaries"):

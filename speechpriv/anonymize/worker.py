@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import get_args
 
 import torch
 
@@ -10,7 +11,7 @@ from speechpriv.corpus import Row
 from speechpriv.data import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import CtcRecogniser
-from speechpriv.sections import AnonymizeConfig
+from speechpriv.sections import AnonymizeConfig, Method
 
 _ANYBODYS_KEY = b"An attacker's own, as good as any other."
 
@@ -35,6 +36,11 @@ def disguised(
 def imitation(config: AnonymizeConfig, device: str = "cpu") -> Callable[[Row], bytes]:
     """What anyone may do who knows the method and its settings: disguise a recording, with another key; as FLAC."""
     return lambda row: disguised(row.flac, row.text, row.id, config, _ANYBODYS_KEY, device)[0]
+
+
+def imitations() -> dict[str, Callable[[Row], bytes]]:
+    """Every method but `none`, with its usual settings, for comparison."""
+    return {method: imitation(AnonymizeConfig(method=method)) for method in get_args(Method) if method != "none"}
 
 
 @functools.cache

@@ -1,32 +1,35 @@
 """Recordings to listen to: as they were, with words cut out, and disguised."""
 
 import base64
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.corpus import Corpus
+from speechpriv.corpus import Corpus, Row
+from speechpriv.errors import DataError
 
 FILE = "report_samples.json"
 _MOMENTS = {"ingest": "as recorded", "scrub": "words taken out", "anonymize": "voice disguised"}
-_COUNT = 4
+_COUNT, _COMPARED = 4, 2
 _MAX_S = 5.0
 _LOOKED_AT = 2_000  # rows, for some that lost words
 
 
-def write(private: Path) -> str:
+def write(private: Path, disguises: Mapping[str, Callable[[Row], bytes]]) -> str:
     """Write samples of a made-up corpus for the report that is shown to everybody.
 
     Args:
       private: of a run whose corpus is made up: nobody real can be heard in it.
+      disguises: each method, by name, as FLAC of a recording.
 
     Returns:
       The words that the report will show; nobody real said them.
     """
-    found = pick(private)
+    found = [*pick(private), *_side_by_side(private, disguises)]
     store.write_json(private / FILE, found)
     return " ".join(version["text"] for sample in found for version in sample["versions"])
 
@@ -40,7 +43,7 @@ def pick(private: Path) -> list[dict[str, Any]]:
       private: with the corpora of the stages; none are picked before the voices are disguised, or where
         a corpus was deleted since.
     """
-    if not all(store.manifest(private / stage) and (private / stage / "table").is_dir() for stage in _MOMENTS):
+    if not _are_there(private):
         return []
     stages = [corpora.read(private / stage) for stage in _MOMENTS]
     rows = zip(*(stages[-1].table[name] for name in ("id", "split", "seconds", "text")), strict=True)
@@ -56,12 +59,41 @@ def pick(private: Path) -> list[dict[str, Any]]:
     ]
 
 
+def _side_by_side(private: Path, disguises: Mapping[str, Callable[[Row], bytes]]) -> list[dict[str, Any]]:
+    """Two recordings, by every method that can disguise them; none where a corpus was deleted."""
+    if not disguises or not _are_there(private):
+        return []
+    scrubbed, recorded = corpora.read(private / "scrub"), set(corpora.read(private / "ingest").table["id"])
+    parts = enumerate(zip(*(scrubbed.table[name] for name in ("id", "split", "seconds")), strict=True))
+    short = (
+        scrubbed[index]
+        for index, (name, split, seconds) in parts
+        if name in recorded and split == "train" and seconds <= _MAX_S
+    )
+    found: list[dict[str, Any]] = []
+    for row in itertools.islice(short, _COMPARED):
+        versions = [_version("undisguised", row.text, row.flac)]
+        for method, disguise in disguises.items():
+            with contextlib.suppress(DataError):
+                versions.append(_version(f"by {method}", row.text, disguise(row)))
+        found.append({"title": f"Every disguise of one recording, {len(found) + 1}", "versions": versions})
+    return found
+
+
 def _versions(stages: Sequence[Corpus], places: Sequence[int]) -> list[dict[str, str]]:
     """A recording after each stage that changed how it sounds."""
     found: list[dict[str, str]] = []
     for moment, corpus, place in zip(_MOMENTS.values(), stages, places, strict=True):
         row = corpus[place]
-        flac = base64.b64encode(row.flac).decode()
-        if not found or flac != found[-1]["flac_base64"]:
-            found.append({"moment": moment, "text": row.text, "flac_base64": flac})
+        version = _version(moment, row.text, row.flac)
+        if not found or version["flac_base64"] != found[-1]["flac_base64"]:
+            found.append(version)
     return found
+
+
+def _are_there(private: Path) -> bool:
+    return all(store.manifest(private / stage) and (private / stage / "table").is_dir() for stage in _MOMENTS)
+
+
+def _version(moment: str, text: str, flac: bytes) -> dict[str, str]:
+    return {"moment": moment, "text": text, "flac_base64": base64.b64encode(flac).decode()}

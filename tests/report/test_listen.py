@@ -12,6 +12,7 @@ from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.corpus import Row
 from speechpriv.data import audio
+from speechpriv.errors import DataError
 from speechpriv.report import listen, page, samples
 
 FLAC = {tone: audio.flac(np.full(1_600, tone / 10, np.float32)) for tone in range(1, 9)}
@@ -56,14 +57,14 @@ def test_each_recording_is_there_after_every_stage_that_changed_its_sound(record
 
 
 def test_the_words_that_are_shown_are_given_to_the_search_for_leaks(recorded):
-    said = samples.write(recorded / "private")
+    said = samples.write(recorded / "private", {})
     assert all(text in said for text in ("call anna smith", "call [NAME]", "turn it on"))
     assert json.loads((recorded / "private" / samples.FILE).read_text()) == samples.pick(recorded / "private")
 
 
 def test_real_voices_are_heard_on_the_private_page_only(recorded):
     source(recorded, "folder")
-    samples.write(recorded / "private")  # even if somebody wrote samples of them where those of the demo go
+    samples.write(recorded / "private", {})  # even if somebody wrote samples of them where those of the demo go
     released = page.write(recorded)
     private = recorded / "private" / "listen.html"
     assert private.stat().st_mode & 0o777 == 0o600
@@ -81,10 +82,25 @@ def test_real_voices_are_heard_on_the_private_page_only(recorded):
 
 def test_made_up_voices_are_heard_on_the_page_for_everybody(recorded):
     source(recorded, "demo")
-    samples.write(recorded / "private")
+    samples.write(recorded / "private", {})
     html = page.write(recorded).read_text(encoding="utf-8")
     assert html.count("<audio") == 5
     assert 'aria-label="Recording 1, words taken out"' in html
+
+
+def test_disguises_are_heard_side_by_side(recorded):
+    def refusing(_row):
+        raise DataError("nothing is said")
+
+    said = samples.write(recorded / "private", {"deep": lambda _row: FLAC[8], "hoarse": refusing})
+    *_, first, second = json.loads((recorded / "private" / samples.FILE).read_text())
+    assert {first["versions"][0]["text"], second["versions"][0]["text"]} == {"call [NAME]", "turn it on"}
+    for one in (first, second):
+        assert [version["moment"] for version in one["versions"]] == ["undisguised", "by deep"]
+        assert base64.b64decode(one["versions"][1]["flac_base64"]) == FLAC[8]
+    assert "turn it on" in said
+    source(recorded, "demo")
+    assert page.write(recorded).read_text(encoding="utf-8").count("<audio") == 9
 
 
 def test_a_corpus_that_was_deleted_leaves_a_page_without_players(recorded):
