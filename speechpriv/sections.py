@@ -11,6 +11,7 @@ Count = Annotated[int, Field(ge=1)]
 Term = Annotated[str, Field(pattern=r"\w")]  # has a letter or a digit
 Method = Literal["mcadams", "formant", "cascade", "resynth", "none"]
 Timing = Literal["kept", "randomised", "quantised", "replaced"]
+MADE_UP = ("demo", "clinic", "risk")  # sources in which nobody is real
 Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # of personal data, as in [NAME]
 
 
@@ -43,10 +44,19 @@ class ClinicConfig(Section):
     doctors: Annotated[int, Field(ge=2)] = 40  # a fifth of them dictate the test patients, and nobody else
 
 
+class RiskConfig(Section):
+    """Made-up patients who read a sentence, with a voice disorder or without."""
+
+    patients: Count = 600
+    recordings_per_patient: Count = 3
+
+
 class DataConfig(Section):
     """Where recordings come from, whose they are, and what makes a row unusable."""
 
-    source: Literal["auto", "demo", "clinic", "folder", "common_voice", "librispeech", "nemo", "kaldi", "hub"] = "auto"
+    source: Literal[
+        "auto", "demo", "clinic", "risk", "folder", "common_voice", "librispeech", "nemo", "kaldi", "hub"
+    ] = "auto"
     path: str | None = None  # a directory, a manifest file, or a hub id such as google/speech_commands
     audio_column: str | None = None  # None: the usual names of each layout are tried
     text_column: str | None = None
@@ -56,6 +66,7 @@ class DataConfig(Section):
     hub_revision: str | None = None
     demo: DemoConfig = DemoConfig()
     clinic: ClinicConfig = ClinicConfig()
+    risk: RiskConfig = RiskConfig()
     test_fraction: Fraction = 0.2  # of units: nobody is in both parts
     min_seconds: Positive = 0.1
     max_seconds: Positive = 30.0
@@ -75,7 +86,7 @@ class DataConfig(Section):
     @property
     def made_up(self) -> bool:
         """Whether nobody in the recordings is real."""
-        return self.source in ("demo", "clinic")
+        return self.source in MADE_UP
 
 
 class ScrubConfig(Section):

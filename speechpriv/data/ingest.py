@@ -17,7 +17,7 @@ import numpy as np
 
 from speechpriv import corpus, store
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, clinic, demo, lineage, sources
+from speechpriv.data import audio, clinic, demo, disorder, lineage, sources
 from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
 from speechpriv.models.asr import normalise
@@ -131,6 +131,8 @@ def _found(config: IngestConfig) -> Found:
         return demo.rows(data.demo, seed)
     if data.source == "clinic":
         return clinic.rows(data.clinic, seed, lambda patient: split_of(patient, seed, data.test_fraction))
+    if data.source == "risk":
+        return disorder.rows(data.risk, seed)
     return sources.open_source(data)
 
 

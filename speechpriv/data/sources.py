@@ -7,7 +7,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import datasets
 
@@ -72,9 +72,9 @@ def locate(config: DataConfig) -> Located:
     Raises:
       DataError: nothing is there, or it is no layout that is known.
     """
-    if config.source == "demo" or config.source == "clinic" or config.path is None:  # noqa: PLR1714  mypy reads it so
+    if config.made_up or config.path is None:
         raise DataError(f"data.source = {config.source}: made-up voices are read from nowhere. See data/ingest.py.")
-    asked = None if config.source == "auto" else config.source
+    asked = next((layout for layout in get_args(Layout) if layout == config.source), None)
     path = Path(config.path)
     if not path.exists():
         if asked == "hub" or (asked is None and _HUB_ID.fullmatch(config.path)):
@@ -98,6 +98,8 @@ def lineage(config: DataConfig, seed: int) -> str:
     """16 hex digits that name the recordings: one privacy budget, whatever layout or manifest they are read by."""
     if config.source == "demo":
         name = f"demo\0{config.demo.model_dump_json()}\0{seed}"
+    elif config.source == "risk":
+        name = f"risk\0{config.risk.model_dump_json()}\0{seed}"
     elif config.source == "clinic":  # who dictates whom goes by the split
         name = f"clinic\0{config.clinic.model_dump_json()}\0{config.test_fraction}\0{seed}"
     else:

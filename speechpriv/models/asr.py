@@ -8,20 +8,28 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForAudioClassification,
+    AutoModelForCTC,
+    AutoTokenizer,
+)  # fmt: skip
 from transformers.utils import logging as transformers_logging
 
 from speechpriv.errors import ModelError
-from speechpriv.models import families
+from speechpriv.models import classify, families
+from speechpriv.models.classify import Classifier
 from speechpriv.models.ctc import CtcRecogniser, ctc_losses, ctc_phrase_losses
 from speechpriv.models.seq2seq import Seq2SeqRecogniser
 from speechpriv.models.spelling import normalise
 from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
 
 __all__ = [
-    "RATE_HZ", "TINY_EN", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance", "ctc_losses",
+    "RATE_HZ", "TINY_EN", "Classifier", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance",
+    "ctc_losses",
     "ctc_phrase_losses",
-    "family_name", "load", "load_ctc", "normalise",
+    "family_name", "load", "load_classifier", "load_ctc", "normalise",
 ]  # fmt: skip
 
 TINY_EN = Path(__file__).parent.parent / "assets" / "tiny-en"
@@ -85,18 +93,48 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
     """
     family = families.FAMILIES[family_name(name_or_path)]
     with _reading(name_or_path) as source:
+        if classify.is_classifier(AutoConfig.from_pretrained(source, trust_remote_code=False)):
+            return _classifier(source, name_or_path, device)
         # safetensors only: a pickled checkpoint can run code when it is opened.
         model, found = family.model.from_pretrained(
             source, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
-        if found["missing_keys"]:  # transformers would leave them random and only warn
-            raise ModelError(
-                f"{name_or_path}: {len(found['missing_keys'])} weights are missing; expected a whole model."
-            )
+        _check_whole(found, name_or_path)
         front_end = AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     kind = CtcRecogniser if isinstance(family, families.Ctc) else Seq2SeqRecogniser
     return kind(model.to(device).eval(), front_end, tokenizer)
+
+
+def load_classifier(name_or_path: str, labels: Sequence[str], device: str = "cpu") -> Classifier:
+    """A classifier on top of a recogniser's encoder, its output layer yet to learn; see `classify.begun`.
+
+    Raises:
+      ModelError: as `load`; or no classifier can be made of it.
+    """
+    recogniser = load(name_or_path)
+    if isinstance(recogniser, Classifier):
+        raise ModelError(f"{name_or_path}: has labels of its own; expected a recogniser to put new ones on.")
+    with _reading(name_or_path) as source:
+        found = classify.begun(recogniser, source, labels)
+    found.model.to(device)
+    return found
+
+
+def _classifier(source: str, name_or_path: str, device: str) -> Classifier:
+    """A model that has labels already."""
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    kind = AutoModelForCTC if config.model_type == classify.POOLED else AutoModelForAudioClassification
+    model, found = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, output_loading_info=True)
+    _check_whole(found, name_or_path)
+    front_end = AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
+    return Classifier(model.to(device).eval(), front_end)
+
+
+def _check_whole(found: dict[str, Any], name_or_path: str) -> None:
+    """See that no weight is missing: transformers would leave it random, and only warn."""
+    if found["missing_keys"]:
+        raise ModelError(f"{name_or_path}: {len(found['missing_keys'])} weights are missing; expected a whole model.")
 
 
 def family_name(name_or_path: str) -> str:

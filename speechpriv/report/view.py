@@ -12,6 +12,7 @@ from speechpriv.report.facts import Facts
 from speechpriv.report.plots import finite
 from speechpriv.report.summary import Line
 from speechpriv.report.words import lines, number, percent, price, size, words
+from speechpriv.sections import MADE_UP
 
 View = dict[str, Any]
 _VERDICTS = {
@@ -188,7 +189,7 @@ def _least(detectable: Mapping[str, Any]) -> list[str]:
 
 def _samples(facts: Facts) -> View:
     """Players, if nobody real can be heard in them."""
-    return {"samples": players(facts.samples) if facts.setting("data", "source") in ("demo", "clinic") else []}
+    return {"samples": players(facts.samples) if facts.setting("data", "source") in MADE_UP else []}
 
 
 def players(samples: Sequence[Mapping[str, Any]]) -> list[View]:
