@@ -8,9 +8,10 @@ and is counted in no ledger: the figures are nobody's claim. The models are dele
 published phrases would be shipped, they are decoded with.
 
 Another recipe can be drawn if it has `main(config, run_dir, until="plant")`, which leaves `plant/corpus` to train on
-and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `learn_openly` (a stage as
-train/ordinary.py), `measured(model, corpus, device)` (a pair of numbers for each test unit), `statistic` (one number of
-an array of pairs) and `MEASURE` (what that number is called).
+and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `begin(config, directory)`
+(first what it gives is the model before training), `learn_openly` (a stage as train/ordinary.py), `measured(model,
+corpus, device)` (a pair of numbers for each test unit), `statistic` (one number of an array of pairs) and `MEASURE`
+(what that number is called).
 """
 
 import math
@@ -89,9 +90,9 @@ def _trained(
     recipe: Mapping[str, Any], config: PipelineConfig, epsilon: float, training: dict[str, Path], work: Path
 ) -> dict[str, Any]:
     """Where the `model` of a point is, and the `phrases`; a training that was killed goes on from its checkpoint."""
-    if epsilon == 0:
-        return {"model": config.train.base}
     work.mkdir(parents=True, exist_ok=True)
+    if epsilon == 0:
+        return {"model": recipe["begin"](config, work)[0] if "begin" in recipe else config.train.base}
     if epsilon < math.inf:
         learned = recipe["learn"](config, training, work, work / "keys", work / "ledger.sqlite")
         return learned | {"model": learned["model"] / "model"}

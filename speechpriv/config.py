@@ -124,6 +124,7 @@ class TrainConfig(Section):
     """What is trained and how; the same for the private model and its non-private twin unless said."""
 
     base: str = "tiny-en"  # tiny-en, a directory or a hub id
+    labels: tuple[str, ...] = ()  # of recipe clinic_risk: what recordings are told apart by, what is looked for last
     trainable: Literal["all", "lora", "bias_norm_head", "last_layer", "head"] = "head"
     lora_rank: Count = 8
     optimizer: Literal["adamw", "lamb", "sgd"] = "adamw"
@@ -182,9 +183,9 @@ class PerformanceConfig(Section):
 
 
 class PipelineConfig(Section):
-    """The whole pipeline: recipes/assistant.py."""
+    """The whole pipeline: recipes/assistant.py, or recipes/clinic_risk.py for labels instead of words."""
 
-    recipe: Literal["assistant"] = "assistant"
+    recipe: Literal["assistant", "clinic_risk"] = "assistant"
     seed: int = 1
     data: DataConfig
     scrub: ScrubConfig = ScrubConfig()
@@ -204,6 +205,18 @@ class PipelineConfig(Section):
                 "canary.placed = real_unit: with privacy.sampling = utterances, privacy.cap_per_unit may leave them "
                 "out of the whole run, unseen. Place them as own_unit"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_for_those_who_give_them(self) -> Self:
+        labels = len(set(self.train.labels))
+        if labels != len(self.train.labels) or labels != (2 if self.recipe == "clinic_risk" else 0):
+            raise ValueError(
+                f"train.labels has {len(self.train.labels)}: expected two different ones with the recipe clinic_risk, "
+                "what is looked for last, and none with other recipes"
+            )
+        if labels and self.privacy.phrases:
+            raise ValueError("privacy.phrases: labels are no phrases. Leave it out")
         return self
 
     @model_validator(mode="after")
@@ -244,7 +257,11 @@ class PretrainConfig(Section):
 
 Config = PipelineConfig | PretrainConfig
 _S = TypeVar("_S", bound=Section)
-_SCHEMAS: dict[str, type[Config]] = {"assistant": PipelineConfig, "pretrain": PretrainConfig}
+_SCHEMAS: dict[str, type[Config]] = {
+    "assistant": PipelineConfig,
+    "clinic_risk": PipelineConfig,
+    "pretrain": PretrainConfig,
+}
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:

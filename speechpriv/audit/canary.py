@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,6 +18,7 @@ import numpy as np
 from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.audit import personal, phrases
+from speechpriv.audit.phrases import Phrase
 from speechpriv.config import CanaryConfig, PhraseKind, Placed
 from speechpriv.corpus import Corpus, Row
 from speechpriv.data import audio, sources
@@ -92,12 +93,15 @@ def inputs(config: CanaryConfig) -> dict[str, Path]:
     return {"recordings": found["source"]} if found else {}
 
 
-def make(config: CanaryConfig, key: bytes) -> tuple[list[Canary], Iterator[Row]]:
+def make(
+    config: CanaryConfig, key: bytes, speak: Callable[..., Iterator[Phrase]] = phrases.spoken
+) -> tuple[list[Canary], Iterator[Row]]:
     """Draw the candidates with their coins, and the references; speak them one by one.
 
     Args:
       config: how many, what they say, how fast, how often repeated, and where they are placed.
       key: secret; the same key gives the same phrases, voices and coins.
+      speak: takes the kind of each, the config and a seeded generator, as `phrases.spoken` does, which it is for words.
 
     Returns:
       The registry, and a generator of one row (split `test`, unit = id) a canary, in the registry's order.
@@ -122,7 +126,7 @@ def make(config: CanaryConfig, key: bytes) -> tuple[list[Canary], Iterator[Row]]
     ]
 
     def spoken() -> Iterator[Row]:
-        natural = phrases.spoken([canary.kind for canary in registry], config, rng)
+        natural = speak([canary.kind for canary in registry], config, rng)
         for canary, phrase in zip(registry, natural, strict=True):
             text, samples = phrases.faster(phrase, canary.speed)
             yield Row(canary.id, canary.id, "test", audio.flac(samples), text, len(samples) / audio.RATE_HZ)
@@ -131,7 +135,10 @@ def make(config: CanaryConfig, key: bytes) -> tuple[list[Canary], Iterator[Row]]
 
 
 @store.stage(version=3)
-def run(config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes) -> dict[str, Any]:
+def run(
+    config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes,
+    speak: Callable[..., Iterator[Phrase]] = phrases.spoken,
+) -> dict[str, Any]:  # fmt: skip
     """Plant canaries in the train split of `inputs["corpus"]`.
 
     Writes the training corpus (`corpus/`), all phrases once (`phrases/`) and the registry. The phrases with personal
@@ -143,7 +150,7 @@ def run(config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key:
     """
     corpus = corpora.read(inputs["corpus"])
     probes = {probe.id for probe in personal.read(inputs["personal"])} if "personal" in inputs else set()
-    registry, spoken = make(config, key)
+    registry, spoken = make(config, key, speak)
     hosts = _hosts(registry, [unit for unit in corpus.units("train") if unit not in probes], key)
     said = write(registry, spoken, out_dir)
 

@@ -40,6 +40,8 @@ def words_of(
     planted = [i for i, one in enumerate(registry) if one.planted][:_PHRASES]
     controls = [i for i, one in enumerate(registry) if not one.planted][: len(planted)]
     sides = [[_speech(phrases, i) for i in side] for side in (planted, controls)]
+    if min(len(speech.words) for side in sides for speech in side) < 2:
+        return {}  # of a single word, such as a label, nothing can be given, and every stranger knows the others
     given = min(_GIVEN, min(len(speech.words) for side in sides for speech in side) - 1)
     return {
         name: [

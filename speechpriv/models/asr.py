@@ -27,9 +27,7 @@ from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
 
 __all__ = [
     "RATE_HZ", "TINY_EN", "Classifier", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance",
-    "ctc_losses",
-    "ctc_phrase_losses",
-    "family_name", "load", "load_classifier", "load_ctc", "normalise",
+    "ctc_losses", "ctc_phrase_losses", "family_name", "load", "load_classifier", "load_ctc", "normalise",
 ]  # fmt: skip
 
 TINY_EN = Path(__file__).parent.parent / "assets" / "tiny-en"

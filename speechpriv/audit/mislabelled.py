@@ -1,0 +1,27 @@
+"""Canaries for models that give labels: made-up patients with the wrong label, by a secret coin in training or not.
+
+A model that has learned what labels mean gives such a recording the right one; one that has learned the recordings by
+heart gives the wrong one to those that were planted. They are planted, scored and judged as phrases are.
+
+Source: mislabelled canaries, Nasr et al. 2023, arXiv:2302.07956; Steinke et al. 2023, arXiv:2305.08846.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from speechpriv.audit.phrases import Phrase
+from speechpriv.config import CanaryConfig
+from speechpriv.data import disorder
+
+
+def spoken(kinds: Sequence[str], _config: CanaryConfig, rng: np.random.Generator) -> Iterator[Phrase]:
+    """A recording of another made-up patient for each of `kinds`, with the label that is wrong.
+
+    Raises:
+      ConfigError: the synthesiser is not installed.
+    """
+    for _ in kinds:
+        label, recordings = disorder.patient(np.random.default_rng(rng.integers(2**63)), 1)
+        wrong = disorder.LABELS[1 - disorder.LABELS.index(label)]
+        yield Phrase(wrong, next(recordings))
