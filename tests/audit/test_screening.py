@@ -1,5 +1,6 @@
 """How well labels are given, and canaries with the wrong one."""
 
+import functools
 import json
 
 import numpy as np
@@ -14,6 +15,8 @@ from speechpriv.corpus import Row
 from speechpriv.data import audio, disorder
 from speechpriv.errors import AuditError, DataError
 from speechpriv.models import asr
+
+SPEAK = functools.partial(mislabelled.spoken, labels=("well", "ill"))
 
 
 def pairs(chances, there):
@@ -139,10 +142,10 @@ def test_canaries_have_the_wrong_label_and_are_told_so_to_training_only(tmp_path
     monkeypatch.setattr(disorder, "patient", patient)
     corpus(tmp_path / "in", [(f"p{i}", disorder.LABELS[i % 2]) for i in range(6)], "train")
     config = CanaryConfig(candidates=40, references=1000)
-    canary.run(config, {"corpus": tmp_path / "in"}, tmp_path / "plant", key=bytes(32), speak=mislabelled.spoken)
+    canary.run(config, {"corpus": tmp_path / "in"}, tmp_path / "plant", key=bytes(32), speak=SPEAK)
     registry, said = canary.read(tmp_path / "plant")
     rows = list(said.rows())
-    assert all({row.text, truth[row.flac]} == set(disorder.LABELS) for row in rows)
+    assert all((row.text == "well") == (truth[row.flac] == "high") for row in rows)
     assert len({row.flac for row in rows}) == len(rows)
     planted = corpora.read(tmp_path / "plant" / "corpus")
     assert len(planted) == 6 + sum(one.repeats for one in registry if one.planted)
