@@ -13,7 +13,7 @@ from speechpriv import corpus, store
 from speechpriv.claim import Claim
 from speechpriv.config import ExportConfig
 from speechpriv.errors import GateError
-from speechpriv.export import card, gate, int8, onnx, published, registry
+from speechpriv.export import card, gate, int8, labels, onnx, published, registry, screening_card
 from speechpriv.export.compare import compare
 from speechpriv.export.runtime import Transcriber
 from speechpriv.models import arpa, asr
@@ -66,6 +66,7 @@ def run(
     shipped = config.export.phrases == "shipped" and published.write(inputs["phrases"], claim, out_dir)
     if shipped and isinstance(recogniser, asr.CtcRecogniser):  # as what is shipped decodes
         recogniser = replace(recogniser, language=arpa.read(out_dir / published.LANGUAGE_MODEL))
+    is_classifier = isinstance(recogniser, asr.Classifier)
     files = _files(recogniser, out_dir)
     audited = out_dir / "audit.json"
     if verdict:
@@ -79,7 +80,7 @@ def run(
         figures=_read(inputs["figures"] / "figures.json") or {},
         comparison=compare(recogniser, files, recordings),
         layout=onnx.layout(recogniser),
-        obstacle=onnx.obstacle(recogniser),
+        obstacle=labels.obstacle(recogniser) if isinstance(recogniser, asr.Classifier) else onnx.obstacle(recogniser),
         int8_limit=config.export.max_int8_wer_increase,
         publisher=config.export.publisher,
         phrases_shipped=shipped,
@@ -104,7 +105,8 @@ def run(
     )
     # The card is searched for leaks too, so it is written first; a leak is never overridden, so the card is right.
     decision = decide(leaks=())
-    text = card.card(replace(facts, override=decision.override, reasons=decision.reasons))
+    written = screening_card.text if is_classifier else card.card
+    text = written(replace(facts, override=decision.override, reasons=decision.reasons))
     (out_dir / "README.md").write_text(text, encoding="utf-8")
     # The manifest is written after the search and holds the config: a draft of it is searched in its place.
     store.write_json(out_dir / store.MANIFEST, {"config": config.model_dump(mode="json")})
@@ -135,6 +137,9 @@ def run(
 
 def _files(recogniser: asr.Recogniser, out_dir: Path) -> dict[str, Transcriber]:
     """Write what the runtime decodes with, and open it: each file by name, the one that is not quantised first."""
+    if isinstance(recogniser, asr.Classifier) and not labels.obstacle(recogniser):
+        labels.export(recogniser, out_dir)
+        return {onnx.MODEL: Transcriber(out_dir)}
     if not isinstance(recogniser, asr.CtcRecogniser) or onnx.obstacle(recogniser):
         return {_WEIGHTS: Transcriber(out_dir)}
     onnx.export(recogniser, out_dir)

@@ -137,7 +137,7 @@ recogniser = asr.load(".")
 print(recogniser.transcribe([audio.read("speech.wav")])[0])
 ```
 """
-_POINTS = """
+POINTS = """
 ## The claim, point by point
 
 What NIST SP 800-226 asks of a claim of differential privacy.
@@ -170,7 +170,7 @@ _LOADERS = {"features": "from_nemo_ctc", "samples": "from_omnilingual_asr_ctc", 
 FIXED_TEXT = "\n".join(
     (
         _CARD, _ROWS, _SHERPA, _WITHOUT, _TOLD, *_ALONE.values(), *_TRANSFORMERS.values(), _NO_ONNX,
-        *_WYOMING.values(), _SHERPA_EXAMPLE, _TORCH_EXAMPLE, _POINTS, _NOTHING, _LEARNED_FIRST, _SHIPPED, _INT8_REFUSED,
+        *_WYOMING.values(), _SHERPA_EXAMPLE, _TORCH_EXAMPLE, POINTS, _NOTHING, _LEARNED_FIRST, _SHIPPED, _INT8_REFUSED,
         _ONNX_FILE, _INT8_FILE, _PHRASE_FILES, *_KINDS.values(), *_LABELS.values(), points.TIMING,
         points.FLOATING_POINT, points.RANDOMNESS, points.TUNING, points.ACCESS, points.POST_PROCESSING, points.AUDIT,
         points.BIAS,
@@ -227,9 +227,9 @@ def card(facts: Facts) -> str:
         name=facts.publisher.name,
         kind=_KINDS[facts.layout],
         intended_use=facts.publisher.intended_use,
-        guarantee=f"{claim.sentence()}\n\nTrust: {claim.trust_model}." if claim else _NOTHING,
+        guarantee=guarantee(claim),
         published=_published(facts),
-        override=_override(facts.override, facts.reasons),
+        override=override(facts.override, facts.reasons),
         verdict=verdict["verdict"] if verdict else "missing",
         audit_sha256=facts.audit_sha256,
         because=f": {'; '.join(verdict['reasons'])}" if verdict else "",
@@ -239,7 +239,7 @@ def card(facts: Facts) -> str:
         torch_wer=f"{facts.comparison.torch_wer:.1%}",
         compared=facts.comparison.compared,
         eight_bits=_eight_bits(facts),
-        points=_POINTS + "".join(f"| {point} | {answer} |\n" for point, answer in points.answers(claim).items())
+        points=POINTS + "".join(f"| {point} | {answer} |\n" for point, answer in points.answers(claim).items())
         if claim
         else "",
         runs_where=_runs_where(facts),
@@ -248,6 +248,11 @@ def card(facts: Facts) -> str:
         phrase_files=_PHRASE_FILES if facts.phrases_shipped else "",
     )
     return f"---\n{yaml.safe_dump(_front_matter(facts, this), sort_keys=False)}---\n\n{body}"
+
+
+def guarantee(claim: Claim | None) -> str:
+    """The claim in a sentence, and whom it trusts."""
+    return f"{claim.sentence()}\n\nTrust: {claim.trust_model}." if claim else _NOTHING
 
 
 def _this(facts: Facts) -> str:
@@ -263,12 +268,12 @@ def _published(facts: Facts) -> str:
     return _LEARNED_FIRST + (_SHIPPED if facts.phrases_shipped else "")
 
 
-def _override(override: str | None, reasons: Sequence[str]) -> str:
+def override(reason: str | None, reasons: Sequence[str]) -> str:
     """Nothing, or a section that nobody can overlook."""
-    if override is None:
+    if reason is None:
         return ""
     lines = "\n".join(f"- {reason}" for reason in reasons)
-    return f"\n## Exported in spite of the gate\n\n{lines}\n\nReason given: {override}\n"
+    return f"\n## Exported in spite of the gate\n\n{lines}\n\nReason given: {reason}\n"
 
 
 def _table(figures: Mapping[str, Mapping[str, float]], this: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from speechpriv.claim import Claim
 from speechpriv.corpus import Corpus
 from speechpriv.errors import GateError
-from speechpriv.export.card import FIXED_TEXT
+from speechpriv.export import card, screening_card
 
 Phrases = Mapping[str, Iterable[str]]  # by kind
 Literals = Mapping[str, Iterable[str | bytes]]
@@ -149,7 +149,7 @@ def leaks(
         directory,
         phrases={"transcript": texts, **(phrases or {})},
         literals={"place": here, **(literals or {})},
-        public=f"{FIXED_TEXT} {public}",
+        public=f"{card.FIXED_TEXT} {screening_card.FIXED_TEXT} {public}",
     )
 
 

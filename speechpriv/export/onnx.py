@@ -53,8 +53,8 @@ def obstacle(recogniser: Recogniser) -> str | None:
     kind = type(recogniser.front_end).__name__
     if _layout_of(recogniser) is None:
         return f"No sherpa-onnx loader computes the features of its front end ({kind})."
-    if _layout_of(recogniser) is _FromFeatures and (differing := _differing(recogniser.front_end)):
-        return f"sherpa-onnx's log-mel front end is not this model's: {', '.join(differing)}."
+    if _layout_of(recogniser) is _FromFeatures and (wrong := differing(recogniser.front_end)):
+        return f"sherpa-onnx's log-mel front end is not this model's: {', '.join(wrong)}."
     size_bytes = sum(p.numel() * p.element_size() for p in recogniser.model.parameters())
     if not size_bytes <= _MAX_BYTES:
         return f"It has {size_bytes:,} bytes of weights, and one ONNX file holds at most {_MAX_BYTES:,}."
@@ -80,7 +80,7 @@ def export(recogniser: CtcRecogniser, directory: Path) -> None:
     (directory / TOKENS).write_text("".join(f"{s} {i}\n" for i, s in enumerate(_symbols(recogniser))), encoding="utf-8")
     path = directory / MODEL
     _trace(wrapper, path)
-    _finish(path, wrapper.metadata())
+    finish(path, wrapper.metadata())
     difference = max_difference(recogniser, path)
     if not difference <= _MAX_DIFFERENCE:
         raise ModelError(
@@ -225,7 +225,7 @@ def _blank_last(recogniser: CtcRecogniser) -> torch.Tensor:
     return torch.tensor([*pieces, recogniser.blank], device=recogniser.model.device)
 
 
-def _differing(front_end: Any) -> list[str]:
+def differing(front_end: Any) -> list[str]:
     return [
         f"{name} = {getattr(front_end, name, None)} (expected {expected})"
         for name, expected in _FRONT_END.items()
@@ -266,7 +266,7 @@ def _trace(wrapper: _Wrapper, path: Path) -> None:
         )
 
 
-def _finish(path: Path, metadata: dict[str, object]) -> None:
+def finish(path: Path, metadata: dict[str, object]) -> None:
     """Add what the runtime reads, remove what tells where the file was made, and check the whole."""
     model = onnx.load(path)
     model.doc_string = model.graph.doc_string = ""

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import sherpa_onnx
@@ -29,6 +29,7 @@ RATE_HZ = 16_000
 MAX_S = 120.0  # of one waveform: attention takes memory with the square of the length
 
 Weights = Literal["model.onnx", "model.int8.onnx"]
+LABELS = "labels.txt"  # of a classifier, in the order of its probabilities
 _TOKENS, _BLANK = "tokens.txt", "<blk>"
 _MIN_SAMPLES = 1200  # fewer give less than the 8 feature frames of one output frame: nothing can be heard in them
 _SPECIAL = re.compile(r"<[^<>\s]*>")  # tokens such as <unk>, which the runtime writes out
@@ -55,6 +56,8 @@ class Transcriber:
         """
         if weights == "model.onnx" and not (directory / weights).is_file() and (directory / "config.json").is_file():
             self._decode = _with_torch(directory)
+        elif (directory / LABELS).is_file():
+            self._decode = _with_labels(directory, weights, threads)
         else:
             decoder = _with_phrases if (directory / LANGUAGE_MODEL).is_file() else _with_sherpa
             self._decode = decoder(directory, weights, validate(directory, weights), threads)
@@ -133,29 +136,54 @@ def _with_sherpa(directory: Path, weights: str, first_input: str, threads: int) 
 
 def _with_phrases(directory: Path, weights: str, first_input: str, threads: int) -> Callable[[np.ndarray], str]:
     """Beam search with the language model of what was published."""
-    import onnxruntime  # noqa: PLC0415  only here is it needed
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(directory / weights, options, providers=["CPUExecutionProvider"])
+    session = _session(directory, weights, threads)
     language = arpa.read(directory / LANGUAGE_MODEL)
     tokens = [line.split(" ")[0] for line in (directory / _TOKENS).read_text(encoding="utf-8").splitlines()]
     pieces = ["" if _SPECIAL.fullmatch(token) else token for token in tokens]
     filters = frontend.mel_filters(80)
 
     def decode(samples: np.ndarray) -> str:
-        if first_input == "samples":
-            inputs = {first_input: samples[None].astype(np.float32)}
-        else:
-            features = frontend.log_mel(samples, filters).T[None]
-            inputs = {first_input: features, "length": np.array([features.shape[2]])}
         try:
-            log_probs = session.run(None, inputs)[0][0]
+            log_probs = session.run(None, _inputs(samples, first_input, filters))[0][0]
             return normalise(beam.words(log_probs, tokens.index(_BLANK), pieces, language))
         except Exception as error:  # onnxruntime's errors have no class in common
             raise ModelError(f"{directory}: {weights} and {_TOKENS} do not fit ({type(error).__name__}).") from error
 
     return decode
+
+
+def _with_labels(directory: Path, weights: str, threads: int) -> Callable[[np.ndarray], str]:
+    """The likeliest label of a classifier."""
+    session = _session(directory, weights, threads)
+    labels = (directory / LABELS).read_text(encoding="utf-8").splitlines()
+    filters, first_input = frontend.mel_filters(80), session.get_inputs()[0].name
+
+    def decode(samples: np.ndarray) -> str:
+        try:
+            return labels[int(session.run(None, _inputs(samples, first_input, filters))[0][0].argmax())]
+        except Exception as error:  # onnxruntime's errors have no class in common
+            raise ModelError(f"{directory}: {weights} and {LABELS} do not fit ({type(error).__name__}).") from error
+
+    return decode
+
+
+def _session(directory: Path, weights: str, threads: int) -> Any:
+    import onnxruntime  # noqa: PLC0415  not needed where sherpa-onnx decodes
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(directory / weights, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no class in common
+        raise ModelError(f"{directory}: onnxruntime cannot use {weights} ({type(error).__name__}).") from error
+
+
+def _inputs(samples: np.ndarray, first_input: str, filters: np.ndarray) -> dict[str, np.ndarray]:
+    """What a file is fed with whose first input is called so."""
+    if first_input == "samples":
+        return {first_input: samples[None].astype(np.float32)}
+    features = frontend.log_mel(samples, filters).T[None]
+    return {first_input: features, "length": np.array([features.shape[2]])}
 
 
 def _with_torch(directory: Path) -> Callable[[np.ndarray], str]:

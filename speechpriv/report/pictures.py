@@ -6,8 +6,8 @@ from typing import Any
 
 from speechpriv.report import plots
 from speechpriv.report.facts import Facts
-from speechpriv.report.plots import Frame, Mark, Plot, Tone, finite
-from speechpriv.report.words import MOST_ITEMS, duration, number, percent, size, words
+from speechpriv.report.plots import Frame, Mark, Place, Plot, Tone, finite
+from speechpriv.report.words import MOST_ITEMS, duration, number, percent, price, size, words
 
 MODELS: tuple[tuple[str, str, Tone], ...] = (
     ("base", "Before: the base model", "base"),
@@ -42,6 +42,8 @@ def members(facts: Facts) -> Plot | None:
 
 def accuracy(facts: Facts) -> Plot | None:
     """Word accuracy and WER of the models; only a run that published phrases has a model that is told them."""
+    if screens(facts):
+        return _areas(facts)
     marks = []
     for name, label, tone in MODELS:
         found = facts.figures.get(name, {})
@@ -51,6 +53,44 @@ def accuracy(facts: Facts) -> Plot | None:
         marks.append(Mark(label, finite(found.get("word_accuracy")), text, tone))
     frame = Frame("accuracy", "Words recognised correctly", _read_out(marks), "word accuracy")
     return plots.bars(frame, marks, maximum=1) if facts.figures else None
+
+
+def screens(facts: Facts) -> bool:
+    """Whether the models give labels, and no words."""
+    return any("auroc" in found for found in facts.figures.values())
+
+
+def paid(facts: Facts) -> str:
+    """What privacy cost, by word accuracy or by AUROC."""
+    value, measure = ("auroc", "AUROC") if screens(facts) else ("word_accuracy", "word accuracy")
+    base, twin, private = (finite(facts.figures.get(name, {}).get(value)) for name in COMPARED)
+    return price(base, twin, private, measure)
+
+
+def _areas(facts: Facts) -> Plot:
+    """How well each model ranks people by what is looked for."""
+    marks = []
+    for name, label, tone in MODELS:
+        found = facts.figures.get(name, {})
+        area, low, high = (finite(found.get(key)) for key in ("auroc", "auroc_low", "auroc_high"))
+        if found:
+            text = f"{number(area)} ({number(low)} to {number(high)})"
+            marks.append(Mark(label, area, text, tone, low, high))
+    frame = Frame("accuracy", "People told right", _read_out(marks), "AUROC; 1 ranks everybody right")
+    return plots.dots(frame, marks, Mark("guessing", 0.5, "0.5"))
+
+
+def calibration(facts: Facts) -> Plot | None:
+    """Of fifths of the test people, by probability: how many have what is looked for."""
+    found = facts.figures.get("private", {}).get("calibration") or ()
+    places = [
+        Place(f"fifth {index}", 100 * x, 100 * y, None, None, f"{percent(mean)} given, {percent(share)} have it")
+        for index, (mean, share, *_) in enumerate(found, start=1)
+        if (x := finite(mean)) is not None and (y := finite(share)) is not None
+    ]
+    told = "; ".join(f"{place.label}: {place.text}" for place in places) + "."
+    frame = Frame("calibration", "Calibration of the private model", told, "have it, %")
+    return plots.scatter(frame, places, "mean probability given, %", Mark("half", 50.0, "50 %")) if places else None
 
 
 def flow(facts: Facts) -> Plot | None:

@@ -8,7 +8,7 @@ from typing import Any
 from speechpriv.report import pictures
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import finite
-from speechpriv.report.words import duration, lines, number, percent, price, size, words
+from speechpriv.report.words import duration, lines, number, percent, size, words
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def markdown(facts: Facts) -> str:
     told = [
         f"### {verdict}: {facts.name}",
         facts.claim.sentence() if facts.claim else "No privacy guarantee: private training has not run.",
-        price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name in pictures.COMPARED)),
+        pictures.paid(facts),
         "\n".join(f"- {reason}" for reason in lines(facts.verdict.get("reasons"))),
         "\n".join(["| | |", "|---|---|", *(f"| {label} | {_cell(value)} |" for label, value in rows)]),
     ]
@@ -84,7 +84,8 @@ def _figures(facts: Facts) -> dict[str, str]:
         }
     for name, label, _ in pictures.MODELS:
         if name in facts.figures:
-            told[f"word error rate, {label.lower()}"] = percent(facts.figures[name].get("wer"))
+            measure, value = ("AUROC", "auroc") if pictures.screens(facts) else ("word error rate", "wer")
+            told[f"{measure}, {label.lower()}"] = percent(facts.figures[name].get(value))
     if private:
         told["audit: AUC of planted phrases"] = number(private.get("auc"))
         told["audit: epsilon, lower bound"] = number(private.get("epsilon_lower_bound"))

@@ -11,7 +11,7 @@ from speechpriv.report import attacks, disguises, pictures, recompute
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import finite
 from speechpriv.report.summary import Line
-from speechpriv.report.words import lines, number, percent, price, size, words
+from speechpriv.report.words import lines, number, percent, size, words
 from speechpriv.sections import MADE_UP
 
 View = dict[str, Any]
@@ -43,6 +43,8 @@ _TESTS = {
     "named_high": "the same, upper bound", "epsilon_lower_bound": "epsilon, lower bound",
     "mu_lower_bound": "mu, lower bound",
 }  # fmt: skip
+_WORDS = "Words recognised correctly; WER is the word error rate, lower is better"
+_AREA = "AUROC: how often somebody with what is looked for gets a higher probability than somebody without"
 _MOST_AUDIO_LETTERS = 1_500_000  # of base64, in all players together
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
@@ -73,7 +75,9 @@ def _top(facts: Facts) -> View:
         "sentence": facts.claim.sentence() if facts.claim else "",
         "members": pictures.members(facts),
         "accuracy": pictures.accuracy(facts),
-        "price": price(*(finite(facts.figures.get(name, {}).get("word_accuracy")) for name in pictures.COMPARED)),
+        "accuracy_caption": _AREA if pictures.screens(facts) else _WORDS,
+        "calibration": pictures.calibration(facts),
+        "price": pictures.paid(facts),
         "crowd": crowd.format(*sizes, unit(facts)) if measured else "",
     }
 

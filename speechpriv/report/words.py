@@ -62,18 +62,18 @@ def lines(values: Any) -> list[str]:
     return [words(item) for item in items[:MOST_ITEMS]] + more
 
 
-def price(base: float | None, twin: float | None, private: float | None) -> str:
-    """What privacy cost, from word accuracies (shares of 1) before, without and with privacy."""
+def price(base: float | None, twin: float | None, private: float | None, measure: str = "word accuracy") -> str:
+    """What privacy cost, by a measure (shares of 1) before, without and with privacy."""
     if base is None or twin is None or private is None:
         return "The three models have not all been measured, so the price is not known."
     if private <= base:
         return (
-            f"Training with privacy gained nothing: {percent(private)} of words right, {percent(base)} before it. "
+            f"Training with privacy gained nothing: {measure} {percent(private)}, {percent(base)} before it. "
             f"Without privacy it would be {percent(twin)}."
         )
     if private >= twin:
-        return f"Privacy cost nothing measurable: {percent(private)} of words right with it, {percent(twin)} without."
+        return f"Privacy cost nothing measurable: {measure} {percent(private)} with it, {percent(twin)} without."
     return (
-        f"Privacy costs {100 * (twin - private):.1f} points of word accuracy. The private model keeps "
+        f"Privacy costs {100 * (twin - private):.1f} points of {measure}. The private model keeps "
         f"{percent((private - base) / (twin - base), 0)} of what training without privacy gains."
     )
