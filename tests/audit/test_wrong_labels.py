@@ -38,13 +38,13 @@ def patient(rng, recordings):
 
 
 def people(directory, count, *, seed, told=True):
-    """A corpus of so many people in either split, two recordings each; nothing tells their labels unless `told`."""
+    """A corpus of so many people in either split, two recordings each; if not `told`, labels alternate."""
     rng = np.random.default_rng(seed)
 
     def rows():
         for number in range(2 * count):
             label, recordings = patient(rng, 2)
-            label = label if told else LABELS[int(rng.integers(2))]
+            label = label if told else LABELS[number % 2]  # as many on either side: their number tells nothing
             for part, samples in enumerate(recordings):
                 split = "train" if number < count else "test"
                 yield Row(f"{seed}-{number}-{part}", f"p{number}", split, audio.flac(samples), label, 1.0)
@@ -104,7 +104,7 @@ def test_who_learned_wrong_labels_by_heart_gives_them(run):
             np.mean([heard([row.samples()])[0] == row.text for row in side]) for side in (planted, kept_out)
         ]
     assert shares["heart"][0] > 0.9
-    assert max(shares["heart"][1], *shares["other"]) < 0.3
+    assert max(shares["heart"][1], *shares["other"]) < 0.5
 
 
 def test_it_passes_if_the_twin_is_caught_and_it_is_not(run, tmp_path):
@@ -145,13 +145,13 @@ def test_among_labels_that_nothing_tells_a_claim_hides_them():
 
 def test_whole_patients_are_told_from_others_by_who_learned_them_by_heart(begun, tmp_path):
     """Members against people who stayed out; the control is a model that learned others of the same kind."""
-    corpus = people(tmp_path / "c", 15, seed=3, told=False)
+    corpus = people(tmp_path / "c", 20, seed=3, told=False)
     units = corpus.units("train"), corpus.units("test")
     rows = {
         "these": [row for row in corpus.rows() if row.split == "train"],
-        "others": [row for row in people(tmp_path / "o", 15, seed=4, told=False).rows() if row.split == "train"],
+        "others": [row for row in people(tmp_path / "o", 20, seed=4, told=False).rows() if row.split == "train"],
     }
     found = {name: membership.people(learned(begun, known), begun, corpus, *units) for name, known in rows.items()}
-    assert found["these"].members == found["these"].others == 15
+    assert found["these"].members == found["these"].others == 20
     assert found["these"].with_labels.auc_low > 0.6
     assert found["others"].with_labels.auc_low <= 0.5 <= found["others"].with_labels.auc_high
