@@ -8,6 +8,7 @@ made-up patients with the wrong label. Recordings are not scrubbed, since nobody
 if `anonymize.method` says so: a disguise takes away what a voice disorder is heard by.
 """
 
+import functools
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,10 +51,11 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
         return
 
     # Plant patients with the wrong label, train privately, and train the twin that the audit must catch.
+    speak = functools.partial(mislabelled.spoken, labels=config.train.labels)
     with progress.bar("plant"):
         planted = progress.show("plant", canary.run(
             config.canary, {"corpus": clean.directory}, private / "plant",
-            key=store.secret(keys / "canaries"), speak=mislabelled.spoken,
+            key=store.secret(keys / "canaries"), speak=speak,
         ))  # fmt: skip
     training = {"corpus": planted.directory / "corpus"}
     if until == "plant":

@@ -220,7 +220,7 @@ def test_keys_given_twice_in_an_override_are_errors(good):
     [
         ("", "expected a mapping of sections, got NoneType"),
         ("- a\n", "got list"),
-        ("data: {source: demo}\n", "recipe = None: expected one of assistant, pretrain"),
+        ("data: {source: demo}\n", "recipe = None: expected one of assistant, clinic_risk, pretrain"),
         ("recipe: cake\n", "recipe = 'cake'"),
         ("recipe: [assistant]\n", "recipe = ['assistant']"),
         ("recipe: {a: 1}\n", "recipe = {'a': 1}"),
@@ -277,6 +277,7 @@ def other(name, value):
         "anonymize.method": "resynth",
         "anonymize.timing": "randomised",
         "train.trainable": "all",
+        "train.labels": None,  # goes with another recipe only
         "privacy.delta": 1e-6,
         "privacy.budget_epsilon": 20.0,
         "privacy.sampling": None,  # these two change together only
@@ -399,3 +400,17 @@ def test_no_text_fails_otherwise_than_by_a_config_error(tmp_path_factory, text):
     path.write_text("recipe: assistant\n" + text, encoding="utf-8", errors="replace")
     with pytest.raises(ConfigError):
         load(path)
+
+
+@pytest.mark.parametrize("labels", ["[high]", "[low, low]", "[a, b, c]", "[]"])
+def test_screening_tells_two_labels_apart(good, labels):
+    assert "expected two different ones" in refuse(good, "recipe=clinic_risk", f"train.labels={labels}")
+    found = load(good, ["recipe=clinic_risk", "train.labels=[low, high]"])
+    assert isinstance(found, PipelineConfig)
+    assert found.train.labels == ("low", "high")
+
+
+def test_labels_are_for_screening_alone(good):
+    assert "none with other recipes" in refuse(good, "train.labels=[low, high]")
+    screening = ("recipe=clinic_risk", "train.labels=[low, high]", "privacy.phrases={share: 0.5}")
+    assert "labels are no phrases" in refuse(good, *screening)

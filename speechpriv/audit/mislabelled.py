@@ -15,13 +15,19 @@ from speechpriv.config import CanaryConfig
 from speechpriv.data import disorder
 
 
-def spoken(kinds: Sequence[str], _config: CanaryConfig, rng: np.random.Generator) -> Iterator[Phrase]:
+def spoken(
+    kinds: Sequence[str], _config: CanaryConfig, rng: np.random.Generator, *, labels: Sequence[str]
+) -> Iterator[Phrase]:
     """A recording of another made-up patient for each of `kinds`, with the label that is wrong.
+
+    Args:
+      kinds: one a recording.
+      rng: seeded; the same gives the same patients.
+      labels: the model's two, what is looked for last: here, a voice disorder.
 
     Raises:
       ConfigError: the synthesiser is not installed.
     """
     for _ in kinds:
         label, recordings = disorder.patient(np.random.default_rng(rng.integers(2**63)), 1)
-        wrong = disorder.LABELS[1 - disorder.LABELS.index(label)]
-        yield Phrase(wrong, next(recordings))
+        yield Phrase(labels[1 - disorder.LABELS.index(label)], next(recordings))

@@ -84,7 +84,10 @@ def _rate(found: Mapping[str, Any], attacker: str, measure: str) -> Mapping[str,
 
 
 def _told(rate: Mapping[str, Any]) -> str:
-    ends = f"{percent(rate.get('eer'))} ({percent(rate.get('low'))} to {percent(rate.get('high'))})"
+    eer, low, high = (finite(rate.get(name)) for name in ("eer", "low", "high"))
+    if eer is None or low is None or high is None:
+        return "not measured"
+    ends = f"{percent(eer)} ({100 * low:.1f} to {100 * high:.1f})"
     return f"{ends}, too weak" if _weak(rate) else ends
 
 

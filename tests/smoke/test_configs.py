@@ -49,7 +49,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...
 
 def test_the_glob_knows_every_config() -> None:
     assert {path.stem for path in packaged.listed() if path.suffix == ".yaml"} == {
-        "assistant", "clinic", "commands", "tiny-en",
+        "assistant", "clinic", "clinic_risk", "commands", "tiny-en",
     }  # fmt: skip
 
 
@@ -169,6 +169,30 @@ def test_clinic_is_prepared(tmp_path: Path) -> None:
     assert set(raw.units("train")) | set(raw.units("test"))
     assert len(raw) == 24
     assert not set(clean.units("train")) & set(clean.units("test"))
+
+
+def test_clinic_risk_leaves_a_bundle_a_report_and_a_curve(tmp_path: Path) -> None:
+    small = (
+        "data.risk.patients=30", "data.risk.recordings_per_patient=1", "data.test_fraction=0.4", *CANARIES,
+        *(setting for setting in SMALL_PRIVACY if "made_up" not in setting), OVERRIDE,
+    )  # fmt: skip
+    run_dir = run(tmp_path / "runs", "run", "clinic_risk", *small)
+    release = run_dir / "release"
+    assert {"model.onnx", "labels.txt", "model.safetensors", "claim.json", "audit.json"} <= {
+        path.name for path in (release / "bundle").iterdir()
+    }
+    verdict = json.loads((run_dir / "private" / "audit" / "verdict.json").read_text())
+    assert verdict["unit"] == "patient"
+    assert verdict["extraction"] == {}
+    figures = json.loads((run_dir / "private" / "evaluate" / "figures.json").read_text())
+    assert figures["base"]["auroc"] == 0.5  # it has learned nothing yet
+    page = (release / "report.html").read_text()
+    assert "AUROC" in page
+    assert "Calibration" in page
+    shapes = ("curve", "clinic_risk", *small, "--epsilons", "4,inf", "--seeds", "1")
+    drawn = run(tmp_path / "runs", *shapes)
+    assert "AUROC" in drawn.read_text()
+    assert (run_dir / "release" / "curve.csv").read_text().count("\n") == 4
 
 
 def test_commands_takes_a_folder_of_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
