@@ -1,6 +1,7 @@
 """The audit of a model that gives labels: who learns wrong labels by heart is caught, who does not is left alone."""
 
 import copy
+import functools
 import json
 
 import numpy as np
@@ -74,7 +75,8 @@ def run(tmp_path_factory, begun):
         patch.setattr(disorder, "patient", patient)
         people(directory / "in", 12, seed=1)
         config = CanaryConfig(candidates=60, references=1000, repeats=(1,))
-        canary.run(config, {"corpus": directory / "in"}, directory / "plant", key=b"k" * 32, speak=mislabelled.spoken)
+        speak = functools.partial(mislabelled.spoken, labels=LABELS)
+        canary.run(config, {"corpus": directory / "in"}, directory / "plant", key=b"k" * 32, speak=speak)
     registry, said = canary.read(directory / "plant")
     begun.save(directory / "base")
     known = [row for row in people(directory / "others", 40, seed=2).rows() if row.split == "train"]
