@@ -6,10 +6,13 @@ changes is what phoniatrists measure: the periods' lengths (jitter), their heigh
 and pauses between words. Voices are drawn whatever the label.
 
 Nobody is real, and this is not medicine: the numbers lie about the limits that are used for people, and were not fitted
-to any.
+to any. Of a vowel held still, Praat measures jitter of 0.2 % at severity 0, 1.0 % at a half and 1.9 % at 1, shimmer of
+1.5, 7 and 12 %, and a harmonics-to-noise ratio of 32, 20 and 10 dB. Of running speech it measures more (shimmer of
+15 % at severity 0): vowels and consonants differ in height, and the limits are not meant for that.
 
-Source: Praat's manual, "Voice" (jitter above 1.04 % and shimmer above 3.81 % as limits, from MDVP, local measures);
-Titze 1995, workshop on acoustic voice analysis (tremor of 4 to 7 Hz).
+Source: Praat's manual, "Voice 2. Jitter" and "Voice 3. Shimmer" (local: mean difference of neighbouring periods, or
+their heights, over the mean; 1.04 and 3.81 % as MDVP's limits for sustained vowels); doi:10.1016/j.clinph.2020.02.005
+(tremor of medium frequency, 4 to 7 Hz).
 """
 
 from collections.abc import Iterator
