@@ -22,6 +22,12 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def same_draws():
+    """A test that draws without a seed of its own draws the same each time, alone or in company."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def own_configuration(tmp_path_factory):
     """The key that signs bundles is made in the user's configuration folder; tests have one of their own."""
