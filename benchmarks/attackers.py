@@ -5,9 +5,9 @@
     ... benchmarks/attackers.py --methods none,mcadams --voiceprints statistics --run RUN
 
 Equal error rates in % with 95 % intervals over people; 50 is an attacker who guesses. Figures in bold show nothing: an
-attacker who fails on people as they are. WER: `tiny-en` after --epochs over half of the people as disguised,
-tested on the others undisguised. --run: the report of that run shows the table. On one thread a method takes a minute
-to disguise and attack by statistics, 3 more by a network, and some 5 for the WER.
+attacker who fails on people as they are. WER: `tiny-en` after --epochs over half of the people as disguised, tested on
+the others undisguised, and the other way round; "as it is": before. --run: the report of that run shows the table. On
+one thread a method takes a minute to disguise and attack by statistics, 3 more by a network, and some 4 for the WER.
 """
 
 import argparse
@@ -27,7 +27,9 @@ from speechpriv.data import audio, demo, sources
 from speechpriv.data.sources import SourceRow
 from speechpriv.errors import DataError
 from speechpriv.models import asr, evaluate
-from speechpriv.models.asr import Utterance
+from speechpriv.models.asr import Recogniser, Utterance
+from speechpriv.report import tradeoff
+from speechpriv.report.tradeoff import Level, Point
 from speechpriv.sections import AnonymizeConfig, DataConfig, DemoConfig
 from speechpriv.train import ordinary
 
@@ -78,15 +80,38 @@ def disguised(rows: Sequence[SourceRow], method: str, timing: str) -> Iterator[S
         yield Said(row.unit, row.text, plain, *changed)
 
 
-def word_error_rate(said: Sequence[Said], epochs: int) -> float:
-    """On undisguised speech of half of the people, after learning from disguised speech of the others."""
+def after_learning(said: Sequence[Said], epochs: int) -> Level:
+    """WER on undisguised speech of each half of the people, after learning from disguised speech of the other half."""
     people = sorted({one.person for one in said})
-    learned = [one for one in said if one.person in set(people[::2])]
-    tested = [one for one in said if one.person in set(people[1::2])]
-    recogniser, rng = asr.load("tiny-en"), np.random.default_rng(0)
-    batches = [batch for _ in range(epochs) for batch in batched(learned, rng)]
-    ordinary.fit(recogniser, iter(batches), steps=len(batches), learning_rate=LEARNING_RATE)
-    return evaluate.word_error_rate(recogniser, [(one.plain, one.text) for one in tested])
+    errors: dict[str, tuple[float, float]] = {}
+    for half in (set(people[::2]), set(people[1::2])):
+        recogniser, rng = asr.load("tiny-en"), np.random.default_rng(0)
+        others = [one for one in said if one.person not in half]
+        batches = [batch for _ in range(epochs) for batch in batched(others, rng)]
+        ordinary.fit(recogniser, iter(batches), steps=len(batches), learning_rate=LEARNING_RATE)
+        errors |= word_errors(recogniser, [one for one in said if one.person in half])
+    return level(errors)
+
+
+def word_errors(recogniser: Recogniser, said: Sequence[Said]) -> dict[str, tuple[float, float]]:
+    """Word errors and words of each person, undisguised."""
+    found: dict[str, tuple[float, float]] = {}
+    for one in said:
+        words = len(one.text.split())
+        errors = round(words * evaluate.word_error_rate(recogniser, [(one.plain, one.text)]))
+        before = found.get(one.person, (0, 0))
+        found[one.person] = before[0] + errors, before[1] + words
+    return found
+
+
+def level(errors: dict[str, tuple[float, float]]) -> Level:
+    """Errors per word, with its interval over people."""
+    return tradeoff.levels([Point(0, 0, errors)], tradeoff.word_error_rate)[0]
+
+
+def shown(wer: Level | None) -> str:
+    """WER with its interval."""
+    return "" if wer is None else f"{wer.mean:.3f} ({wer.low:.3f} to {wer.high:.3f})"
 
 
 def batched(said: Sequence[Said], rng: np.random.Generator) -> Iterator[list[Utterance]]:
@@ -124,16 +149,17 @@ def main() -> None:
     for name in args.methods:
         start_s = time.time()
         said = list(disguised(rows, *METHODS[name]))
-        wer = word_error_rate(said, args.epochs) if args.epochs else None
+        wer = after_learning(said, args.epochs) if args.epochs else None
         for voiceprint in args.voiceprints:
             told = attacked(said, voiceprint)
-            found.append({"method": name, "voiceprint": voiceprint, "wer": wer, **told})
+            found.append({"method": name, "voiceprint": voiceprint, "wer": wer and wer.mean, **told})
             semi = told["semi_informed"]
             rates = [told[a]["pooled"] for a in ("ignorant", "lazy_informed")] + [semi["single"], semi["pooled"]]
             cells = [name, voiceprint, *map(cell, rates), f"{semi['named']:.0%}", cell(told["linked"]),
-                     cell(told["undisguised"]["pooled"]), "" if wer is None else f"{wer:.3f}",
-                     f"{time.time() - start_s:.0f}"]  # fmt: skip
+                     cell(told["undisguised"]["pooled"]), shown(wer), f"{time.time() - start_s:.0f}"]  # fmt: skip
             print("| " + " | ".join(cells) + " |", flush=True)
+        if args.epochs and name == args.methods[0]:
+            print(f"as it is: WER {shown(level(word_errors(asr.load('tiny-en'), said)))}", flush=True)
         heard = f"{len(said)} of {len(rows)} recordings of {told['people']} people"
         print(f"{name}: {heard}; by chance {told['guessing']:.0%} named", flush=True)
         if args.run:
