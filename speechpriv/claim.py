@@ -101,10 +101,13 @@ class Claim(_Frozen):
             )
         return self
 
+    def named_of_100(self) -> str:
+        """How many of 100 units who took part the best attacker recognises at 1 % false alarms, rounded up."""
+        return _up(100 * self.members_named_at_1_percent, 2)
+
     def sentence(self) -> str:
         """The claim in one plain sentence; every number in it is rounded up."""
         units = _plural(self.unit)
-        named = _up(100 * self.members_named_at_1_percent, 2)
         every = "" if self.unit == "utterance" else " with all recordings"
         others = ""
         if self.other_releases:
@@ -113,8 +116,8 @@ class Claim(_Frozen):
             others += f"{_up(self.composed_epsilon, 3)})"
         return (
             f"The best possible attacker who holds this model and accepts 1 false alarm in 100 recognises, on average, "
-            f"at most {named} of 100 {units} who took part; epsilon {_up(self.epsilon, 3)}{others}, delta "
-            f"{_up(self.delta, 2)}, per {self.unit}{every}."
+            f"at most {self.named_of_100()} of 100 {units} who took part; epsilon {_up(self.epsilon, 3)}{others}, "
+            f"delta {_up(self.delta, 2)}, per {self.unit}{every}."
         )
 
     def to_json(self) -> str:

@@ -118,9 +118,7 @@ def _why_it_passes(model: Leakage, detectable: Detectable, claim: Claim | None) 
     limit = "the claim" if claim else "chance"
     told = ""
     if claim:
-        told = (
-            f"; at one false alarm in 100, {model.named:.0%} are told, {claim.members_named_at_1_percent:.0%} allowed"
-        )
+        told = f"; at one false alarm in 100, {model.named:.0%} are told, {claim.named_of_100()}% allowed"
     return (
         f"no planted phrase is known better than {limit} allows (p = {model.p_simes:.2g})",
         f"no more of them stand out than may (p = {model.p_counts:.2g})",

@@ -80,7 +80,7 @@ def _figures(facts: Facts) -> dict[str, str]:
             "all releases from these recordings": f"epsilon {number(claim.composed_epsilon)}",
             "protected unit": words(claim.unit),
             "mu (Gaussian DP)": number(claim.mu_gdp),
-            "members named at 1 % false alarms, at most": percent(claim.members_named_at_1_percent, 0),
+            "members named at 1 % false alarms, at most": f"{claim.named_of_100()} %",
         }
     for name, label, _ in pictures.MODELS:
         if name in facts.figures:
