@@ -30,6 +30,11 @@ def test_they_agree_where_everyone_is_in_every_cohort():
     assert accounting.epsilon(**run) == pytest.approx(crosscheck.second_opinion(**run), rel=0.02)
 
 
+def test_a_small_epsilon_is_nothing_to_be_warned_of():
+    run = {"sampling_rate": 0.5, "noise_multiplier": 66.0, "steps": 40, "delta": 1e-6}
+    assert crosscheck.second_opinion(**run) == pytest.approx(accounting.epsilon(**run) + 0.01, abs=1e-3)
+
+
 def test_epsilons_in_the_thousands_and_near_zero():
     run = {"sampling_rate": 512 / 28_539, "noise_multiplier": 1.0, "steps": 1000, "delta": 1e-5, "records": 113}
     assert crosscheck.second_opinion(**run) == pytest.approx(accounting.epsilon(**run), rel=2e-3)
