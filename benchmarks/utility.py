@@ -148,7 +148,8 @@ def show(name: str, scores: list[Scores], base: Scores, best: Scores | None, sta
     for part in ("wer", "exact"):
         values = [score[part] for score in scores]
         mean, spread = float(np.mean(values)), float(np.ptp(values)) / 2
-        kept = "" if best is None else f"{(mean - base[part]) / (best[part] - base[part]):.0%}"
+        gained = best[part] - base[part] if best else 0.0
+        kept = f"{(mean - base[part]) / gained:.0%}" if gained else ""
         cells += [f"{mean:.3f}" + (f" ± {spread:.3f}" if len(values) > 1 else ""), kept]
     print("| " + " | ".join([*cells, f"{time.time() - start_s:.0f}"]) + " |", flush=True)
 

@@ -76,6 +76,8 @@ def decide(
     found = verdict["verdict"] if verdict else "missing"
     if found != "PASS":
         reasons.append(f"The audit's verdict is {found}; expected PASS.")
+    elif verdict and "FAIL" in verdict.get("earlier_verdicts", ()):
+        reasons.append("An earlier audit of the same canaries said FAIL; a PASS after it may be luck.")
     if claim is None:
         reasons.append("There is no privacy claim: the model was trained without differential privacy.")
     else:

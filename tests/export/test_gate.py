@@ -30,6 +30,8 @@ def _decide(claim, **changes) -> gate.Decision:
 def test_good_evidence_is_let_through(claim):
     assert _decide(claim) == gate.Decision(allowed=True, reasons=(), override=None)
     assert _decide(claim, override_reason="not needed at all").override is None
+    again = {**PASS, "earlier_verdicts": ["PASS", "INCONCLUSIVE"]}
+    assert _decide(claim, verdict=again).allowed
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,7 @@ def test_good_evidence_is_let_through(claim):
         ({"verdict": None}, "verdict is missing"),
         ({"verdict": {**PASS, "verdict": "FAIL"}}, "verdict is FAIL"),
         ({"verdict": {**PASS, "verdict": "INCONCLUSIVE"}}, "verdict is INCONCLUSIVE"),
+        ({"verdict": {**PASS, "earlier_verdicts": ["INCONCLUSIVE", "FAIL"]}}, "earlier audit of the same canaries"),
         ({"verdict": {**PASS, "claimed_epsilon": 3.0}}, "another claim"),
         ({"claim": None}, "no privacy claim"),
         ({"planned_epsilon": 7.4}, "epsilon is 7.5; expected at most 7.4"),
