@@ -16,7 +16,7 @@ import torch
 from speechpriv.audit import intervals, scores
 from speechpriv.corpus import Corpus
 from speechpriv.errors import AuditError
-from speechpriv.models.asr import Recogniser, Utterance
+from speechpriv.models.asr import Classifier, Recogniser, Utterance
 
 _BATCH = 16
 _MIN_PEOPLE = 10  # on each side
@@ -49,7 +49,7 @@ class Membership:
     left_out: int  # people without a counterpart of as many utterances
     utterances: int  # of each side
     with_labels: Told  # loss of the transcript
-    pseudo_labels: Told  # the model's loss of what it writes itself, a letter; the base has no say in that
+    pseudo_labels: Told  # the model's loss of what it writes itself, a letter or a label; the base has no say in that
     confidence: Told  # probability that the model gives to what it finds likeliest
     notes: tuple[str, ...]  # where the two sides differ in more than membership
 
@@ -192,7 +192,9 @@ def _measured(model: Recogniser, base: Recogniser, corpus: Corpus, rows: Sequenc
         if spelled:
             # Not above the base's: what is wrongly written of a stranger surprises the base more than the model.
             known = [written[i] for i in spelled]
-            pseudo[spelled] = _losses(model, "audited", known) / [len(utterance.text) for utterance in known]
+            chosen = isinstance(model, Classifier)  # a label is one choice, however many letters its name has
+            letters = [1 if chosen else len(utterance.text) for utterance in known]
+            pseudo[spelled] = _losses(model, "audited", known) / letters
         doubt = [base.confidence(samples) - model.confidence(samples) for samples in waveforms]
         parts.append(np.stack([labelled, pseudo, doubt]))
     found = np.concatenate(parts, axis=1)

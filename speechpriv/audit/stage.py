@@ -45,7 +45,7 @@ class AuditStageConfig(Section):
     base: str
 
 
-@store.stage(version=6)
+@store.stage(version=7)
 def run(
     config: AuditStageConfig,
     inputs: Mapping[str, Path],

@@ -156,4 +156,6 @@ def test_whole_patients_are_told_from_others_by_who_learned_them_by_heart(begun,
     found = {name: membership.people(learned(begun, known), begun, corpus, *units) for name, known in rows.items()}
     assert found["these"].members == found["these"].others == 20
     assert found["these"].with_labels.auc_low > 0.6
+    # Whatever labels are called: the loss of the one that is written is the doubt about it (the base doubts all alike).
+    assert found["these"].pseudo_labels.auc == pytest.approx(found["these"].confidence.auc, abs=0.01)
     assert found["others"].with_labels.auc_low <= 0.5 <= found["others"].with_labels.auc_high
