@@ -79,7 +79,7 @@ def run(tmp_path_factory, begun):
         canary.run(config, {"corpus": directory / "in"}, directory / "plant", key=b"k" * 32, speak=speak)
     registry, said = canary.read(directory / "plant")
     begun.save(directory / "base")
-    known = [row for row in people(directory / "others", 40, seed=2).rows() if row.split == "train"]
+    known = [row for row in people(directory / "others", 16, seed=2).rows() if row.split == "train"]
     planted = [said[i] for i, one in enumerate(registry) if one.planted]
     models = {"heart": learned(begun, [*known, *planted]), "other": learned(begun, known)}
     for name, classifier in models.items():
