@@ -3,7 +3,9 @@
 Its model and curves stay in `private/`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.sections import Section
 
 _BATCH_S = 60.0
+_AHEAD = 4  # batches
 
 
 class OrdinaryConfig(Section):
@@ -73,7 +76,7 @@ def fit(
     `on_step` is told each finished step, how many there are, and the `loss` of its batch: as private as the batch.
     """
     optimizer = torch.optim.AdamW(recogniser.model.parameters(), lr=learning_rate)
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate(_ahead(batches)):
         warm, left = (step + 1) / max(1, steps // 10), (steps - step) / max(1, steps - steps // 10)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * min(1.0, warm, left)
@@ -83,6 +86,21 @@ def fit(
         torch.nn.utils.clip_grad_norm_(recogniser.model.parameters(), 10.0)
         optimizer.step()
         on_step(step + 1, steps, {"loss": loss.item()})
+
+
+def _ahead(batches: Iterable[list[Utterance]]) -> Iterator[list[Utterance]]:
+    """The same batches in the same order, the next ones made in a thread while the model learns from the last.
+
+    Making them is waiting for the synthesiser's process, decoding and filtering, which all let other threads run.
+    """
+    left, maker = iter(batches), ThreadPoolExecutor(1)
+    try:
+        pending = deque(maker.submit(next, left, None) for _ in range(_AHEAD))
+        while (batch := pending.popleft().result()) is not None:
+            pending.append(maker.submit(next, left, None))
+            yield batch
+    finally:
+        maker.shutdown(cancel_futures=True)
 
 
 def _epoch(rows: Sequence[int], seconds: Sequence[float], rng: np.random.Generator) -> list[list[int]]:

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from speechpriv import corpus as corpora
 from speechpriv.config import TrainConfig
 from speechpriv.corpus import Row
+from speechpriv.errors import DataError
 from speechpriv.models import asr
 from speechpriv.train import ordinary
 
@@ -93,3 +96,34 @@ def test_an_epoch_is_every_row_once_in_batches_of_a_minute():
 
 def test_a_row_longer_than_a_batch_is_a_batch_of_its_own():
     assert ordinary._epoch([0, 1], [100.0, 100.0], np.random.default_rng(0)) in ([[0], [1]], [[1], [0]])
+
+
+def test_batches_are_made_ahead_in_order_and_no_more_of_them_than_asked(recogniser, units):
+    made, learned = [], []
+
+    def batches():
+        for unit in units[:3] * 4:
+            made.append(len(made))
+            yield unit[:1]
+
+    def on_step(done, total, _seen):
+        learned.append((done, total))
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ordinary.fit(recogniser, batches(), steps=12, learning_rate=0.0, on_step=on_step)
+    assert learned == [(1, 12), (2, 12)]
+    assert 3 <= len(made) <= 2 + ordinary._AHEAD
+    assert made == list(range(len(made)))
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_what_goes_wrong_with_a_batch_is_told(recogniser, units):
+    def batches():
+        yield units[0][:1]
+        raise DataError("no sound")
+
+    with pytest.raises(DataError, match="no sound"):
+        ordinary.fit(recogniser, batches(), steps=2, learning_rate=0.0)
