@@ -104,8 +104,8 @@ def measure(args: Any) -> None:
                     utility.show(name, [evaluate.accuracy(model, test) for model, _ in found], base, best, start_s)
                     if way != "recordings":
                         informed = [replace(model, language=arpa.language(table)) for model, table in found if table]
-                        scores = [evaluate.accuracy(model, test) for model in informed]
-                        utility.show(f"{name}, language model", scores, base, best, start_s)
+                        if scores := [evaluate.accuracy(model, test) for model in informed]:
+                            utility.show(f"{name}, language model", scores, base, best, start_s)
 
 
 def private(

@@ -51,7 +51,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     with progress.bar("anonymize", rows) as update:
         disguised = progress.show("anonymize", anonymize.run(
             config.anonymize, {"corpus": scrubbed.directory}, private / "anonymize",
-            key=store.secret(keys / "voices"), device=speed.device, workers=speed.threads, on_row=update,
+            key=store.secret(keys / "voices"), device=speed.device, workers=speed.workers, on_row=update,
         ))  # fmt: skip
     if until == "prepare":
         return

@@ -45,7 +45,7 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     with progress.bar("anonymize", raw.counts["rows_kept"]) as update:
         clean = progress.show("anonymize", anonymize.run(
             config.anonymize, {"corpus": raw.directory}, private / "anonymize",
-            key=store.secret(keys / "voices"), device=speed.device, workers=speed.threads, on_row=update,
+            key=store.secret(keys / "voices"), device=speed.device, workers=speed.workers, on_row=update,
         ))  # fmt: skip
     if until == "prepare":
         return

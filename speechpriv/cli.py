@@ -345,7 +345,7 @@ def main() -> None:
     """Entry point: an expected error is a message and exit code 3, not a traceback."""
     # Read when torch is first imported. By default a thread that waits for another spins, and on a busy machine takes
     # the core that the other one needs: everything took up to 30 times as long (LOG.md).
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except SpeechprivError as error:

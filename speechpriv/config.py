@@ -175,7 +175,8 @@ class ExportConfig(Section):
 class PerformanceConfig(Section):
     """Speed only: nothing in it may change the guarantee or the weights' distribution."""
 
-    threads: Count = 2
+    threads: Count = 2  # of torch; models as small as tiny-en are fastest with one (LOG.md)
+    workers: Count = 2  # processes that disguise voices
     device: str = "cpu"
     checkpoint_every: Count = 10
     batch_s: Positive = 60.0  # seconds of audio in one pass of private training, at most: bounds the memory

@@ -114,7 +114,8 @@ def attacks(
     noisy = [[_masked(speech, given, "noise", rng) for speech in group] for group in groups]
     probes = _probes(rng)
     probed = [[(probes, _words(speech)) for speech in group] for group in groups]
-    sounds = {word: voices.phonemes(word) for word in text.words()[0][:_COMMON]}
+    common = text.words()[0][:_COMMON]
+    sounds = dict(zip(common, voices.phonemes(common), strict=True))
     near = [[_neighbour(speech, given, sounds, rng) for speech in group] for group in groups]
     return (
         attack("first words, then silence, greedy text", _greedy, silent),
@@ -179,7 +180,7 @@ def _neighbour(speech: Speech, given: int, sounds: Mapping[str, str], rng: np.ra
     """The phrase with one of the words that are not given replaced by the one that sounds most like it."""
     words = _words(speech)
     at = int(rng.integers(given, len(words)))
-    sound = voices.phonemes(words[at])
+    (sound,) = voices.phonemes([words[at]])
     others = [word for word in sounds if sounds[word] != sound]  # nobody tells "two" from "too"
     distances = process.cdist([sound], [sounds[word] for word in others], scorer=Levenshtein.distance)[0]
     nearest = others[int(distances.argmin())]

@@ -195,7 +195,7 @@ def _measured(model: Recogniser, base: Recogniser, corpus: Corpus, rows: Sequenc
             chosen = isinstance(model, Classifier)  # a label is one choice, however many letters its name has
             letters = [1 if chosen else len(utterance.text) for utterance in known]
             pseudo[spelled] = _losses(model, "audited", known) / letters
-        doubt = [base.confidence(samples) - model.confidence(samples) for samples in waveforms]
+        doubt = base.confidence(waveforms) - model.confidence(waveforms)
         parts.append(np.stack([labelled, pseudo, doubt]))
     found = np.concatenate(parts, axis=1)
     nothing = np.isnan(found[1])  # is written: nothing is known

@@ -80,14 +80,18 @@ class Synthesiser:
         samples = b"".join(self._chunks)
         return {"events": self._events, "bytes": len(samples)}, samples
 
-    def pronounce(self, text: str, accent: str) -> Answer:
-        """Phonemes of `text`, a clause at a time."""
+    def pronounce(self, texts: list[str], accent: str) -> Answer:
+        """Phonemes of each text."""
         if not self._choose(accent):
             return {"unknown": accent, "bytes": 0}, b""
+        return {"phonemes": [self._phonemes(text) for text in texts], "bytes": 0}, b""
+
+    def _phonemes(self, text: str) -> str:
+        """Phonemes of a text, a clause at a time."""
         rest, clauses = ctypes.c_char_p(text.encode()), []
         while rest.value is not None:
             clauses.append(self._library.espeak_TextToPhonemes(ctypes.byref(rest), _CHARS_UTF8, _IPA).decode())
-        return {"phonemes": " ".join(clauses), "bytes": 0}, b""
+        return " ".join(clauses)
 
     def _choose(self, voice: str) -> bool:
         return self._library.espeak_SetVoiceByName(voice.encode()) == 0

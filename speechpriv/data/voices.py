@@ -109,14 +109,17 @@ def speak(text: str, voice: Voice) -> Speech:
     return Speech(resampled, _words(text, [(at, int(sample * scale)) for at, sample in head["events"]], len(resampled)))
 
 
-def phonemes(text: str, accent: str = "en-us") -> str:
-    """How `text` is pronounced: phonemes of the International Phonetic Alphabet, with marks of stress.
+def phonemes(texts: Sequence[str], accent: str = "en-us") -> list[str]:
+    """How each text is pronounced: phonemes of the International Phonetic Alphabet, with marks of stress.
 
     Raises:
       ConfigError: the synthesiser is not installed or does not know the accent.
     """
-    answer = _ask("pronounce", text=text, accent=accent)
-    return str(answer[0]["phonemes"]) if answer else ""
+    answer = _ask("pronounce", texts=list(texts), accent=accent)
+    if answer:
+        return list(answer[0]["phonemes"])
+    # One of them is the synthesiser's death.
+    return [phonemes([text], accent)[0] for text in texts] if len(texts) > 1 else [""] * len(texts)
 
 
 def _words(text: str, events: list[tuple[int, int]], samples: int) -> tuple[SpokenWord, ...]:

@@ -66,8 +66,8 @@ class Recogniser(Protocol):
     def n_best(self, samples: np.ndarray, width: int) -> list[str]:
         """Up to `width` texts of a waveform, normalised, the likeliest first."""
 
-    def confidence(self, samples: np.ndarray) -> float:
-        """Mean log-probability that the model gives to what it finds likeliest in a waveform, <= 0."""
+    def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+        """Mean log-probability, <= 0, that the model gives to what it finds likeliest in each waveform, shape (B,)."""
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Greedy words, normalised, of waveforms of shape (N,) at 16 kHz each."""

@@ -120,9 +120,10 @@ class Classifier:
         return [self.labels[i] for i in self.log_probs([samples])[0].argsort(descending=True)[:width].tolist()]
 
     @torch.inference_mode()
-    def confidence(self, samples: np.ndarray) -> float:
-        """Log-probability of the likeliest label, <= 0."""
-        return float(self.log_probs([samples])[0].max())
+    def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+        """Log-probability of the likeliest label of each waveform, <= 0."""
+        found: np.ndarray = self.log_probs(waveforms).amax(-1).double().cpu().numpy()
+        return found
 
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:

@@ -146,10 +146,11 @@ class CtcRecogniser:
         return [self.decode(tokens) for tokens in beam.prefixes(log_probs[0].cpu().numpy(), self.blank, width)]
 
     @torch.inference_mode()
-    def confidence(self, samples: np.ndarray) -> float:
-        """Mean log-probability of the likeliest token of each frame, <= 0; NaN where there is no frame."""
-        log_probs, _ = self.log_probs([samples])
-        return float(log_probs[0].amax(-1).mean())
+    def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+        """Of each waveform the mean log-probability of the likeliest token of a frame, <= 0; NaN: there is no frame."""
+        log_probs, lengths = self.log_probs(waveforms)
+        likeliest = zip(log_probs.amax(-1), lengths.tolist(), strict=True)
+        return np.array([float(row[:length].mean()) for row, length in likeliest])
 
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:

@@ -112,8 +112,11 @@ class Seq2SeqRecogniser:
         return [self._spelled(tokens) for tokens in written]
 
     @torch.inference_mode()
-    def confidence(self, samples: np.ndarray) -> float:
-        """Mean log-probability of the likeliest token at each place of the greedy text, <= 0; NaN if too short."""
+    def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
+        """Mean log-probability of the likeliest token at each place of a greedy text, <= 0; NaN if too short."""
+        return np.array([self._confidence(samples) for samples in waveforms])
+
+    def _confidence(self, samples: np.ndarray) -> float:
         if len(samples) < _LEAST_SAMPLES:
             return math.nan
         target = self.encode(self.transcribe([samples])[0]) or [self.model.config.eos_token_id]

@@ -146,7 +146,8 @@ def test_the_bound_is_the_largest_rate_that_few_hits_do_not_refute(hits):
 
 
 def test_a_neighbour_sounds_alike_and_is_another_word(planted):
-    sounds = {word: voices.phonemes(word) for word in ("two", "too", "tea", "elephant")}
+    words = ("two", "too", "tea", "elephant")
+    sounds = dict(zip(words, voices.phonemes(words), strict=True))
     speech = voices.speak("two", voices.Voice())
     recordings, secret = extraction._neighbour(speech, 0, sounds, np.random.default_rng(0))
     assert secret == ["two"]

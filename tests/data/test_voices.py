@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechpriv.data import voices
+from speechpriv.data import text, voices
 from speechpriv.data.voices import RATE_HZ, Speech, SpokenWord, Voice
 from speechpriv.errors import ConfigError, DataError
 
@@ -138,12 +138,27 @@ def test_spans_by_hand():
 
 
 def test_phonemes_tell_sounds_and_not_spellings():
-    assert voices.phonemes("two") == voices.phonemes("too") != voices.phonemes("tea")
-    assert voices.phonemes("good night").split() == [voices.phonemes("good"), voices.phonemes("night")]
-    assert voices.phonemes("stop, now").split() == [voices.phonemes("stop"), voices.phonemes("now")]  # two clauses
-    assert voices.phonemes("bath", "en") != voices.phonemes("bath", "en-us")
+    two, too, tea = voices.phonemes(["two", "too", "tea"])
+    assert two == too != tea
+    together, good, night = voices.phonemes(["good night", "good", "night"])
+    assert together.split() == [good, night]
+    clauses, stop, now = voices.phonemes(["stop, now", "stop", "now"])
+    assert clauses.split() == [stop, now]
+    assert voices.phonemes(["bath"], "en") != voices.phonemes(["bath"], "en-us")
+    assert voices.phonemes([]) == []
     with pytest.raises(ConfigError, match="en-gb-scotland"):
-        voices.phonemes("hello", "xx-none")
+        voices.phonemes(["hello"], "xx-none")
+
+
+def test_phonemes_of_many_words_are_those_of_each_alone():
+    words = text.words()[0][:300]
+    assert voices.phonemes(words) == [voices.phonemes([word])[0] for word in words]
+
+
+def test_a_word_that_is_the_synthesisers_death_leaves_the_others_pronounced(monkeypatch):
+    ask = voices._ask
+    monkeypatch.setattr(voices, "_ask", lambda do, **asked: None if "boom" in asked["texts"] else ask(do, **asked))
+    assert voices.phonemes(["two", "boom", "tea"]) == [*voices.phonemes(["two"]), "", *voices.phonemes(["tea"])]
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

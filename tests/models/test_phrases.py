@@ -71,14 +71,17 @@ def test_n_best_are_likeliest_first(loaded):
 
 
 def test_confidence_is_a_mean_log_probability(loaded):
-    assert -math.log(loaded.model.config.vocab_size) <= loaded.confidence(noise(1.0)) <= 0
-    assert math.isnan(loaded.confidence(noise(0)))
+    waveforms = [noise(1.0), noise(0), noise(0.6)]
+    found = loaded.confidence(waveforms)
+    assert np.isnan(found).tolist() == [False, True, False]
+    assert ((-math.log(loaded.model.config.vocab_size) <= found[::2]) & (found[::2] <= 0)).all()
+    assert found[::2] == pytest.approx([float(loaded.confidence([samples])[0]) for samples in waveforms[::2]], rel=1e-4)
 
 
 def test_confidence_of_frames_by_hand(recogniser):
     with torch.inference_mode():
         log_probs, _ = recogniser.log_probs([noise(1.0)])
-    assert recogniser.confidence(noise(1.0)) == pytest.approx(float(log_probs[0].max(-1).values.mean()))
+    assert recogniser.confidence([noise(1.0)])[0] == pytest.approx(float(log_probs[0].max(-1).values.mean()))
 
 
 def random_log_probs(seed, frames, symbols, sharpness):
