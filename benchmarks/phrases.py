@@ -113,11 +113,12 @@ def private(
 ) -> tuple[Any, dict[phrases.Gram, float]]:
     """A recogniser made in one of the private ways, and the phrases that were published on the way."""
     n, own = len(units), args.settings
-    spent = {"phrases": 1.0, "both": args.share}.get(way)
+    spent = {"phrases": epsilon, "both": args.share * epsilon}.get(way)
+    total = epsilon / phrasebook.MOST if way == "phrases" else epsilon  # of which phrases get all that is spent
     privacy = PrivacyConfig(
-        units=n, epsilon=epsilon, delta=n**-1.1, cohort=max(1, round(own["share"] * n)), steps=own["steps"],
+        units=n, epsilon=total, delta=n**-1.1, cohort=max(1, round(own["share"] * n)), steps=own["steps"],
         clip_norm=own["clip_norm"], clipping=own["clipping"], cap_per_unit=own["cap"],
-        phrases=PhrasesConfig(share=min(spent, 0.9999), order=args.order, cap=args.cap) if spent else None,
+        phrases=PhrasesConfig(epsilon=spent, order=args.order, cap=args.cap) if spent else None,
     )  # fmt: skip
     table = table_of(train, units, privacy, seed)
     start = rehearsed(table, args.train, seed) if spent else asr.load(args.train.base)

@@ -63,7 +63,9 @@ class CanaryConfig(Section):
 class PhrasesConfig(Section):
     """What may be spent on publishing what many say, for the model to learn from first, spoken by made-up voices."""
 
-    share: Annotated[float, Field(gt=0, lt=1)]  # of privacy.epsilon, for that alone; recordings get what it leaves
+    # Of privacy.epsilon, for that alone, but nine tenths of it at most; recordings get what is left. How much phrases
+    # need depends on how many people say the same, not on what there is in all: where that is little they come first.
+    epsilon: Positive
     order: Annotated[int, Field(ge=2, le=4)] = 2  # words in a row that are counted
     cap: Annotated[int, Field(ge=1, le=1000)] = 32  # different ones of a unit that count, at most
 

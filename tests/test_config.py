@@ -295,7 +295,7 @@ def other(name, value):
         "canary.speeds": [1.0, 4.0],
         "canary.placed": "spread",
         "canary.recordings": {"path": "there"},
-        "privacy.phrases": {"share": 0.5},
+        "privacy.phrases": {"epsilon": 1},
         "scrub.redaction": "beep",
         "scrub.mark": "remove",
         "canary.command": ["say", "{text}", "{out}"],
@@ -354,17 +354,17 @@ def test_every_other_setting_changes_the_fingerprint(good):
     assert changed > 40
 
 
-@pytest.mark.parametrize("value", ["1", "1.5", ".nan", "0"])
-def test_phrases_must_leave_something_for_the_recordings(good, value):
-    assert load(good, ["privacy.phrases.share=0.9"]).privacy.phrases.order == 2
-    assert "privacy.phrases.share" in refuse(good, f"privacy.phrases.share={value}")
+@pytest.mark.parametrize("value", ["-1", ".inf", ".nan", "0"])
+def test_phrases_that_cost_nothing_or_everything_are_refused(good, value):
+    assert load(good, ["privacy.phrases.epsilon=0.9"]).privacy.phrases.order == 2
+    assert "privacy.phrases.epsilon" in refuse(good, f"privacy.phrases.epsilon={value}")
 
 
 UTTERANCES = ["privacy.sampling=utterances", "privacy.utterances=1600"]
 
 
 def test_phrases_can_be_shipped_only_if_published_and_short(good):
-    published = "privacy.phrases={share: 0.5, order: 3}"
+    published = "privacy.phrases={epsilon: 1, order: 3}"
     assert fingerprint(load(good, [published])) != fingerprint(load(good, [published, "export.phrases=shipped"]))
     assert "export.phrases = shipped: expected privacy.phrases" in refuse(good, "export.phrases=shipped")
     refuse(good, published.replace("3", "4"), "export.phrases=shipped")
@@ -412,5 +412,5 @@ def test_screening_tells_two_labels_apart(good, labels):
 
 def test_labels_are_for_screening_alone(good):
     assert "none with other recipes" in refuse(good, "train.labels=[low, high]")
-    screening = ("recipe=clinic_risk", "train.labels=[low, high]", "privacy.phrases={share: 0.5}")
+    screening = ("recipe=clinic_risk", "train.labels=[low, high]", "privacy.phrases={epsilon: 1}")
     assert "labels are no phrases" in refuse(good, *screening)

@@ -83,7 +83,7 @@ def arpa(table: Mapping[Gram, float]) -> str:
       ModelError: the table is empty.
     """
     if not table:
-        raise ModelError("language model: no phrase was published. Raise privacy.phrases.share, or do not ask for it.")
+        raise ModelError("language model: no phrase was published. Raise privacy.phrases.epsilon, or ask for none.")
     levels: list[dict[Gram, float]] = [defaultdict(float)]
     for gram, weight in table.items():
         levels[0][tuple(UNKNOWN if is_slot(word) else word for word in gram)] += weight

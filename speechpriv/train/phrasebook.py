@@ -19,6 +19,7 @@ from speechpriv.train.ledger import Ledger
 from speechpriv.train.mechanism import SampledGaussian
 
 RELEASE = "release.json"
+MOST = 0.9  # of epsilon
 
 
 class PhrasebookConfig(Section):
@@ -47,7 +48,7 @@ def run(
     """
     privacy, asked = config.privacy, config.privacy.phrases
     if asked is None:
-        raise ConfigError("privacy.phrases is not set: expected what may be spent on them, for example {share: 0.5}.")
+        raise ConfigError("privacy.phrases is not set: expected what may be spent on them, for example {epsilon: 1}.")
     corpus = corpora.read(inputs["corpus"])
     event = event_of(privacy, asked)
     key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus)
@@ -67,16 +68,21 @@ def run(
     store.write_json(out_dir / PUBLISHED, [[*gram, weight] for gram, weight in table.items()])
     store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json})
     words = {word for gram in table for word in gram} - {phrases.START, phrases.END}
-    return {"epsilon": asked.share * privacy.epsilon, "phrases": len(table), "words": len(words)}
+    return {"epsilon": epsilon_of(privacy, asked), "phrases": len(table), "words": len(words)}
 
 
 def event_of(privacy: PrivacyConfig, asked: PhrasesConfig) -> SampledGaussian:
     """The mechanism: a quarter of delta is for what slips, so that it is none of training's, half for the noise."""
     slip = privacy.delta / 4
     sigma = accounting.noise_multiplier(
-        sampling_rate=1.0, steps=1, epsilon=asked.share * privacy.epsilon, delta=privacy.delta, slip=slip
+        sampling_rate=1.0, steps=1, epsilon=epsilon_of(privacy, asked), delta=privacy.delta, slip=slip
     )
     return accounting.event(1.0, sigma, 1, slip=slip)
+
+
+def epsilon_of(privacy: PrivacyConfig, asked: PhrasesConfig) -> float:
+    """What phrases get of epsilon; training gets at least a tenth."""
+    return min(asked.epsilon, MOST * privacy.epsilon)
 
 
 def said(corpus: Corpus) -> dict[str, list[list[str]]]:

@@ -19,8 +19,8 @@ KEY = bytes(range(32))
 PRIVACY = {"units": 9, "epsilon": 200, "delta": 1e-2, "cohort": 6, "steps": 3, "cap_per_unit": 2}
 
 
-def privacy(share=0.5, **changed):
-    return PrivacyConfig(**PRIVACY | {"phrases": {"share": share}} | changed)
+def privacy(phrases_epsilon=100, **changed):
+    return PrivacyConfig(**PRIVACY | {"phrases": {"epsilon": phrases_epsilon}} | changed)
 
 
 @pytest.fixture
@@ -61,13 +61,22 @@ def test_what_many_say_is_published_once_and_priced_as_planned(publish, tmp_path
     assert rows(tmp_path / "ledger.sqlite") == [("open", run_id), ("step", run_id), ("close", run_id)]
 
 
+def test_phrases_leave_a_tenth_of_epsilon_for_the_recordings_at_least():
+    for asked, spent in ((100, 100), (180, 180), (181, 180), (1e6, 180)):
+        settings = privacy(asked)
+        assert phrasebook.epsilon_of(settings, settings.phrases) == spent
+    settings = privacy(1e6)
+    event = accounting.event_to_json(phrasebook.event_of(settings, settings.phrases))
+    assert 179 < releases.compose([event], 1e-2) <= 180
+
+
 def test_the_same_again_is_a_replay_and_another_key_or_setting_another_release(publish, tmp_path):
     first = publish("a")
     again = publish("b")
     assert arpa.published(first.directory) == arpa.published(again.directory)
     assert len(rows(tmp_path / "ledger.sqlite")) == 3
     other = publish("c", key=bytes(32))
-    wider = publish("d", share=0.45)
+    wider = publish("d", phrases_epsilon=90)
     assert len(rows(tmp_path / "ledger.sqlite")) == 9
     shared = phrases.START, "turn"
     assert len({arpa.published(stage.directory)[shared] for stage in (first, other, wider)}) == 3
@@ -156,7 +165,7 @@ def test_two_accountants_are_asked_about_both(publish, learn, base, corpus_dir, 
 
 
 def test_a_table_that_makes_no_sentence_leaves_the_base_as_it_is(publish, learn, base):
-    published = publish(share=1e-4).directory
+    published = publish(phrases_epsilon=0.02).directory
     assert arpa.published(published) == {}
     learned = learn(published)
     assert store.read_json(learned / rehearse.CURVE) == []
