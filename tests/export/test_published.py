@@ -48,7 +48,7 @@ def test_phrases_that_no_claim_covers_are_not_written(source, claim, covered):
 
 
 def test_a_table_from_the_stage_itself_is_read(tmp_path, corpus_dir, covered):
-    privacy = PrivacyConfig(units=9, epsilon=40, delta=0.05, cohort=4, steps=2, phrases={"share": 0.9})
+    privacy = PrivacyConfig(units=9, epsilon=40, delta=0.05, cohort=4, steps=2, phrases={"epsilon": 36})
     done = phrasebook.run(
         phrasebook.PhrasebookConfig(privacy=privacy), {"corpus": corpus_dir}, tmp_path / "phrases", key=bytes(32),
         ledger=tmp_path / "ledger.db",
