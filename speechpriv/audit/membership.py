@@ -192,8 +192,8 @@ def _measured(model: Recogniser, base: Recogniser, corpus: Corpus, rows: Sequenc
         if spelled:
             # Not above the base's: what is wrongly written of a stranger surprises the base more than the model.
             known = [written[i] for i in spelled]
-            chosen = isinstance(model, Classifier)  # a label is one choice, however many letters its name has
-            letters = [1 if chosen else len(utterance.text) for utterance in known]
+            # A label is one choice, however many letters its name has.
+            letters = 1 if isinstance(model, Classifier) else [len(utterance.text) for utterance in known]
             pseudo[spelled] = _losses(model, "audited", known) / letters
         doubt = base.confidence(waveforms) - model.confidence(waveforms)
         parts.append(np.stack([labelled, pseudo, doubt]))

@@ -118,8 +118,9 @@ def phonemes(texts: Sequence[str], accent: str = "en-us") -> list[str]:
     answer = _ask("pronounce", texts=list(texts), accent=accent)
     if answer:
         return list(answer[0]["phonemes"])
-    # One of them is the synthesiser's death.
-    return [phonemes([text], accent)[0] for text in texts] if len(texts) > 1 else [""] * len(texts)
+    if len(texts) == 1:  # it is the synthesiser's death
+        return [""]
+    return [phonemes([text], accent)[0] for text in texts]
 
 
 def _words(text: str, events: list[tuple[int, int]], samples: int) -> tuple[SpokenWord, ...]:

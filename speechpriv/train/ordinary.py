@@ -73,7 +73,8 @@ def fit(
 ) -> None:
     """AdamW on batches of utterances, a tenth of warm-up, then linear to zero; statistics stay frozen.
 
-    `on_step` is told each finished step, how many there are, and the `loss` of its batch: as private as the batch.
+    `batches` are made in another thread, a few ahead of the step that learns from them. `on_step` is told each finished
+    step, how many there are, and the `loss` of its batch: as private as the batch.
     """
     optimizer = torch.optim.AdamW(recogniser.model.parameters(), lr=learning_rate)
     for step, batch in enumerate(_ahead(batches)):
@@ -91,7 +92,8 @@ def fit(
 def _ahead(batches: Iterable[list[Utterance]]) -> Iterator[list[Utterance]]:
     """The same batches in the same order, the next ones made in a thread while the model learns from the last.
 
-    Making them is waiting for the synthesiser's process, decoding and filtering, which all let other threads run.
+    Making them is waiting for the synthesiser's process, decoding and filtering, which all let other threads run; a
+    process of its own, as pre-training has, would need batches whose making can be pickled.
     """
     left, maker = iter(batches), ThreadPoolExecutor(1)
     try:
