@@ -2,12 +2,15 @@
 
     speechpriv run configs/tiny-en.yaml
 
-Copy it to pre-train a base of another size or on other made-up text. It can be killed and run again: it goes on
-from its last checkpoint. The result is in `release/tiny-en`, what `models.asr.load` reads.
+Copy it to pre-train a base of another size or on other made-up text. It can be killed and run again: it goes on from
+its last checkpoint; with more steps, once that is copied to the new run's `private/`. The result is in
+`release/tiny-en`, what `models.asr.load` reads.
+
+While the last layer learns to spell, the middle one is asked which phoneme it hears in each frame: the synthesiser
+knows. CTC alone stays at the frequencies of the word pieces for thousands of steps (LOG.md).
 """
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,28 +21,67 @@ import torch
 from rich.progress import Progress
 
 from speechpriv.config import PretrainConfig
-from speechpriv.data import madeup, text
+from speechpriv.data import madeup, text, voices
 from speechpriv.models import asr, new
 
+_UNTOLD = -100  # of a frame whose phoneme is not known
+_COOLDOWN = 0.2  # of all steps
 
-class Stream(torch.utils.data.IterableDataset):
-    """Feature batches, made in a worker process while the model learns from the last one."""
 
-    def __init__(self, recogniser: asr.CtcRecogniser, config: PretrainConfig, done: int) -> None:
-        self.recogniser, self.config, self.done = recogniser, config, done
+# Features (B, T, F), their mask (B, T), token lists, and the phoneme of each frame (B, T').
+Batch = tuple[torch.Tensor, torch.Tensor, list[list[int]], torch.Tensor]
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[list[int]]]]:
-        config = self.config
+
+class Stream(torch.utils.data.IterableDataset[Batch]):
+    """Batches made in a worker process while the model learns from the last one."""
+
+    def __init__(self, recogniser: asr.CtcRecogniser, symbols: list[str], config: PretrainConfig, done: int) -> None:
+        self.recogniser, self.symbols, self.config, self.done = recogniser, symbols, config, done
+
+    def __iter__(self) -> Iterator[Batch]:
         # Each (re)start draws new speech: nothing made up is worth replaying.
-        rng = np.random.default_rng([config.seed, self.done])
-        for batch in madeup.batches(
-            rng, seconds=config.batch_s, easy=config.easy_steps, ramp=config.ramp_steps, done=self.done
-        ):
-            fitting = [(samples, words) for samples, words in batch if self.recogniser.fits(len(samples), words)]
-            if not fitting:
-                continue
-            features, mask = self.recogniser.features([samples for samples, _ in fitting])
-            yield features, mask, [self.recogniser.encode(words) for _, words in fitting]
+        rng = np.random.default_rng([self.config.seed, self.done])
+        for batch in madeup.batches(rng, self.config.batch_s):
+            if fitting := [said for said in batch if self.recogniser.fits(len(said.samples), said.words)]:
+                features, mask = self.recogniser.features([said.samples for said in fitting])
+                phonemes = torch.nn.utils.rnn.pad_sequence(
+                    [self.phonemes(said) for said in fitting], batch_first=True, padding_value=_UNTOLD
+                )
+                yield features, mask, [self.recogniser.encode(said.words) for said in fitting], phonemes
+
+    def phonemes(self, said: madeup.Spoken) -> torch.Tensor:
+        """What is being said in the middle of each frame, as indices of `symbols`, shape (T',)."""
+        known = {symbol: index for index, symbol in enumerate(self.symbols)}
+        spoken = torch.tensor([known[""], *(known.get(symbol, _UNTOLD) for symbol, _ in said.phonemes)])
+        frame = self.recogniser.samples_per_frame
+        middles = torch.arange(len(said.samples) // frame) * frame + voices.RATE_HZ // 200
+        starts = torch.tensor([start for _, start in said.phonemes])
+        return spoken[torch.searchsorted(starts, middles, right=True)]
+
+
+class MiddleEar(torch.nn.Module):
+    """Tells phonemes from the middle layer of an encoder."""
+
+    def __init__(self, encoder: torch.nn.Module, symbols: int) -> None:
+        super().__init__()
+        layers = encoder.get_submodule("layers")
+        layers[len(layers) // 2].register_forward_pre_hook(self._hear)  # type: ignore[index, arg-type]
+        self.head = torch.nn.Linear(encoder.config.hidden_size, symbols)  # type: ignore[union-attr, arg-type]
+
+    def _hear(self, _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        self.heard = inputs[0]
+
+    def loss(self, phonemes: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy a frame of the batch last seen, in nats; `phonemes` has shape (B, T')."""
+        logits = self.head(self.heard[:, : phonemes.shape[1]].float())
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), phonemes.flatten(), ignore_index=_UNTOLD)
+
+
+def symbols_of(seed: int, utterances: int = 300) -> list[str]:
+    """The phonemes that are spoken, and the pause between them."""
+    rng = np.random.default_rng([seed, 998])
+    spoken = (madeup.utterance(rng, madeup.training_variants()) for _ in range(utterances))
+    return sorted({"", *(symbol for said in spoken for symbol, _ in said.phonemes)})
 
 
 def mask_bands(features: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -56,19 +98,17 @@ def mask_bands(features: torch.Tensor, rng: np.random.Generator) -> torch.Tensor
 
 
 def learning_rate(step: int, config: PretrainConfig) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    if step < config.warmup:
-        return config.peak_learning_rate * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
-    return config.peak_learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    """Linear warm-up, constant, and a linear cooldown that can be taken up again (Hägele et al. 2024)."""
+    left = (config.steps - step) / (_COOLDOWN * config.steps)
+    return config.peak_learning_rate * min(1.0, (step + 1) / config.warmup, left)
 
 
 def word_error_rate(recogniser: asr.CtcRecogniser, seed: int, utterances: int = 200) -> float:
     """WER on sentences never trained on, in voices never trained on, in rooms and noise."""
     rng = np.random.default_rng([seed, 999])
-    pairs = [madeup.utterance(rng, madeup.held_out_variants()) for _ in range(utterances)]
-    heard = [recogniser.transcribe([samples])[0] for samples, _ in pairs]
-    return float(jiwer.wer([words for _, words in pairs], heard))
+    said = [madeup.utterance(rng, madeup.held_out_variants()) for _ in range(utterances)]
+    heard = recogniser.transcribe([one.samples for one in said])
+    return float(jiwer.wer([one.words for one in said], heard))
 
 
 def main(config: PretrainConfig, run_dir: Path) -> None:
@@ -79,44 +119,52 @@ def main(config: PretrainConfig, run_dir: Path) -> None:
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
     pieces = new.tokenizer((text.sentence(rng) for _ in range(50_000)), config.pieces)
-    recogniser = new.recogniser(pieces, hidden=config.hidden, layers=config.layers, channels=config.channels)
-    optimizer = torch.optim.AdamW(recogniser.model.parameters(), betas=(0.9, 0.98), weight_decay=1e-3)
+    recogniser = new.recogniser(
+        pieces, hidden=config.hidden, layers=config.layers, channels=config.channels, subsampling=config.subsampling
+    )
+    symbols = symbols_of(config.seed)
+    ear = MiddleEar(recogniser.model.encoder, len(symbols))
+    learning = torch.nn.ModuleDict({"model": recogniser.model, "ear": ear})
+    optimizer = torch.optim.AdamW(learning.parameters(), betas=(0.9, 0.98), weight_decay=1e-3)
     first = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
-        recogniser.model.load_state_dict(state["model"])
+        learning.load_state_dict(state["learning"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
-    stream = Stream(recogniser, config, first)
+    stream = Stream(recogniser, symbols, config, first)
     loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=8)
     release.mkdir(parents=True, exist_ok=True)
-    losses: list[float] = []
+    losses: list[tuple[float, float]] = []
     started = time.monotonic()
     with (run_dir / "release" / "log.jsonl").open("a") as log, Progress() as progress:
         task = progress.add_task("pre-training", total=config.steps, completed=first)
-        for step, (features, mask, targets) in zip(range(first, config.steps), loader, strict=False):
+        for step, (features, mask, targets, phonemes) in zip(range(first, config.steps), loader, strict=False):
             recogniser.model.train()
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, config)
-            log_probs, lengths = recogniser.log_probs_of(mask_bands(features, rng), mask)
+            with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+                log_probs, lengths = recogniser.log_probs_of(mask_bands(features, rng), mask)
             nll = asr.ctc_losses(log_probs, lengths, targets, recogniser.blank)
-            loss = nll.sum() / sum(map(len, targets))
+            spelling, sounds = nll.sum() / sum(map(len, targets)), ear.loss(phonemes)
             optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(recogniser.model.parameters(), 1.0)
+            (spelling + sounds).backward()
+            torch.nn.utils.clip_grad_norm_(learning.parameters(), 1.0)
             optimizer.step()
-            losses.append(loss.item())
+            losses.append((spelling.item(), sounds.item()))
             progress.advance(task)
             if (step + 1) % config.checkpoint_every and step + 1 < config.steps:
                 continue
             recogniser.model.eval()
-            state = {"model": recogniser.model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            state = {"learning": learning.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
             torch.save(state, checkpoint.with_suffix(".new"))
             checkpoint.with_suffix(".new").replace(checkpoint)
             recogniser.save(release)
+            spelled, heard = np.mean(losses, axis=0)
             line = {
                 "step": step + 1,
-                "loss_nats_per_token": round(float(np.mean(losses)), 4),
+                "loss_nats_per_token": round(float(spelled), 4),
+                "loss_nats_per_frame": round(float(heard), 4),
                 "wer": round(word_error_rate(recogniser, config.seed), 4),
                 "seconds": round(time.monotonic() - started),
             }

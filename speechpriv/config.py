@@ -246,14 +246,14 @@ class PretrainConfig(Section):
     seed: int = 1
     steps: Count = 12_000
     warmup: Count = 200
-    easy_steps: Annotated[int, Field(ge=0)] = 500  # a hundred words in two clear voices
-    ramp_steps: Count = 3_500  # from there to everything
     peak_learning_rate: Positive = 2e-3
     batch_s: Positive = 48.0
     pieces: Annotated[int, Field(ge=40)] = 256
     hidden: Annotated[int, Field(ge=8, multiple_of=8)] = 144
     layers: Count = 8
     channels: Count = 32
+    subsampling: Literal[4, 8] = 4  # features of 10 ms a frame; 8 leave fast speech hardly more frames than pieces
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the passes; weights are fp32
     checkpoint_every: Count = 500
     performance: PerformanceConfig = PerformanceConfig(threads=1)
 

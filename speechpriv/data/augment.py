@@ -12,10 +12,20 @@ RATE_HZ = 16_000
 
 
 def distort(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Random speed, room, microphone, surrounding silence, noise and level, in the order of nature."""
-    samples = speed(samples, float(rng.uniform(0.85, 1.18)))
-    lead, tail = rng.exponential(0.12, size=2).clip(0, 0.8)
-    samples = np.pad(samples, (int(lead * RATE_HZ), int(tail * RATE_HZ)))
+    """Random speed, surrounding silence, room, microphone, noise and level, in the order of nature."""
+    samples, _, _ = retime(samples, rng)
+    return rerecord(samples, rng)
+
+
+def retime(samples: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float, int]:
+    """Random speed and surrounding silence; also how many times as fast, and how many samples come before."""
+    factor = float(rng.uniform(0.85, 1.18))
+    lead, tail = (int(seconds * RATE_HZ) for seconds in rng.exponential(0.12, size=2).clip(0, 0.8))
+    return np.pad(speed(samples, factor), (lead, tail)), factor, lead
+
+
+def rerecord(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Random room, microphone, noise and level; nothing moves in time."""
     if rng.random() < 0.6:
         samples = reverberate(samples, rng)
     if rng.random() < 0.8:

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_SYNCHRONOUS, _CHARS_UTF8, _DONT_EXIT, _IPA = 2, 1, 0x8000, 2
+_SYNCHRONOUS, _CHARS_UTF8, _IPA = 2, 1, 2
+_PHONEME_EVENTS, _IPA_EVENTS, _DONT_EXIT = 1, 2, 0x8000
 _RATE, _PITCH, _PITCH_RANGE = 1, 3, 4
-_EVENT_END, _EVENT_WORD = 0, 1
+_EVENT_END, _EVENT_WORD, _EVENT_PHONEME = 0, 1, 7
 
 Answer = tuple[dict[str, Any], bytes]
 
@@ -50,8 +51,10 @@ class Synthesiser:
         self._library = ctypes.CDLL(library)
         self._chunks: list[bytes] = []
         self._events: list[tuple[int, int]] = []
+        self._sounds: list[tuple[str, int]] = []
         self._callback = _Callback(self._collect)  # kept: the C library holds no reference that counts
-        self.rate_hz: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
+        options = _PHONEME_EVENTS | _IPA_EVENTS | _DONT_EXIT
+        self.rate_hz: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), options)
         self._library.espeak_SetSynthCallback(self._callback)
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self._library.espeak_ng_SetRandSeed(1)  # it was the time
@@ -64,21 +67,24 @@ class Synthesiser:
         while event[index].type != _EVENT_END:
             if event[index].type == _EVENT_WORD:
                 self._events.append((event[index].text_position - 1, event[index].sample))
+            elif event[index].type == _EVENT_PHONEME:
+                self._sounds.append((event[index].id.string.decode(errors="replace"), event[index].sample))
             index += 1
         return 0
 
     def speak(self, text: str, voice: str, rate_wpm: int, pitch: int, pitch_range: int) -> Answer:
-        """Samples of `text`, and (character offset, sample) of each word."""
+        """Samples of `text`, (character offset, sample) of each word and (symbol, sample) of each phoneme."""
         if not self._choose(voice):
             return {"unknown": voice, "bytes": 0}, b""
         for parameter, value in ((_RATE, rate_wpm), (_PITCH, pitch), (_PITCH_RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
         self._chunks.clear()
         self._events.clear()
+        self._sounds.clear()
         encoded = text.encode()
         self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, _CHARS_UTF8, None, None)
         samples = b"".join(self._chunks)
-        return {"events": self._events, "bytes": len(samples)}, samples
+        return {"events": self._events, "phonemes": self._sounds, "bytes": len(samples)}, samples
 
     def pronounce(self, texts: list[str], accent: str) -> Answer:
         """Phonemes of each text."""

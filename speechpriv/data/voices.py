@@ -33,6 +33,7 @@ ACCENTS = (
     "en-gb-x-gbcwmd",
     "en-029",
 )
+_STRESS = "ˈˌ"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Voice:
     pitch_range: int = 50  # eSpeak's scale, 0 (monotone) to 100
 
 
+Phoneme = tuple[str, int]  # a symbol of the International Phonetic Alphabet, empty in a pause, and its first sample
+
+
 @dataclass(frozen=True)
 class SpokenWord:
     """A word of the text and where it is heard: integer samples at 16 kHz, end exclusive."""
@@ -57,10 +61,11 @@ class SpokenWord:
 
 @dataclass(frozen=True)
 class Speech:
-    """Synthesised speech: float32 samples of shape (N,) at 16 kHz, and its words in order."""
+    """Synthesised speech: float32 samples of shape (N,) at 16 kHz, its words and, where told, its phonemes in order."""
 
     samples: np.ndarray
     words: tuple[SpokenWord, ...]
+    phonemes: tuple[Phoneme, ...] = ()
 
 
 def variants() -> tuple[str, ...]:
@@ -106,7 +111,9 @@ def speak(text: str, voice: Voice) -> Speech:
     samples = np.frombuffer(body, dtype=np.int16).astype(np.float32) / 32768
     resampled = soxr.resample(samples, rate_hz, RATE_HZ).astype(np.float32)
     scale = RATE_HZ / rate_hz
-    return Speech(resampled, _words(text, [(at, int(sample * scale)) for at, sample in head["events"]], len(resampled)))
+    words = _words(text, [(at, int(sample * scale)) for at, sample in head["events"]], len(resampled))
+    phonemes = tuple((symbol.strip(_STRESS), int(sample * scale)) for symbol, sample in head["phonemes"])
+    return Speech(resampled, words, phonemes)
 
 
 def phonemes(texts: Sequence[str], accent: str = "en-us") -> list[str]:

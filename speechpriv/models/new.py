@@ -32,8 +32,18 @@ def tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:
     return ParakeetTokenizer(tokenizer_object=backend, unk_token=_UNKNOWN, pad_token=_BLANK)
 
 
-def recogniser(pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels: int) -> CtcRecogniser:
-    """An untrained conformer-CTC (Gulati et al. 2020), 8-fold subsampled, on NeMo-style log-mel features."""
+def recogniser(
+    pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels: int, subsampling: int = 8
+) -> CtcRecogniser:
+    """An untrained conformer-CTC (Gulati et al. 2020) on NeMo-style log-mel features of 10 ms.
+
+    Args:
+      pieces: what it spells with.
+      hidden: width, a multiple of 4.
+      layers: of the encoder.
+      channels: of the convolutions that subsample.
+      subsampling: features a frame, a power of two.
+    """
     config = ParakeetCTCConfig(
         vocab_size=len(pieces),
         pad_token_id=pieces.pad_token_id,
@@ -42,6 +52,7 @@ def recogniser(pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels:
             "num_hidden_layers": layers,
             "num_attention_heads": 4,
             "intermediate_size": 2 * hidden,
+            "subsampling_factor": subsampling,
             "subsampling_conv_channels": channels,
             "dropout": 0.0,
             "attention_dropout": 0.0,

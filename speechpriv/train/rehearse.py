@@ -100,10 +100,10 @@ def batches(
             return madeup.utterance(rng, variants)
         words = next(said)
         samples = voices.speak(words, voices.random_voice(rng, variants)).samples
-        return augment.distort(samples, rng), words
+        return madeup.Spoken(augment.distort(samples, rng), words)
 
     while True:
         for group in madeup.groups(spoken, rng, _BATCH_S):
-            batch = [Utterance(samples, words) for samples, words in group if recogniser.fits(len(samples), words)]
+            batch = [Utterance(*said[:2]) for said in group if recogniser.fits(len(said.samples), said.words)]
             if batch:
                 yield batch

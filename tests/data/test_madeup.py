@@ -1,7 +1,6 @@
 import numpy as np
-import pytest
 
-from speechpriv.data import madeup, text, voices
+from speechpriv.data import augment, madeup, text, voices
 from speechpriv.models import asr
 
 
@@ -14,12 +13,28 @@ def test_voices_for_testing_are_not_trained_on():
 
 def test_an_utterance_is_sound_and_plain_words():
     rng = np.random.default_rng(0)
-    for difficulty in (0.0, 0.5, 1.0):
-        samples, words = madeup.utterance(rng, madeup.training_variants(), difficulty)
-        assert samples.dtype == np.float32
-        assert len(samples) > 1600
-        assert np.isfinite(samples).all()
-        assert asr.normalise(words) == words != ""
+    for _ in range(5):
+        said = madeup.utterance(rng, madeup.training_variants())
+        assert said.samples.dtype == np.float32
+        assert len(said.samples) > 1600
+        assert np.isfinite(said.samples).all()
+        assert asr.normalise(said.words) == said.words != ""
+
+
+def test_phonemes_are_where_the_sound_is(monkeypatch):
+    """Also after speed and silence: without noise, what is told as a pause is quieter than what is told as a sound."""
+    monkeypatch.setattr(augment, "rerecord", lambda samples, _: samples)
+    rng = np.random.default_rng(0)
+    sounds, pauses = [], []
+    for _ in range(20):
+        said = madeup.utterance(rng, ["m1", "f2"])
+        starts = [0, *(start for _, start in said.phonemes), len(said.samples)]
+        assert starts == sorted(starts)
+        for symbol, start, end in zip(["", *(symbol for symbol, _ in said.phonemes)], starts, starts[1:], strict=True):
+            if end - start > 800:
+                (sounds if symbol else pauses).append(np.abs(said.samples[start + 160 : end]).mean())
+    assert len(pauses) > 10
+    assert np.quantile(pauses, 0.9) < 0.1 * np.quantile(sounds, 0.5)
 
 
 def test_public_speech_is_always_the_same_words_in_the_same_voices_for_testing(monkeypatch):
@@ -31,58 +46,29 @@ def test_public_speech_is_always_the_same_words_in_the_same_voices_for_testing(m
     assert {voice.variant for _, voice in spoken} <= set(madeup.held_out_variants())
 
 
-def test_easy_utterances_are_few_words_in_two_clear_voices(monkeypatch):
-    spoken_by = set()
-    real = voices.speak
-    monkeypatch.setattr(voices, "speak", lambda words, voice: (spoken_by.add(voice), real(words, voice))[1])
-    easy = set(text.words()[0][:100])
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        _, words = madeup.utterance(rng, ["f1"], difficulty=0)
-        assert set(words.split()) <= easy
-        assert len(words.split()) <= 5
-    assert len(spoken_by) == 2
-
-
-def test_hard_utterances_use_the_voices_given(monkeypatch):
+def test_utterances_use_the_voices_given_and_many_words(monkeypatch):
     spoken_by = set()
     real = voices.speak
     monkeypatch.setattr(voices, "speak", lambda words, voice: (spoken_by.add(voice), real(words, voice))[1])
     rng = np.random.default_rng(0)
-    said = [madeup.utterance(rng, ["f1", "m2"], difficulty=1)[1] for _ in range(10)]
+    said = [madeup.utterance(rng, ["f1", "m2"]).words for _ in range(10)]
     assert {voice.variant for voice in spoken_by} == {"f1", "m2"}
     assert len(spoken_by) == 10
     assert len(set(" ".join(said).split()) - set(text.words()[0][:100])) > 5
 
 
-@pytest.fixture
-def made_of_air(monkeypatch):
-    """Utterances without a synthesiser: a length, and how difficult it was meant to be."""
+def test_batches_are_like_long_bounded_and_never_too_long(monkeypatch):
+    def of_air(rng, _variants):
+        return madeup.Spoken(np.zeros(int(rng.uniform(0.5, 14) * 16_000), np.float32), "air")
 
-    def utterance(rng, _variants, difficulty):
-        return np.zeros(int(rng.uniform(0.5, 14) * 16_000), np.float32), f"{difficulty}"
-
-    monkeypatch.setattr(madeup, "utterance", utterance)
-
-
-@pytest.mark.usefixtures("made_of_air")
-def test_batches_are_like_long_bounded_and_never_too_long():
-    source = madeup.batches(np.random.default_rng(0), seconds=48, done=1)
+    monkeypatch.setattr(madeup, "utterance", of_air)
+    source = madeup.batches(np.random.default_rng(0), 48)
     batches = [next(source) for _ in range(60)]
-    sizes_s = [len(batch) * max(len(samples) for samples, _ in batch) / 16_000 for batch in batches]
+    sizes_s = [len(batch) * max(len(said.samples) for said in batch) / 16_000 for batch in batches]
     assert max(sizes_s) <= 48
     assert np.mean(sizes_s) > 20
-    assert max(len(samples) for batch in batches for samples, _ in batch) <= 12 * 16_000
-    audio = sum(len(samples) for batch in batches for samples, _ in batch) / 16_000
+    assert max(len(said.samples) for batch in batches for said in batch) <= 12 * 16_000
+    audio = sum(len(said.samples) for batch in batches for said in batch) / 16_000
     assert sum(sizes_s) < 1.1 * audio  # little is padding
-    lengths = [len(batch[0][0]) for batch in batches]
+    lengths = [len(batch[0].samples) for batch in batches]
     assert lengths != sorted(lengths)
-
-
-@pytest.mark.usefixtures("made_of_air")
-@pytest.mark.parametrize(("done", "low", "high"), [(0, 0, 0), (100, 0, 0), (300, 0.3, 0.7), (900, 1, 1)])
-def test_difficulty_rises_with_what_was_done(done, low, high):
-    batch = next(madeup.batches(np.random.default_rng(0), seconds=48, easy=100, ramp=400, done=done))
-    assert low <= float(batch[0][1]) <= high
-    size_s = len(batch) * max(len(samples) for samples, _ in batch) / 16_000
-    assert size_s <= 48 * (1 + 2 * high) / 3
