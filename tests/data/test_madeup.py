@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 
 from speechpriv.data import augment, madeup, text, voices
@@ -30,7 +32,8 @@ def test_phonemes_are_where_the_sound_is(monkeypatch):
         said = madeup.utterance(rng, ["m1", "f2"])
         starts = [0, *(start for _, start in said.phonemes), len(said.samples)]
         assert starts == sorted(starts)
-        for symbol, start, end in zip(["", *(symbol for symbol, _ in said.phonemes)], starts, starts[1:], strict=True):
+        symbols = ["", *(symbol for symbol, _ in said.phonemes)]
+        for symbol, (start, end) in zip(symbols, itertools.pairwise(starts), strict=True):
             if end - start > 800:
                 (sounds if symbol else pauses).append(np.abs(said.samples[start + 160 : end]).mean())
     assert len(pauses) > 10
