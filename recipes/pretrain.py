@@ -21,8 +21,8 @@ import torch
 from rich.progress import Progress
 
 from speechpriv.config import PretrainConfig
-from speechpriv.data import madeup, text, voices
-from speechpriv.models import asr, new
+from speechpriv.data import madeup, text
+from speechpriv.models import asr, frontend, new
 
 _UNTOLD = -100  # of a frame whose phoneme is not known
 _COOLDOWN = 0.2  # of all steps
@@ -36,7 +36,8 @@ class Stream(torch.utils.data.IterableDataset[Batch]):
     """Batches made in a worker process while the model learns from the last one."""
 
     def __init__(self, recogniser: asr.CtcRecogniser, symbols: list[str], config: PretrainConfig, done: int) -> None:
-        self.recogniser, self.symbols, self.config, self.done = recogniser, symbols, config, done
+        self.recogniser, self.config, self.done = recogniser, config, done
+        self.index_of = {symbol: index for index, symbol in enumerate(symbols)}
 
     def __iter__(self) -> Iterator[Batch]:
         # Each (re)start draws new speech: nothing made up is worth replaying.
@@ -50,11 +51,10 @@ class Stream(torch.utils.data.IterableDataset[Batch]):
                 yield features, mask, [self.recogniser.encode(said.words) for said in fitting], phonemes
 
     def phonemes(self, said: madeup.Spoken) -> torch.Tensor:
-        """What is being said in the middle of each frame, as indices of `symbols`, shape (T',)."""
-        known = {symbol: index for index, symbol in enumerate(self.symbols)}
-        spoken = torch.tensor([known[""], *(known.get(symbol, _UNTOLD) for symbol, _ in said.phonemes)])
+        """What is being said in the middle of each frame, as indices of the symbols, shape (T',)."""
+        spoken = torch.tensor([self.index_of.get(symbol, _UNTOLD) for symbol in ("", *(s for s, _ in said.phonemes))])
         frame = self.recogniser.samples_per_frame
-        middles = torch.arange(len(said.samples) // frame) * frame + voices.RATE_HZ // 200
+        middles = torch.arange(len(said.samples) // frame) * frame + frontend.HOP // 2
         starts = torch.tensor([start for _, start in said.phonemes])
         return spoken[torch.searchsorted(starts, middles, right=True)]
 

@@ -104,6 +104,6 @@ def batches(
 
     while True:
         for group in madeup.groups(spoken, rng, _BATCH_S):
-            batch = [Utterance(*said[:2]) for said in group if recogniser.fits(len(said.samples), said.words)]
+            batch = [Utterance(s.samples, s.words) for s in group if recogniser.fits(len(s.samples), s.words)]
             if batch:
                 yield batch
