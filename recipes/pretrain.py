@@ -19,14 +19,13 @@ import jiwer
 import numpy as np
 import torch
 from rich.progress import Progress
+from torch.nn.utils.rnn import pad_sequence
 
 from speechpriv.config import PretrainConfig
 from speechpriv.data import madeup, text
-from speechpriv.models import asr, frontend, new
+from speechpriv.models import asr, intermediate, new
 
-_UNTOLD = -100  # of a frame whose phoneme is not known
 _COOLDOWN = 0.2  # of all steps
-
 
 # Features (B, T, F), their mask (B, T), token lists, and the phoneme of each frame (B, T').
 Batch = tuple[torch.Tensor, torch.Tensor, list[list[int]], torch.Tensor]
@@ -45,36 +44,10 @@ class Stream(torch.utils.data.IterableDataset[Batch]):
         for batch in madeup.batches(rng, self.config.batch_s):
             if fitting := [said for said in batch if self.recogniser.fits(len(said.samples), said.words)]:
                 features, mask = self.recogniser.features([said.samples for said in fitting])
-                phonemes = torch.nn.utils.rnn.pad_sequence(
-                    [self.phonemes(said) for said in fitting], batch_first=True, padding_value=_UNTOLD
-                )
+                frame = self.recogniser.samples_per_frame
+                told = [intermediate.labels(s.phonemes, len(s.samples), frame, self.index_of) for s in fitting]
+                phonemes = pad_sequence(told, batch_first=True, padding_value=intermediate.UNTOLD)
                 yield features, mask, [self.recogniser.encode(said.words) for said in fitting], phonemes
-
-    def phonemes(self, said: madeup.Spoken) -> torch.Tensor:
-        """What is being said in the middle of each frame, as indices of the symbols, shape (T',)."""
-        spoken = torch.tensor([self.index_of.get(symbol, _UNTOLD) for symbol in ("", *(s for s, _ in said.phonemes))])
-        frame = self.recogniser.samples_per_frame
-        middles = torch.arange(len(said.samples) // frame) * frame + frontend.HOP // 2
-        starts = torch.tensor([start for _, start in said.phonemes])
-        return spoken[torch.searchsorted(starts, middles, right=True)]
-
-
-class MiddleEar(torch.nn.Module):
-    """Tells phonemes from the middle layer of an encoder."""
-
-    def __init__(self, encoder: torch.nn.Module, symbols: int) -> None:
-        super().__init__()
-        layers = encoder.get_submodule("layers")
-        layers[len(layers) // 2].register_forward_pre_hook(self._hear)  # type: ignore[index, arg-type]
-        self.head = torch.nn.Linear(encoder.config.hidden_size, symbols)  # type: ignore[union-attr, arg-type]
-
-    def _hear(self, _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        self.heard = inputs[0]
-
-    def loss(self, phonemes: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy a frame of the batch last seen, in nats; `phonemes` has shape (B, T')."""
-        logits = self.head(self.heard[:, : phonemes.shape[1]].float())
-        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), phonemes.flatten(), ignore_index=_UNTOLD)
 
 
 def symbols_of(seed: int, utterances: int = 300) -> list[str]:
@@ -123,8 +96,8 @@ def main(config: PretrainConfig, run_dir: Path) -> None:
         pieces, hidden=config.hidden, layers=config.layers, channels=config.channels, subsampling=config.subsampling
     )
     symbols = symbols_of(config.seed)
-    ear = MiddleEar(recogniser.model.encoder, len(symbols))
-    learning = torch.nn.ModuleDict({"model": recogniser.model, "ear": ear})
+    head = intermediate.PhonemeHead(recogniser.model.encoder, len(symbols))
+    learning = torch.nn.ModuleDict({"model": recogniser.model, "head": head})
     optimizer = torch.optim.AdamW(learning.parameters(), betas=(0.9, 0.98), weight_decay=1e-3)
     first = 0
     if checkpoint.exists():
@@ -146,7 +119,7 @@ def main(config: PretrainConfig, run_dir: Path) -> None:
             with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
                 log_probs, lengths = recogniser.log_probs_of(mask_bands(features, rng), mask)
             nll = asr.ctc_losses(log_probs, lengths, targets, recogniser.blank)
-            spelling, sounds = nll.sum() / sum(map(len, targets)), ear.loss(phonemes)
+            spelling, sounds = nll.sum() / sum(map(len, targets)), head.loss(phonemes)
             optimizer.zero_grad()
             (spelling + sounds).backward()
             torch.nn.utils.clip_grad_norm_(learning.parameters(), 1.0)

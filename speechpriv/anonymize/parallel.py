@@ -2,7 +2,7 @@
 
 import collections
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import TimeoutError as TooSlowError
 from typing import Any, TypeVar
 
@@ -19,8 +19,8 @@ def ordered(
     calls: Iterable[tuple[Subject, tuple[Any, ...] | None, float]],
     workers: int,
     preload: str,
-) -> Iterator[tuple[Subject, Result | Exception | None]]:
-    """Call `function` for each subject, in other processes.
+) -> Generator[tuple[Subject, Result | Exception | None]]:
+    """Call `function` for each subject, in other processes, which end when this generator does: close it.
 
     Args:
       function: importable by name, as are its arguments and results.

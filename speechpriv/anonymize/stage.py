@@ -1,7 +1,8 @@
 """The anonymize stage: every training recording spoken by somebody else."""
 
 import collections
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,7 @@ def run(
             arguments = None if as_it_is else (row.flac, row.text, row.id, config, key, device)
             yield row, arguments, _LIMIT_S + _LIMIT_PER_S * row.seconds
 
-    def disguised() -> Iterator[Row]:
-        outcomes = parallel.ordered(worker.disguised, calls(), workers, preload=worker.__name__)
+    def disguised(outcomes: Iterable[tuple[Row, Any]]) -> Iterator[Row]:
         for done, (row, outcome) in enumerate(outcomes, start=1):
             if isinstance(outcome, Exception):
                 dropped[_reason(outcome)] += 1
@@ -77,7 +77,9 @@ def run(
                 "another anonymize.method or anonymize.aligner, or lower anonymize.min_confidence."
             )
 
-    kept = corpora.write(disguised(), out_dir, lineage=corpus.lineage)
+    outcomes = parallel.ordered(worker.disguised, calls(), workers, preload=worker.__name__)
+    with contextlib.closing(outcomes):  # whatever goes wrong, the processes end here and now
+        kept = corpora.write(disguised(outcomes), out_dir, lineage=corpus.lineage)
     drops = {f"dropped_{reason}": count for reason, count in sorted(dropped.items())}
     return {"rows": len(kept), "method": config.method, "timing": timing, **drops}
 

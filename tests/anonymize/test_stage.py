@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -130,5 +131,7 @@ def test_a_stage_that_drops_all_fails(corpus_dir, tmp_path):
 
 
 def test_what_is_no_rows_fault_ends_the_stage(disguise, tmp_path):
+    before = threading.active_count()
     with pytest.raises(ModelError, match="nowhere"):
         disguise("resynth", name="nobody", aligner=str(tmp_path / "nowhere"))
+    assert threading.active_count() <= before  # those that led the worker processes
