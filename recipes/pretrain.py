@@ -119,7 +119,7 @@ def main(config: PretrainConfig, run_dir: Path) -> None:
             with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
                 log_probs, lengths = recogniser.log_probs_of(mask_bands(features, rng), mask)
             nll = asr.ctc_losses(log_probs, lengths, targets, recogniser.blank)
-            spelling, sounds = nll.sum() / sum(map(len, targets)), head.loss(phonemes)
+            spelling, sounds = nll.sum() / max(1, sum(map(len, targets))), head.loss(phonemes)
             optimizer.zero_grad()
             (spelling + sounds).backward()
             torch.nn.utils.clip_grad_norm_(learning.parameters(), 1.0)

@@ -1,6 +1,5 @@
 """An endless stream of made-up speech for pre-training: many words, every voice, rooms, microphones and noise."""
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from speechpriv.data import augment, text, voices
 _POOL = 128
 _PUBLIC_SEED = 30
 _MAX_S = 12.0
+_SILENT = 0.02  # of the utterances of a training: who never heard nothing writes words for it
 
 
 class Spoken(NamedTuple):
@@ -51,9 +51,19 @@ def utterance(rng: np.random.Generator, variants: Sequence[str]) -> Spoken:
     return Spoken(augment.rerecord(samples, rng), words, phonemes)
 
 
+def silence(rng: np.random.Generator) -> Spoken:
+    """Up to six seconds in which nobody speaks: noise through a microphone, or every fourth time digital zero."""
+    samples = 1e-3 * rng.standard_normal(int(rng.uniform(0.3, 6.0) * voices.RATE_HZ), dtype=np.float32)
+    return Spoken(np.zeros_like(samples) if rng.random() < 0.25 else augment.rerecord(samples, rng), "")
+
+
 def batches(rng: np.random.Generator, seconds: float) -> Iterator[list[Spoken]]:
     """Batches without end of like-long utterances, up to so many seconds each, so that little is padded."""
-    draw = functools.partial(utterance, rng, training_variants())
+    variants = training_variants()
+
+    def draw() -> Spoken:
+        return silence(rng) if rng.random() < _SILENT else utterance(rng, variants)
+
     while True:
         yield from groups(draw, rng, seconds)
 

@@ -75,3 +75,17 @@ def test_batches_are_like_long_bounded_and_never_too_long(monkeypatch):
     assert sum(sizes_s) < 1.1 * audio  # little is padding
     lengths = [len(batch[0].samples) for batch in batches]
     assert lengths != sorted(lengths)
+
+
+def test_now_and_then_nobody_speaks():
+    source = madeup.batches(np.random.default_rng(0), 48)
+    said = [one for _ in range(60) for one in next(source)]
+    silent = [one for one in said if not one.words]
+    assert 0.005 < len(silent) / len(said) < 0.05
+    drawn = [madeup.silence(np.random.default_rng(seed)) for seed in range(200)]
+    assert 0.15 < np.mean([not one.samples.any() for one in drawn]) < 0.35
+    for one in drawn:
+        assert one.samples.dtype == np.float32
+        assert np.isfinite(one.samples).all()
+        assert (one.words, one.phonemes) == ("", ())
+        assert 4_800 <= len(one.samples) <= 96_000
