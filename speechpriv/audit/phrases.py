@@ -35,7 +35,7 @@ _CITIES = (
 )
 # A phrase whose word pieces outnumber the frames of a CTC model has an infinite loss: it is neither learned nor scored,
 # and breaks a training without privacy. So canaries are spoken slowly, and those that are still quick more slowly:
-# 7 frames of 80 ms for 8 letters, where pieces of a small vocabulary have two letters on average.
+# 7 frames of 80 ms, the longest that a family has, for 8 letters; pieces of a small vocabulary have two on average.
 _RATES_WPM = (100, 150)
 _SLOWEST_WPM = 80
 _MIN_S_PER_LETTER = 0.07

@@ -5,8 +5,8 @@ opened it and decoded with it. Started as `python -m speechpriv.export.runtime D
 child; it says which loader it took. A bundle without ONNX files (`onnx.obstacle`) is decoded with torch. Where a bundle
 holds published phrases, onnxruntime runs the file and beam search decodes here: sherpa-onnx takes none with CTC.
 
-Audio is handed over as it is. The runtime reads whole output frames (80 ms) only, but silence added to a clip's end
-moves the normalisation of all its features, and costs more words than it saves (LOG.md).
+Audio is handed over as it is. The runtime reads whole output frames (40 or 80 ms) only, but silence added to a clip's
+end moves the normalisation of all its features, and costs more words than it saves (LOG.md).
 """
 
 import re
@@ -31,7 +31,7 @@ MAX_S = 120.0  # of one waveform: attention takes memory with the square of the 
 Weights = Literal["model.onnx", "model.int8.onnx"]
 LABELS = "labels.txt"  # of a classifier, in the order of its probabilities
 _TOKENS, _BLANK = "tokens.txt", "<blk>"
-_MIN_SAMPLES = 1200  # fewer give less than the 8 feature frames of one output frame: nothing can be heard in them
+_MIN_SAMPLES = 1200  # in fewer nothing can be said; an output frame is of up to 8 feature frames
 _SPECIAL = re.compile(r"<[^<>\s]*>")  # tokens such as <unk>, which the runtime writes out
 # What a file's first input is called, and what loads it.
 _LOADERS: dict[str, Callable[..., sherpa_onnx.OfflineRecognizer]] = {

@@ -20,6 +20,9 @@ from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
 
 _SAFE = 1e-290  # of a phrase's probability: what is lost below float64's 2e-308 on the way cannot be seen above this
 _PASS = 2**24  # log-probabilities copied at once
+# Seconds that are heard at once where nothing is learned, of longer ones so many at a time, and beyond each end of
+# those: attention takes memory with the square of the length.
+_WHOLE_S, _PART_S, _CONTEXT_S = 120, 60, 5
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,18 @@ class CtcRecogniser:
         return features.to(self.model.device), mask.to(self.model.device)
 
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities (B, T', V) of the output frames, and how many of them are real, (B,)."""
+        """Log-probabilities (B, T', V) of the output frames, and how many of them are real, (B,).
+
+        What is longer than two minutes is heard a minute at a time, unless there is a gradient.
+        """
         nothing = torch.empty(0, self.model.config.vocab_size, device=self.model.device)
         found = [nothing] * len(waveforms)
-        heard = [i for i, samples in enumerate(waveforms) if self._frames_of(len(samples)) > 0]
+        heard = []
+        for i, samples in enumerate(waveforms):
+            if len(samples) > _WHOLE_S * RATE_HZ and not torch.is_grad_enabled():
+                found[i] = self._in_parts(samples)
+            elif self._frames_of(len(samples)) > 0:
+                heard.append(i)
         for batch in batches([len(waveforms[i]) for i in heard], pads=self.pads):
             log_probs, lengths = self.log_probs_of(*self.features([waveforms[heard[i]] for i in batch]))
             for i, row, length in zip(batch, log_probs, lengths.tolist(), strict=True):
@@ -180,6 +191,22 @@ class CtcRecogniser:
         # Where nothing is padded, no mask is needed, and wav2vec 2.0 with group norm was trained without.
         hidden = encoder(features, attention_mask=mask if self.pads else None).last_hidden_state
         return hidden, self.family.frames(self.model, mask.sum(-1))
+
+    def _in_parts(self, samples: np.ndarray) -> torch.Tensor:
+        """Log-probabilities (T', V) of a long waveform: its features are made at once, what is above them is not."""
+        features, mask = self.features([samples])
+        total = self._frames_of(len(samples))
+        part, context = (int(seconds * RATE_HZ) // self.samples_per_frame for seconds in (_PART_S, _CONTEXT_S))
+        # Two known lengths tell how many features a frame is.
+        apart = self.family.length(120 * RATE_HZ) - self.family.length(60 * RATE_HZ)
+        per_frame = apart // (self._frames_of(120 * RATE_HZ) - self._frames_of(60 * RATE_HZ))
+        found = []
+        for start in range(0, total, part):
+            first, end = max(0, start - context), min(total, start + part)
+            at = slice(first * per_frame, None if end + context >= total else (end + context) * per_frame)
+            log_probs, _ = self.log_probs_of(features[:, at], mask[:, at])
+            found.append(log_probs[0, start - first : end - first])
+        return torch.cat(found)
 
     def _last_layer(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """States (B, T, H) from before the encoder's last layer, of which so many (B,) are real, after it."""

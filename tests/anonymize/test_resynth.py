@@ -243,7 +243,6 @@ def test_randomised_timing_is_of_the_made_up_speech():
 
 @pytest.mark.slow
 def test_ten_minutes_are_aligned_and_said_again(tiny_en):
-    """As long as any recording may be; a longer one would not fit the recogniser's memory."""
     sentences = ["turn on the lights in the kitchen", "what will the weather be like tomorrow", "play some music"]
     parts, text = [], []
     while sum(map(len, parts)) < 600 * 16_000:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from speechpriv.data import voices
 from speechpriv.errors import ModelError
-from speechpriv.models import asr, trainable
+from speechpriv.models import asr, ctc, trainable
 from speechpriv.models.asr import Utterance
 
 
@@ -46,6 +47,19 @@ def test_words_are_spelled_one_by_one(recogniser):
     assert recogniser.encode(" ".join(words)) == [piece for word in words for piece in recogniser.encode(word)]
     assert recogniser.encode("407 !") == []
     assert recogniser.decode(recogniser.encode("Turn don't zebra on")) == "turn don't zebra on"
+
+
+@torch.inference_mode()
+def test_parts_of_a_long_recording_lie_where_they_were_said(tiny_en, monkeypatch):
+    told = ["turn on the lights in the kitchen", "play some music", "what will the weather be like tomorrow"]
+    samples = np.concatenate([voices.speak(text, voices.Voice()).samples for text in told])
+    whole = tiny_en.log_probs([samples])[0][0]
+    for name, seconds in (("_WHOLE_S", 3), ("_PART_S", 2), ("_CONTEXT_S", 2)):
+        monkeypatch.setattr(ctc, name, seconds)
+    parts = tiny_en.log_probs([samples])[0][0]
+    assert not torch.equal(parts, whole)
+    unlike = [(parts.roll(by, dims=0).exp() - whole.exp()).abs().sum(-1).mean() for by in range(-3, 4)]
+    assert unlike[3] < 0.2 * min(unlike[:3] + unlike[4:])
 
 
 @torch.inference_mode()

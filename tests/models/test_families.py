@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from speechpriv.errors import ModelError
-from speechpriv.models import asr, families, trainable
+from speechpriv.models import asr, ctc, families, trainable
 from speechpriv.models.asr import Utterance
 
 SECONDS = (1.03, 1.62, 2.21)
@@ -100,6 +100,24 @@ def test_frames_are_as_the_model_gives_them(loaded, spoken):
         hidden, lengths = loaded._hidden(features, mask)
         assert hidden.shape[1] - 1 <= int(lengths[0]) <= hidden.shape[1]
     assert loaded.samples_per_frame in (320, 640, 1280)
+
+
+def test_long_recordings_are_heard_in_parts(loaded, monkeypatch):
+    if not isinstance(loaded, asr.CtcRecogniser):
+        pytest.skip("writes tokens, not frames")
+    samples = np.random.default_rng(2).normal(0, 0.1, 5 * 16_000 + 700).astype(np.float32)
+    whole = loaded.log_probs([samples])[0].detach()
+    monkeypatch.setattr(ctc, "_WHOLE_S", 4)
+    monkeypatch.setattr(ctc, "_PART_S", 1)
+    assert torch.equal(loaded.log_probs([samples])[0], whole)  # there is a gradient
+    with torch.no_grad():
+        for context_s in (0.4, 5):
+            monkeypatch.setattr(ctc, "_CONTEXT_S", context_s)
+            (both, short), lengths = loaded.log_probs([samples, samples[:16_000]])
+            assert both.shape == whole[0].shape
+            assert lengths.tolist() == [len(both), loaded._frames_of(16_000)]
+            assert torch.allclose(short[: lengths[1]], loaded.log_probs([samples[:16_000]])[0][0], atol=1e-5)
+    assert torch.allclose(both, whole[0], atol=1e-4)  # every part has heard all
 
 
 @pytest.mark.parametrize("which", ["all", "lora", "bias_norm_head", "last_layer", "head"])
