@@ -127,7 +127,7 @@ class TrainConfig(Section):
 
     base: str = "tiny-en"  # tiny-en, a directory or a hub id
     labels: tuple[str, ...] = ()  # of recipe clinic_risk: what recordings are told apart by, what is looked for last
-    trainable: Literal["all", "lora", "bias_norm_head", "last_layer", "head", "norm"] = "head"
+    trainable: Literal["all", "lora", "bias_norm_head", "last_layer", "head"] = "head"
     lora_rank: Count = 8
     optimizer: Literal["adamw", "lamb", "sgd"] = "adamw"
     learning_rate: Positive = 1e-2

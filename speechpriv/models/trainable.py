@@ -1,4 +1,4 @@
-"""Which weights learn: all, low-rank adapters, the last layers, norms, or these with biases and output layer."""
+"""Which weights learn: all, low-rank adapters, biases with norms and output layer, or the last layers alone."""
 
 import functools
 import re
@@ -10,9 +10,9 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from speechpriv.models import families
-from speechpriv.models.asr import Classifier, CtcRecogniser, Heard, Recogniser, Utterance
+from speechpriv.models.asr import CtcRecogniser, Heard, Recogniser, Utterance
 
-Trainable = Literal["all", "lora", "bias_norm_head", "last_layer", "head", "norm"]
+Trainable = Literal["all", "lora", "bias_norm_head", "last_layer", "head"]
 
 
 def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed: int = 0) -> list[str]:
@@ -23,8 +23,7 @@ def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed
       which: `all`; `lora`: adapters (Hu et al. 2021, arXiv:2106.09685) and the output layer, unless that is tied to
         the embeddings; `bias_norm_head`: biases, norms and the output layer (bias terms: Ben Zaken et al. 2021,
         arXiv:2106.10199); `last_layer`: the last layer of encoder or decoder, and the output layer; `head`: the
-        output layer; `norm`: norms' scales and shifts (Frankle et al. 2020, arXiv:2003.00152), and of a classifier the
-        output layer, which has learned nothing yet.
+        output layer.
       lora_rank: of each adapter; alpha is twice that.
       seed: of the adapters' first matrices.
 
@@ -39,19 +38,13 @@ def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed
     last = {id(parameter) for parameter in families.last_layer(model).parameters()}
     norms = {id(p) for module in model.modules() if "Norm" in type(module).__name__ for p in module.parameters(False)}
 
-    with_head = which != "norm" or isinstance(recogniser, Classifier)
-
     def learns(name: str, parameter: torch.Tensor) -> bool:
         if which == "all":
             return True
         if which == "lora":
             return "lora_" in name or (id(parameter) in head and not head_is_tied(recogniser))
-        own = {
-            "norm": id(parameter) in norms,
-            "bias_norm_head": id(parameter) in norms or name.endswith("bias"),
-            "last_layer": id(parameter) in last,
-        }
-        return own.get(which, False) or (with_head and id(parameter) in head)
+        own = {"bias_norm_head": id(parameter) in norms or name.endswith("bias"), "last_layer": id(parameter) in last}
+        return own.get(which, False) or id(parameter) in head
 
     chosen = [name for name, parameter in model.named_parameters() if learns(name, parameter)]
     for name in chosen:
