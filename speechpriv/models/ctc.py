@@ -196,10 +196,9 @@ class CtcRecogniser:
         """Log-probabilities (T', V) of a long waveform: its features are made at once, what is above them is not."""
         features, mask = self.features([samples])
         total = self._frames_of(len(samples))
-        part, context = (int(seconds * RATE_HZ) // self.samples_per_frame for seconds in (_PART_S, _CONTEXT_S))
-        # Two known lengths tell how many features a frame is.
-        apart = self.family.length(120 * RATE_HZ) - self.family.length(60 * RATE_HZ)
-        per_frame = apart // (self._frames_of(120 * RATE_HZ) - self._frames_of(60 * RATE_HZ))
+        part, context = (seconds * RATE_HZ // self.samples_per_frame for seconds in (_PART_S, _CONTEXT_S))
+        per_minute = self.family.length(120 * RATE_HZ) - self.family.length(60 * RATE_HZ)
+        per_frame = per_minute * self.samples_per_frame // (60 * RATE_HZ)
         found = []
         for start in range(0, total, part):
             first, end = max(0, start - context), min(total, start + part)

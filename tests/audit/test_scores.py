@@ -122,15 +122,15 @@ def test_error_rates_are_edits_per_letter(tiny_en, phrases, tmp_path):
         replace(row, flac=audio.flac(row.samples() + 0.03 * rng.standard_normal(len(row.samples()), np.float32)))
         for row in phrases.rows()
     )
-    said = list(corpora.write(noisy, tmp_path / "noisy", lineage="made-up").rows())
-    recordings = [row.samples() for row in said]
+    said = corpora.write(noisy, tmp_path / "noisy", lineage="made-up")
+    recordings = [row.samples() for row in said.rows()]
     written = tiny_en.transcribe(recordings)
     truth = [[naive_distance(text, phrase) / len(phrase) for phrase in PHRASES] for text in written]
     np.testing.assert_allclose(
         scores.candidate_error_rates(tiny_en, recordings, [PHRASES] * len(recordings), "base"), truth
     )
-    own = [naive_distance(text, row.text) / len(row.text) for text, row in zip(written, said, strict=True)]
-    np.testing.assert_allclose(scores.error_rates(tiny_en, corpora.read(tmp_path / "noisy"), "base"), own)
+    own = [naive_distance(text, row.text) / len(row.text) for text, row in zip(written, said.rows(), strict=True)]
+    np.testing.assert_allclose(scores.error_rates(tiny_en, said, "base"), own)
     assert len(set(own)) > 3
 
 
