@@ -135,7 +135,7 @@ class ScrubConfig(Section):
 class AnonymizeConfig(Section):
     """Voice disguise of the training recordings."""
 
-    method: Method = "mcadams"
+    method: Method = "cascade"
     timing: Timing | None = None  # None: as it was said, but for resynth, which has its voice's own (replaced)
     aligner: str = "tiny-en"  # the CTC recogniser that tells resynth when a word is said
     min_confidence: Fraction = 0.004  # of resynth, see resynth.aligned; below it a row's words are not trusted: dropped

@@ -88,7 +88,7 @@ speed: fast
         ("privacy.epsilon=-1", "greater than 0"),
         ("privacy.delta=.nan", "less than 1"),
         ("export.override_reason=short", "at least 10"),
-        ("anonymize.timing=replaced", "expected anonymize.method = resynth, which alone knows the words; got mcadams"),
+        ("anonymize.timing=replaced", "expected anonymize.method = resynth, which alone knows the words; got cascade"),
         ("canary.candidates=39", "greater than or equal to 40"),
         ("canary.references=999", "greater than or equal to 1000"),
         ("canary.repeats=[]", "canary.repeats is empty"),

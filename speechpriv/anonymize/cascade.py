@@ -31,9 +31,7 @@ _FOLLOWS = 0.35  # the power of the pitch's factor by which formants follow it, 
 _FLOOR_HZ, _CEILING_HZ = 70, 400
 _FRAME = 1024
 _CEPSTRUM = 14  # coefficients of the long-term spectrum that count: its slope and broad hills, no harmonics
-_LOUDNESS = (
-    1 / 3
-)  # power of the power, between its mean, which vowels alone decide, and its logarithm's, which pauses do
+_LOUDNESS = 1 / 3  # power of the power: between its mean (vowels alone decide) and its logarithm's (pauses do)
 _POINTS = 8  # of the equaliser's curve
 _TAPS = 257
 _DEEPEST = 10**-3.5  # of the spectrum's peak: what lies 35 dB below may be nothing, and is not raised
