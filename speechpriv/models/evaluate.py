@@ -101,9 +101,9 @@ def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
     units, truth, heard = _transcribed(recogniser, corpus)
     rate = float(jiwer.wer(truth, heard))
     return {
-        "wer": round(rate, 4),
-        "word_accuracy": round(max(0.0, 1 - rate), 4),
-        "exact": round(sum(a == b for a, b in zip(truth, heard, strict=True)) / len(truth), 4),
+        "wer": rate,
+        "word_accuracy": max(0.0, 1 - rate),
+        "exact": sum(a == b for a, b in zip(truth, heard, strict=True)) / len(truth),
         "utterances": len(truth),
         "words": sum(len(text.split()) for text in truth),
         "speakers": len(set(units)),
@@ -113,7 +113,7 @@ def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
 def word_error_rate(recogniser: Recogniser, said: Sequence[Spoken]) -> float:
     """Word errors per reference word on recordings with their words, each heard alone."""
     heard = [recogniser.transcribe([samples])[0] for samples, _ in said]
-    return round(float(jiwer.wer([normalise(words) for _, words in said], heard)), 4)
+    return float(jiwer.wer([normalise(words) for _, words in said], heard))
 
 
 def _transcribed(recogniser: Recogniser, corpus: Corpus) -> tuple[list[str], list[str], list[str]]:
