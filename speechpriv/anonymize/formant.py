@@ -27,7 +27,8 @@ def disguise(samples: Audio, rate_hz: int, formants: float, pitch_hz: float, pit
       rate_hz: of `samples`.
       formants: factor on the frequency of every formant, > 0.
       pitch_hz: the median fundamental afterwards, > 0.
-      pitch_range: factor on the fundamental's distance from its median, >= 0.
+      pitch_range: factor on the fundamental's distance from its median, >= 0. Where more than 1 would take the
+        fundamental below zero somewhere, it stays as wide as it was.
 
     Returns:
       Shape (N,), float32. Voiceless recordings keep no pitch to move: their spectrum alone is moved.
@@ -38,7 +39,7 @@ def disguise(samples: Audio, rate_hz: int, formants: float, pitch_hz: float, pit
     Source: Praat's "Change gender" (PSOLA, Moulines and Charpentier 1990); Jadoul et al. 2018 for parselmouth.
     """
     try:
-        from parselmouth import Sound, praat  # noqa: PLC0415  GPL-3 and optional
+        from parselmouth import PraatError, Sound, praat  # noqa: PLC0415  GPL-3 and optional
     except ImportError as error:
         raise ConfigError(
             "the disguise `formant` needs the extra `voices`, which is not installed. Run: pip install "
@@ -52,10 +53,17 @@ def disguise(samples: Audio, rate_hz: int, formants: float, pitch_hz: float, pit
     if not samples.any():
         return np.zeros(len(samples), np.float32)
     padded = np.pad(np.asarray(samples, float), (0, max(0, round(_LEAST_S * rate_hz) - len(samples))))
-    # Praat draws its pulses in voiceless parts at random; seeded, they are always the same.
-    praat.run("random_initializeWithSeedUnsafelyButPredictably (1)")
     sound = Sound(padded, rate_hz)
+
+    def changed(spread: float) -> Sound:
+        # Praat draws its pulses in voiceless parts at random; seeded, they are always the same.
+        praat.run("random_initializeWithSeedUnsafelyButPredictably (1)")
+        return praat.call(sound, "Change gender", FLOOR_HZ, CEILING_HZ, formants, pitch_hz, spread, 1.0)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that nothing is voiced is no mistake
-        moved = praat.call(sound, "Change gender", FLOOR_HZ, CEILING_HZ, formants, pitch_hz, pitch_range, 1.0)
+        try:
+            moved = changed(pitch_range)
+        except PraatError:
+            moved = changed(min(pitch_range, 1.0))
     return np.resize(np.append(moved.values[0], np.zeros(len(samples))), len(samples)).astype(np.float32)

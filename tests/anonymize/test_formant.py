@@ -49,6 +49,11 @@ def test_the_range_of_pitch_is_scaled(speech):
     assert spread(0.0) < 0.5 * spread(1.5)
 
 
+def test_a_fundamental_that_would_fall_below_zero_keeps_its_range(speech):
+    wide, kept = (formant.disguise(speech, RATE_HZ, 1.1, 150.0, factor) for factor in (20.0, 1.0))
+    np.testing.assert_array_equal(wide, kept)
+
+
 def test_whispering_stays_whispered():
     """What is aperiodic stays so: no pitch is made up where there was none."""
     whisper = 0.1 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
