@@ -8,13 +8,16 @@ import torchaudio.functional
 
 from speechpriv.models.asr import RATE_HZ, CtcRecogniser, normalise
 
-_LEAN = 0.8  # where between two peaks a word boundary lies; nearest to a synthesiser's true times (LOG.md)
+# Where between two peaks a word boundary lies: nearest to a synthesiser's true times, and before nearly all (LOG.md).
+_LEAN, _EARLIEST = 0.8, 0.4
 _LEAST_S = 0.06  # per letter or digit: nobody says a written number faster ("one million" is 0.5 s, in seven digits)
 
 
 @dataclass(frozen=True)
 class AlignedWord:
     """Samples [start, end) in which a word is heard, and how sure the recogniser is of its pieces, 0 to 1.
+
+    `earliest` is the sample at which it may already begin: what cuts words out cuts from there.
 
     A word that the recogniser cannot wholly spell (written digits, symbols) has no pieces of its own: it takes all
     the time between the peaks of its neighbours, and its confidence is 1: only theirs can tell.
@@ -23,6 +26,7 @@ class AlignedWord:
     start: int
     end: int
     confidence: float
+    earliest: int
 
 
 @torch.inference_mode()
@@ -32,7 +36,7 @@ def align(
     """Align the white-space separated words of `text` with audio that says them.
 
     A CTC recogniser marks each piece with a short peak; between the last peak of one word and the first of the
-    next the boundary is set at a fixed share of the way (`_LEAN`).
+    next the boundary is set at a fixed share of the way.
 
     Args:
       recogniser: any CTC recogniser.
@@ -85,12 +89,15 @@ def _words(
         # Frame t is centred on sample t x samples_per_frame, and a token span's end is exclusive.
         peaks.append((float(own[0].start), float(own[-1].end - 1)) if own else None)
         confidences.append(sum(span.score for span in own) / len(own) if own else 1.0)
-    edges = _boundaries(peaks, samples / samples_per_frame)
-    at = [min(samples, round(edge * samples_per_frame)) for edge in edges]
-    return [AlignedWord(a, b, c) for a, b, c in zip(at, at[1:], confidences, strict=False)]
+    frames = samples / samples_per_frame
+    likeliest, earliest = (
+        [min(samples, round(edge * samples_per_frame)) for edge in _boundaries(peaks, frames, lean)]
+        for lean in (_LEAN, _EARLIEST)
+    )
+    return [AlignedWord(*word) for word in zip(likeliest[:-1], likeliest[1:], confidences, earliest[:-1], strict=True)]
 
 
-def _boundaries(peaks: list[tuple[float, float] | None], frames: float) -> list[float]:
+def _boundaries(peaks: list[tuple[float, float] | None], frames: float, lean: float = _LEAN) -> list[float]:
     """The len(peaks) + 1 word boundaries, in frames, from the first and last peak of each word that has any."""
     known = [(index, *peak) for index, peak in enumerate(peaks) if peak is not None]
     edges = [0.0]
@@ -99,6 +106,6 @@ def _boundaries(peaks: list[tuple[float, float] | None], frames: float) -> list[
         after, high, _ = min((found for found in known if found[0] >= index), default=(len(peaks), frames, frames))
         # Words without peaks share the time between their neighbours' peaks evenly.
         unspelled = after - before - 1
-        share = (index - before - 1) / unspelled if unspelled else _LEAN
+        share = (index - before - 1) / unspelled if unspelled else lean
         edges.append(low + share * (high - low))
     return [*edges, frames]

@@ -37,7 +37,7 @@ class _Scrubbed:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-@store.stage(version=2)
+@store.stage(version=3)
 def run(
     config: CleanConfig,
     inputs: Mapping[str, Path],
@@ -120,7 +120,7 @@ def _clean(
     found = detect.word_indices(row.text, findings)
     # The recogniser tells time in output frames: its boundaries are right to about half of one.
     margin = recogniser.samples_per_frame // 2
-    spans = [(words[first].start - margin, words[last - 1].end + margin) for first, last, _ in found]
+    spans = [(words[first].earliest - margin, words[last - 1].end + margin) for first, last, _ in found]
     confidence = float(np.nan_to_num(np.min([word.confidence for word in words]), nan=-1.0))
     evidence: dict[str, Any] = {"spans": spans, "confidence": round(confidence, 4)}
     if not confidence >= config.min_word_confidence:

@@ -30,6 +30,7 @@ def test_words_cover_the_recording_in_order(recogniser, words, samples):
     assert len(found) == len(words.split())
     assert covers(found, samples)
     assert all(0 <= word.confidence <= 1 for word in found)
+    assert all(0 <= word.earliest <= word.start for word in found)
 
 
 @pytest.mark.parametrize("words", ["", "  ", "407", "turn on the lights and open the door and stop"])
@@ -91,7 +92,7 @@ def test_a_word_without_pieces_takes_the_time_between_its_neighbours():
 )  # fmt: skip
 def test_a_word_without_pieces_needs_time_to_be_said(recogniser, monkeypatch, word, seconds, fits):
     """Else its cut would be too short, or empty, while the words around it look sure."""
-    spans = [align.AlignedWord(0, 100, 0.9), align.AlignedWord(100, 100 + int(seconds * 16_000), 1.0)]
+    spans = [align.AlignedWord(0, 100, 0.9, 0), align.AlignedWord(100, 100 + int(seconds * 16_000), 1.0, 80)]
     monkeypatch.setattr(align, "_words", lambda *_: spans)
     assert align.align(recogniser, noise(32_000), f"call {word}") == (spans if fits else None)
 
@@ -107,7 +108,7 @@ def made_up(rng, said):
 
 def test_word_boundaries_are_where_the_synthesiser_put_them(tiny_en):
     rng = np.random.default_rng(5)
-    errors_ms, even_ms = [], []
+    errors_ms, even_ms, late_ms = [], [], []
     for number in range(60):
         said = text.sentence(rng) if number % 2 else demo._utterance(demo._person(rng), rng)
         samples, spoken = made_up(rng, said)
@@ -115,8 +116,10 @@ def test_word_boundaries_are_where_the_synthesiser_put_them(tiny_en):
         for index in range(1, len(spoken) if found else 0):
             if spoken[index] != spoken[index - 1]:  # not two short words that the synthesiser joins
                 errors_ms.append(abs(found[index].start - spoken[index][0]) / 16)
+                late_ms.append((found[index].earliest - spoken[index][0]) / 16)
                 # Negative control: all words equally long.
                 even_ms.append(abs(len(samples) * index / len(spoken) - spoken[index][0]) / 16)
     assert len(errors_ms) > 200
     assert np.median(errors_ms) <= 60 < np.median(even_ms)
     assert np.percentile(errors_ms, 95) <= 150 < np.percentile(even_ms, 95)
+    assert np.percentile(late_ms, 95) <= 40  # two fifths of the way is early enough for nearly all
