@@ -14,6 +14,7 @@ import numpy.typing as npt
 from speechpriv.errors import ConfigError
 
 FLOOR_HZ, CEILING_HZ = 75.0, 600.0  # of the fundamental, where it is looked for
+_FLAT = 1e-6  # a range of 0, which Praat refuses
 _LEAST_S = 0.1  # the analysis needs a few periods at the floor; shorter recordings are padded for it
 
 Audio = npt.NDArray[np.float32]
@@ -27,7 +28,7 @@ def disguise(samples: Audio, rate_hz: int, formants: float, pitch_hz: float, pit
       rate_hz: of `samples`.
       formants: factor on the frequency of every formant, > 0.
       pitch_hz: the median fundamental afterwards, > 0.
-      pitch_range: factor on the fundamental's distance from its median, > 0; less where the lowest fundamental would
+      pitch_range: factor on the fundamental's distance from its median, >= 0; less where the lowest fundamental would
         come to less than half of where it would be without.
 
     Returns:
@@ -45,10 +46,10 @@ def disguise(samples: Audio, rate_hz: int, formants: float, pitch_hz: float, pit
             "the disguise `formant` needs the extra `voices`, which is not installed. Run: pip install "
             "'speechpriv[voices]'"
         ) from error
-    if not all(0 < number < np.inf for number in (formants, pitch_hz, pitch_range)):
+    if not (0 < formants < np.inf and 0 < pitch_hz < np.inf and 0 <= pitch_range < np.inf):
         raise ConfigError(
-            f"formant: formants = {formants}, pitch_hz = {pitch_hz}, pitch_range = {pitch_range}: expected "
-            "positive, finite numbers."
+            f"formant: formants = {formants}, pitch_hz = {pitch_hz}, pitch_range = {pitch_range}: expected finite "
+            "numbers, the first two positive and the last not negative."
         )
     if not samples.any():
         return np.zeros(len(samples), np.float32)
@@ -59,7 +60,7 @@ def disguise(samples: Audio, rate_hz: int, formants: float, pitch_hz: float, pit
     praat.run("random_initializeWithSeedUnsafelyButPredictably (1)")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that nothing is voiced is no mistake
-        spread = min(pitch_range, _widest(pitch.selected_array["frequency"]))
+        spread = min(max(pitch_range, _FLAT), _widest(pitch.selected_array["frequency"]))
         moved = praat.call([sound, pitch], "Change gender", formants, pitch_hz, spread, 1.0)
     return np.resize(np.append(moved.values[0], np.zeros(len(samples))), len(samples)).astype(np.float32)
 

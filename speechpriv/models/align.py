@@ -97,8 +97,11 @@ def _words(
     return [AlignedWord(*word) for word in zip(likeliest[:-1], likeliest[1:], confidences, earliest[:-1], strict=True)]
 
 
-def _boundaries(peaks: list[tuple[float, float] | None], frames: float, lean: float = _LEAN) -> list[float]:
-    """The len(peaks) + 1 word boundaries, in frames, from the first and last peak of each word that has any."""
+def _boundaries(peaks: list[tuple[float, float] | None], frames: float, lean: float) -> list[float]:
+    """The len(peaks) + 1 word boundaries, in frames, from the first and last peak of each word that has any.
+
+    Between two words with peaks a boundary lies at the share `lean` of the way from one to the other.
+    """
     known = [(index, *peak) for index, peak in enumerate(peaks) if peak is not None]
     edges = [0.0]
     for index in range(1, len(peaks)):

@@ -46,7 +46,7 @@ def test_the_range_of_pitch_is_scaled(speech):
         )
         return np.percentile(found, 75) - np.percentile(found, 25)
 
-    assert spread(0.01) < 0.5 * spread(1.5)
+    assert spread(0.0) < 0.5 * spread(1.5)
 
 
 def test_no_fundamental_falls_below_zero(speech):
@@ -70,9 +70,7 @@ def test_as_long_as_before(n_samples):
     assert formant.disguise(np.ones(n_samples, np.float32), RATE_HZ, 1.1, 100.0, 1.0).shape == (n_samples,)
 
 
-@pytest.mark.parametrize(
-    "numbers", [(0, 100, 1), (1, -5, 1), (1, 100, 0), (1, 100, -1), (float("nan"), 100, 1), (1, np.inf, 1)]
-)
+@pytest.mark.parametrize("numbers", [(0, 100, 1), (1, -5, 1), (1, 100, -1), (float("nan"), 100, 1), (1, np.inf, 1)])
 def test_numbers_out_of_range_are_refused(numbers):
     with pytest.raises(ConfigError, match="formant: formants"):
         formant.disguise(np.ones(2_000, np.float32), RATE_HZ, *numbers)

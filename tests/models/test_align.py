@@ -60,8 +60,8 @@ def test_a_word_that_is_spelled_in_part_has_no_peak_of_its_own(recogniser, monke
 PEAKS = st.lists(st.none() | st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=8)
 
 
-@given(PEAKS, st.floats(0, 5))
-def test_boundaries_keep_every_peak_in_its_word(gaps, after):
+@given(PEAKS, st.floats(0, 5), st.floats(0, 1))
+def test_boundaries_keep_every_peak_in_its_word(gaps, after, lean):
     at, peaks = 0.0, []
     for gap in gaps:
         if gap is None:
@@ -69,7 +69,7 @@ def test_boundaries_keep_every_peak_in_its_word(gaps, after):
         else:
             peaks.append((at + gap[0], at + gap[0] + gap[1]))
             at = peaks[-1][1]
-    edges = align._boundaries(peaks, at + after)
+    edges = align._boundaries(peaks, at + after, lean)
     assert len(edges) == len(peaks) + 1
     assert (edges[0], edges[-1]) == (0, at + after)
     assert edges == sorted(edges)
@@ -79,10 +79,10 @@ def test_boundaries_keep_every_peak_in_its_word(gaps, after):
 
 
 def test_a_word_without_pieces_takes_the_time_between_its_neighbours():
-    assert align._boundaries([(1, 2), None, (8, 9)], 10) == [0, 2, 8, 10]
-    assert align._boundaries([(1, 2), None, None, (8, 9)], 10) == [0, 2, 5, 8, 10]
-    assert align._boundaries([None, (4, 5)], 10) == [0, 4, 10]
-    assert align._boundaries([(4, 5), None], 10) == [0, 5, 10]
+    assert align._boundaries([(1, 2), None, (8, 9)], 10, 0.8) == [0, 2, 8, 10]
+    assert align._boundaries([(1, 2), None, None, (8, 9)], 10, 0.8) == [0, 2, 5, 8, 10]
+    assert align._boundaries([None, (4, 5)], 10, 0.8) == [0, 4, 10]
+    assert align._boundaries([(4, 5), None], 10, 0.8) == [0, 5, 10]
 
 
 @pytest.mark.parametrize(
