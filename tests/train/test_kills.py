@@ -94,6 +94,18 @@ def test_a_run_killed_at_its_worst_moments_ends_as_if_nothing_had_happened(train
     assert outcome(tmp_path) == undisturbed(4)[0]
 
 
+def test_the_ledger_s_one_file_copied_after_a_kill_holds_every_step(training, tmp_path):
+    for steps in range(1, 5):
+        directory, copies = tmp_path / f"run-{steps}", tmp_path / f"copy-{steps}"
+        directory.mkdir()
+        copies.mkdir()
+        assert training(directory, at="before the update", nth=steps)["ended"] == "killed"
+        with Ledger(Path(shutil.copy(directory / "ledger.sqlite", copies))) as copy:
+            copy.verify()
+            (run,) = copy.spent()
+            assert (run.planned_steps, run.recorded_steps) == (4, steps)
+
+
 def test_a_fault_in_taking_up_again_is_seen(training, undisturbed, tmp_path):
     """The control: without the optimizer's state, and without a kill or with it."""
     assert training(tmp_path, at="after the update", nth=3)["ended"] == "killed"
