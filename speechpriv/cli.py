@@ -349,7 +349,8 @@ def main() -> None:
     try:
         app()
     except SpeechprivError as error:
-        console.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        told = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(_ERROR)
 
 
