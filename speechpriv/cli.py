@@ -300,15 +300,23 @@ def verify(
 @app.command()
 def budget(
     corpus: Annotated[Path, typer.Argument(help="Recordings' folder or hub id, a run directory, or a ledger file.")],
+    *,
+    backup: Annotated[Path | None, typer.Option(metavar="FILE", help="Copy the ledger to a new file.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="See that the ledger still holds what this bundle names.")] = None,
 ) -> None:
     """What has been spent on a corpus, by run, and what is left of its budget.
 
-    Copies of a corpus share its ledger; a moved or filtered one is known by its recordings.
+    Copies of a corpus share its ledger; a moved or filtered one is known by its recordings, other recordings of the
+    same people by their names. Of a ledger that was replaced by an older copy, bundles know: --bundle asks one.
     """
     from speechpriv.train import spending
 
     path = spending.find(corpus)
     found = spending.read(path)
+    if bundle:
+        print(f"row {spending.row_of(path, bundle)} is the newest that {bundle} was trained under")
+    if backup:
+        spending.backup(path, backup)
     print(f"{path.name}: every private run on these recordings")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("run", overflow="fold")

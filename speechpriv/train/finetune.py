@@ -22,8 +22,9 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.claim import Claim, OtherRelease, UtteranceLevel
+from speechpriv.claim import Claim, OtherRelease, UtteranceLevel, not_covered
 from speechpriv.config import PrivacyConfig, TrainConfig
+from speechpriv.data import lineage
 from speechpriv.errors import ModelError
 from speechpriv.models import asr, evaluate, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
@@ -115,7 +116,8 @@ def run(
             on_step(step + 1, privacy.steps, {"epsilon": at_most, **training.history[-1]})
         training.finish()
         book.close_run(run_id)
-        claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy))
+        recorded = {"ledger_head": book.head(), "not_covered": not_covered(lineage.stated_apart(ledger))}
+        claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy), recorded)
         seen = {"epsilon_by_step": spent, "wer_by_step": training.heard, "budget": releases.budget(book)}
     recogniser.save(out_dir / "model")
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
@@ -288,7 +290,12 @@ def _weights(recogniser: Recogniser) -> Iterator[bytes]:
 
 
 def _claim(
-    privacy: PrivacyConfig, sigma: float, event: str, phrases: phrasebook.Published | None, others: Sequence[RunSummary]
+    privacy: PrivacyConfig,
+    sigma: float,
+    event: str,
+    phrases: phrasebook.Published | None,
+    others: Sequence[RunSummary],
+    recorded: Mapping[str, Any],
 ) -> Claim:
     """What is guaranteed, for whom, and beside which other releases."""
     own = [event, *([phrases.event] if phrases else [])]
@@ -305,6 +312,7 @@ def _claim(
         ),
         composed_epsilon=releases.compose([*own, *(run.event_json for run in others)], privacy.delta),
         utterance_level=_utterance_level(privacy, sigma),
+        **recorded,
     )  # fmt: skip
 
 

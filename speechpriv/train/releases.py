@@ -103,7 +103,7 @@ def reserve(
         if not together <= 1.001 * privacy.epsilon:  # what one calibration rounds is no excess
             progress.console.print(
                 f"The {len(before)} recorded releases from these recordings and this one have epsilon {together:.4g} "
-                f"together: above privacy.epsilon = {privacy.epsilon:g}, so the gate will not let it leave. If they may "
+                f"together: above privacy.epsilon = {privacy.epsilon:g}, so the gate will refuse this one. If they may "
                 "have more, stop now and set privacy.budget_epsilon.",
                 style="yellow", highlight=False, soft_wrap=True,
             )  # fmt: skip
