@@ -113,11 +113,11 @@ def tell_what_is_left(stage: Stage) -> Stage:
     """Add to any error of a stage that holds the key of noise: what lies on the disk because of it, and what to do."""
 
     @functools.wraps(stage)
-    def run(config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, *, ledger: Path, **rest: Any) -> Summary:
+    def run(config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any) -> Summary:
         try:
-            return stage(config, inputs, out_dir, ledger=ledger, **rest)
+            return stage(config, inputs, out_dir, **secrets)
         except Exception as error:
-            error.add_note(_left(store.partial(out_dir), ledger))
+            error.add_note(_left(store.partial(out_dir), secrets["ledger"]))
             raise
 
     return run

@@ -1,3 +1,4 @@
+import itertools
 import json
 import multiprocessing
 import stat
@@ -141,12 +142,15 @@ def test_a_damaged_sketch_stops_the_search(ledgers):
         lineage.find(ledgers, "b", heard(1))
 
 
+RECORDINGS = itertools.count()
+
+
 def met(*names, key=KEY):
     """The sketch of a corpus in which these people speak, and whose recordings are nobody else's."""
     sketcher = lineage.Sketcher(key)
     for name in names:
         sketcher.add_person(name)
-    return lineage.Sketch(heard(hash(names)).recordings, sketcher.sketch().people)
+    return lineage.Sketch(frozenset({next(RECORDINGS)}), sketcher.sketch().people)
 
 
 def people(first, last):
@@ -196,15 +200,11 @@ def test_names_are_compared_under_one_key_and_none_is_written(ledgers):
 
 
 def test_the_first_stage_takes_in_the_names_that_the_corpus_gives(tmp_path):
-    settings = ingest.IngestConfig(
-        data=DataConfig(path=str(corpus(tmp_path / "c", range(12))), test_fraction=0.4), seed=3
-    )
-    found = [
-        lineage.read(ingest.run(
-            settings, sources.inputs(settings.data), tmp_path / f"{pseudonyms}", key=bytes([pseudonyms]) * 32, people_key=KEY
-        ).directory / lineage.SKETCH)
-        for pseudonyms in (1, 2)
-    ]  # fmt: skip
+    data, found = DataConfig(path=str(corpus(tmp_path / "c", range(12))), test_fraction=0.4), []
+    for key in (KEY, bytes(32)):
+        settings, out = ingest.IngestConfig(data=data, seed=3), tmp_path / key.hex()
+        ingest.run(settings, sources.inputs(data), out, key=key, people_key=KEY)
+        found.append(lineage.read(out / lineage.SKETCH))
     assert found[0] == found[1]
     assert found[0].people == met(*people(0, 3)).people
 
@@ -253,11 +253,12 @@ def test_what_lies_beside_the_ledger_that_is_named_counts_too(tmp_path, ledgers)
     here.mkdir()
     assert lineage.join(ledgers, "a", heard(1, 2), named=shared / "one.db") == shared / "one.db"
     lineage.join(ledgers, "b", heard(5, 6), named=shared / "two.sqlite")
+    (shared / "two.sqlite").touch()
     with pytest.raises(LedgerError, match=r"known to two\.sqlite"):
         lineage.join(here, "c", heard(6, 7), named=shared / "three.sqlite")
     assert lineage.join(here, "d", heard(2, 3), named=shared / "one.db") == shared / "one.db"
     # And both folders know of it, by whatever was brought from either.
-    assert lineage.find(ledgers, "e", heard(1)) == (shared / "one.db").resolve()
+    assert lineage.find(ledgers, "e", heard(3)) == (shared / "one.db").resolve()
     assert lineage.find(here, "e", heard(1)) == (shared / "one.db").resolve()
 
 

@@ -162,9 +162,8 @@ def prepared(root, run, **privacy):
     (run / "private").mkdir(parents=True)
     (run / "private" / "config.json").write_text(config.model_dump_json())
     settings = ingest.IngestConfig(data=config.data, seed=config.seed)
-    done = ingest.run(
-        settings, sources.inputs(config.data), run / "private" / "ingest", key=bytes(32), people_key=spending.people_key(config),
-    )  # fmt: skip
+    out, names = run / "private" / "ingest", spending.people_key(config)
+    done = ingest.run(settings, sources.inputs(config.data), out, key=bytes(32), people_key=names)
     return spending.ledger_path(config, corpora.read(done.directory).lineage, run)
 
 
@@ -239,7 +238,7 @@ def test_a_bundle_knows_whether_an_older_copy_of_the_ledger_was_put_back(tmp_pat
     assert isinstance(refused.exception, LedgerError)
     assert "an older copy was put back" in str(refused.exception)
     (bundle / "claim.json").write_text(CLAIM.to_json())
-    with pytest.raises(ConfigError, match="no claim.json that names a row"):
+    with pytest.raises(ConfigError, match="that names a row"):
         spending.row_of(path, bundle)
 
 
