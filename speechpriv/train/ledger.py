@@ -9,9 +9,8 @@ rows and the last hash. So `verify` finds rows that were altered, removed, added
 It can't find a release that was never recorded, nor a file that was rewritten as a whole with all hashes made anew,
 nor an older copy put back; against the last two, keep the newest row's hash elsewhere (`head`; claims hold it).
 
-After every append all rows are in the one file, so that a copy of it forgets nothing: a rollback journal, which is
-gone when an append returns, and no write-ahead log. A copy made while an append is under way is refused when it is
-opened, or whole; `backup` makes one that is whole.
+After every append the one file holds all rows, so that a copy forgets nothing: there is a rollback journal, gone when an
+append returns, and no write-ahead log. A copy made in the middle of an append is whole or refused; see `backup`.
 """
 
 import errno
@@ -32,6 +31,7 @@ from speechpriv.errors import BudgetError, ConfigError, LedgerError
 
 _WAIT_S = 60.0  # for another process that is writing
 _GENESIS = "0" * 64
+Compose = Callable[[Sequence[str], float], float]  # epsilon of events in JSON, at a delta
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS rows (
       number INTEGER PRIMARY KEY, time_s INTEGER NOT NULL, kind TEXT NOT NULL, run_id TEXT NOT NULL,
@@ -106,8 +106,7 @@ class Ledger:
             raise self._unusable(_reason(path, error)) from error
         try:
             self._leave_no_log()
-            # What holds from the moment an append returns: rows and, EXTRA, the end of the journal are on the disk.
-            self._db.execute("PRAGMA synchronous=EXTRA")
+            self._db.execute("PRAGMA synchronous=EXTRA")  # the end of the journal is on the disk too
             with self._transaction("IMMEDIATE"):
                 for statement in _SCHEMA.split(";")[:-1]:
                     self._db.execute(statement)
@@ -147,7 +146,7 @@ class Ledger:
         event_json: str,
         delta: float,
         epsilon_limit: float | None,
-        compose: Callable[[Sequence[str], float], float],
+        compose: Compose,
         to_follow: Sequence[str] = (),
     ) -> None:
         """Reserve a run's whole privacy cost before it starts; the same run again reserves nothing more.
@@ -182,11 +181,7 @@ class Ledger:
                     )
                 return
             limit = Limit(epsilon_limit, delta) if epsilon_limit is not None else self.limit()
-            asked = [event_json, *to_follow]
-            if limit is not None:
-                self._check_budget(runs, facts, asked, limit, compose)
-            if limit is None or limit.delta != delta:
-                self._check_priced(runs, facts, asked, compose)
+            self._check_room(runs, facts, [event_json, *to_follow], limit, compose)
             self._append("open", run_id, None, facts | {"epsilon_limit": epsilon_limit})
 
     def record_step(self, run_id: str, step: int) -> None:
@@ -244,16 +239,12 @@ class Ledger:
         self.verify()
         try:
             os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError as error:
-            raise LedgerError(f"{to}: is there already, and a backup overwrites nothing. Name another file.") from error
-        except OSError as error:
-            raise LedgerError(f"{to}: cannot be written ({error.strerror}). Name a file in another folder.") from error
-        try:
             with closing(sqlite3.connect(to)) as copy:
                 self._db.backup(copy)
-        except sqlite3.Error as error:
-            to.unlink()
-            raise LedgerError(f"{to}: no backup was made ({error}). Free disk space, or name another file.") from error
+        except (OSError, sqlite3.Error) as error:
+            if isinstance(error, sqlite3.Error):
+                to.unlink()
+            raise LedgerError(f"{to}: no backup was made ({error}). Name a new file where there is space.") from error
 
     def limit(self) -> Limit | None:
         """The budget in force: the one that was stated last."""
@@ -285,45 +276,31 @@ class Ledger:
         if not sound:
             raise self._altered("its index and its rows differ")
 
-    def _check_budget(
-        self,
-        runs: list[RunSummary],
-        facts: dict[str, Any],
-        asked: list[str],
-        limit: Limit,
-        compose: Callable[[Sequence[str], float], float],
+    def _check_room(
+        self, runs: list[RunSummary], facts: dict[str, Any], asked: list[str], limit: Limit | None, compose: Compose
     ) -> None:
-        """Raise unless everything reserved and what is asked for together stay within the limit."""
-        if others := {run.unit for run in runs if (run.unit, run.adjacency) != (facts["unit"], facts["adjacency"])}:
+        """Raise unless everything reserved and what is asked for have an epsilon together, and within the limit."""
+        alike = [run for run in runs if (run.unit, run.adjacency) == (facts["unit"], facts["adjacency"])]
+        if limit is not None and (others := {run.unit for run in runs if run not in alike}):
             raise BudgetError(
                 f"{self._name}: holds runs for another unit or adjacency ({', '.join(sorted(others))}); guarantees "
                 f"for different units don't add up, so a budget per {facts['unit']} cannot be kept. "
                 "Use one unit for all runs on a corpus."
             )
-        events = [run.event_json for run in runs]
-        after = compose([*events, *asked], limit.delta)
-        if not after <= limit.epsilon:
+        events = [run.event_json for run in alike]
+        if limit is not None and not (after := compose([*events, *asked], limit.delta)) <= limit.epsilon:
             spent, alone = (compose(part, limit.delta) if part else 0.0 for part in (events, asked))
             raise BudgetError(
                 f"{self._name}: at delta {limit.delta:g}, {len(runs)} recorded runs have spent epsilon {spent:.4g}, "
                 f"this one asks for {alone:.4g}, together {after:.4g}: over the corpus's budget of {limit.epsilon:.4g}."
                 " Plan fewer steps or more noise, or state a larger budget and say so in the claim."
             )
-
-    def _check_priced(
-        self,
-        runs: list[RunSummary],
-        facts: dict[str, Any],
-        asked: list[str],
-        compose: Callable[[Sequence[str], float], float],
-    ) -> None:
-        """Raise unless a claim can be made of what is asked for, together with all runs that protect the same unit."""
-        alike = [run.event_json for run in runs if (run.unit, run.adjacency) == (facts["unit"], facts["adjacency"])]
-        if not compose([*alike, *asked], facts["delta"]) < math.inf:
+        delta = facts["delta"]
+        if (limit is None or limit.delta != delta) and not compose([*events, *asked], delta) < math.inf:
             raise BudgetError(
-                f"{self._name}: at delta {facts['delta']:g}, {len(alike)} recorded runs and this one together have no "
-                "finite epsilon: one of them cannot be priced, or their chances to slip add up to that delta. Nothing "
-                "was recorded. State a larger privacy.delta; without privacy.phrases a run adds no such chance."
+                f"{self._name}: at delta {delta:g}, {len(events)} recorded runs and this one together have no finite "
+                "epsilon: one of them cannot be priced, or their chances to slip add up to that delta. Nothing was "
+                "recorded. State a larger privacy.delta; without privacy.phrases a run adds no such chance."
             )
 
     def _run(self, run_id: str) -> RunSummary:
@@ -388,10 +365,8 @@ class Ledger:
 
 def _reason(path: Path, error: Exception) -> str:
     """Why a file cannot be opened; SQLite does not say."""
-    if path.is_dir():
-        return os.strerror(errno.EISDIR)
-    if not path.parent.is_dir():
-        return os.strerror(errno.ENOENT)
+    if path.is_dir() or not path.parent.is_dir():
+        return os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)
     return str(error) if os.access(path.parent, os.W_OK) else os.strerror(errno.EACCES)
 
 
