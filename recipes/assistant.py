@@ -37,8 +37,8 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
     with progress.bar("ingest") as update:
         settings, source = ingest.IngestConfig(data=config.data, seed=config.seed), sources.inputs(config.data)
-        raw = ingest.run(settings, source, private / "ingest", key=store.secret(keys / "ids"), on_row=update)
-    progress.show("ingest", raw)
+        secrets = {"key": store.secret(keys / "ids"), "people_key": spending.people_key(config)}
+        raw = progress.show("ingest", ingest.run(settings, source, private / "ingest", on_row=update, **secrets))
     probed = progress.show("personal", personal.run(  # made-up, and scrubbing must find it; taken out before training
         config.canary, {"corpus": raw.directory}, private / "personal", key=store.secret(keys / "ids")
     ))  # fmt: skip

@@ -40,8 +40,8 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     # Prepare: pseudonyms and checks, and voices disguised if that is asked for.
     with progress.bar("ingest") as update:
         settings, source = ingest.IngestConfig(data=config.data, seed=config.seed), sources.inputs(config.data)
-        raw = ingest.run(settings, source, private / "ingest", key=store.secret(keys / "ids"), on_row=update)
-    progress.show("ingest", raw)
+        secrets = {"key": store.secret(keys / "ids"), "people_key": spending.people_key(config)}
+        raw = progress.show("ingest", ingest.run(settings, source, private / "ingest", on_row=update, **secrets))
     with progress.bar("anonymize", raw.counts["rows_kept"]) as update:
         clean = progress.show("anonymize", anonymize.run(
             config.anonymize, {"corpus": raw.directory}, private / "anonymize",

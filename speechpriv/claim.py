@@ -19,10 +19,25 @@ Count = Annotated[int, Field(ge=1)]
 _NOT_COVERED = (
     "People who are only mentioned in a recording: they are not units of their own.",
     "Choices made outside the ledger: utility figures, and settings or models selected after a look at results.",
-    "Releases from the same recordings that the ledger does not hold.",
+    (
+        "Releases that the ledger does not hold: people are recognised by the exact sound of a recording, or by the "
+        "names that a corpus gives them if a tenth of these recur, and only among the ledgers of one folder."
+    ),
     "People whose recordings are spread over several units.",
 )
 _IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "women"}
+
+
+def not_covered(stated_apart: int = 0) -> tuple[str, ...]:
+    """What a claim leaves out.
+
+    Args:
+      stated_apart: ledgers with people of the same names, who were said to be others.
+    """
+    if not stated_apart:
+        return _NOT_COVERED
+    held = "another ledger holds" if stated_apart == 1 else f"{stated_apart} other ledgers hold"
+    return (*_NOT_COVERED, f"Releases that {held}, of people with the same names: the trainer stated that they differ.")
 
 
 class _Frozen(BaseModel):
@@ -73,6 +88,7 @@ class Claim(_Frozen):
     )
     other_releases: tuple[OtherRelease, ...] = ()
     composed_epsilon: Annotated[float, Field(ge=0)]  # of this run and the other releases together, at `delta`
+    ledger_head: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None  # the ledger's newest row's hash, then
     utterance_level: tuple[UtteranceLevel, ...] = ()  # what an epsilon per utterance would have hidden
     not_covered: tuple[str, ...] = _NOT_COVERED
 

@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from speechpriv import cli_canary, packaged, store
+from speechpriv import cli_budget, cli_canary, packaged, store
 from speechpriv import config as configs
 from speechpriv.errors import ConfigError, SpeechprivError
 from speechpriv.progress import console
@@ -23,6 +23,7 @@ from speechpriv.progress import console
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 app.add_typer(cli_canary.app, name="canary")
+app.command()(cli_budget.budget)
 
 Name = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of one that `speechpriv ls` lists.")
@@ -297,50 +298,6 @@ def verify(
     print(f"as signed by {signature.fingerprint(key)}")
 
 
-@app.command()
-def budget(
-    corpus: Annotated[Path, typer.Argument(help="Recordings' folder or hub id, a run directory, or a ledger file.")],
-) -> None:
-    """What has been spent on a corpus, by run, and what is left of its budget.
-
-    Copies of a corpus share its ledger; a moved or filtered one is known by its recordings.
-    """
-    from speechpriv.train import spending
-
-    path = spending.find(corpus)
-    found = spending.read(path)
-    print(f"{path.name}: every private run on these recordings")
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("run", overflow="fold")
-    for name in ("per", "drawn"):
-        table.add_column(name, no_wrap=True)
-    for name in ("steps", "epsilon", "so far", "delta"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for one in found.runs:
-        run = one.run
-        so_far = "-" if one.so_far is None else f"{one.so_far:.3f}"
-        steps = f"{run.recorded_steps}/{run.planned_steps}"
-        table.add_row(
-            run.run_id, run.unit, run.sampled, steps, f"{one.epsilon:.3f}", so_far, f"{run.delta:g}", run.state
-        )
-    Console().print(table)
-    if found.composed is None:
-        print("The runs protect different units: their guarantees do not add up, and no one epsilon holds for all.")
-    else:
-        print(
-            f"all together: epsilon {found.composed:.3f} at delta {found.delta:g}; a run counts in full once it opens"
-        )
-    if found.limit is None:
-        print("no budget is set: privacy.budget_epsilon sets one for this run and all later ones")
-    elif found.room is not None:
-        left = max(0.0, found.limit.epsilon - (found.composed or 0.0))
-        print(
-            f"budget: epsilon {found.limit.epsilon:g} at delta {found.limit.delta:g}; left {left:.3f}, enough for one "
-            f"more run with an epsilon of {found.room:.3f} by itself"
-        )
-
-
 def main() -> None:
     """Entry point: an expected error is a message and exit code 3, not a traceback."""
     # Read when torch is first imported. By default a thread that waits for another spins, and on a busy machine takes
@@ -349,7 +306,8 @@ def main() -> None:
     try:
         app()
     except SpeechprivError as error:
-        console.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        told = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(_ERROR)
 
 

@@ -87,8 +87,12 @@ class PrivacyConfig(Section):
     cap_per_unit: Count = 8  # utterances of one unit, at most: in a step (units), or in the whole run (utterances)
     cap_seconds_per_unit: Positive | None = None  # the same for seconds; one utterance is always left
     phrases: PhrasesConfig | None = None  # None: nothing is published, and training on recordings gets all of epsilon
-    budget_epsilon: Positive | None = None  # on the corpus, over all runs; None: recorded, not limited
-    ledger: PathName | None = None  # the file that records them; None: ledgers/, by corpus
+    # On the corpus, over all runs; None: as an earlier run stated it, or else runs are recorded, and a model leaves if
+    # all together have at most `epsilon`.
+    budget_epsilon: Positive | None = None
+    # The file that records them; None: ledgers/, by corpus. Naming it says that people who have the same names as those
+    # of another ledger are other people.
+    ledger: PathName | None = None
 
     @model_validator(mode="after")
     def _is_meaningful(self) -> Self:

@@ -64,7 +64,7 @@ def stage(*, version: int, resumable: bool = False) -> Callable[[Callable[..., d
             done = manifest(out_dir)
             if done and done["identity"] == identity:
                 return Summary(out_dir, done["counts"], up_to_date=True)
-            work_dir = out_dir.with_name(f".{out_dir.name}.partial")
+            work_dir = partial(out_dir)
             with writing(out_dir):
                 _prepare(work_dir, identity, resumable=resumable)
                 started = time.monotonic()
@@ -86,6 +86,11 @@ def stage(*, version: int, resumable: bool = False) -> Callable[[Callable[..., d
         return run
 
     return decorate
+
+
+def partial(out_dir: Path) -> Path:
+    """Where a stage works until it is done; what a killed one leaves."""
+    return out_dir.with_name(f".{out_dir.name}.partial")
 
 
 @contextmanager

@@ -38,13 +38,14 @@ class IngestConfig(Section):
     seed: int
 
 
-@store.stage(version=2)
+@store.stage(version=3)
 def run(
     config: IngestConfig,
     inputs: Mapping[str, Path],
     out_dir: Path,
     *,
     key: bytes,
+    people_key: bytes | None = None,
     on_row: Callable[[int], None] = store.silent,
 ) -> dict[str, Any]:
     """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all private.
@@ -57,6 +58,7 @@ def run(
       inputs: `source`, the corpus folder, if it is on this machine; `sources.inputs(config.data)` says so.
       out_dir: gets the corpus and the quarantine.
       key: at least 16 random bytes, kept apart from the corpus.
+      people_key: see `lineage.people_key`; None: the same people in other recordings will not be recognised.
       on_row: told how many rows are read.
 
     Returns:
@@ -73,12 +75,12 @@ def run(
         raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.inputs.")
     found = _found(config)
     reasons: Counter[str] = Counter()
-    sketcher = lineage.Sketcher()
+    sketcher = lineage.Sketcher(people_key)
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
         rows = _counted(checked(found, config, key, sketcher), on_row)
         kept = _set_aside(rows, quarantine, reasons, config.data.max_quarantined)
         written = corpus.write(kept, out_dir, lineage=sources.lineage(config.data, config.seed), order_key=key)
-    lineage.write(out_dir / lineage.SKETCH, sketcher.marks())
+    lineage.write(out_dir / lineage.SKETCH, sketcher.sketch())
     n_units = {part: len(written.units(part)) for part in get_args(Split)}
     if not all(n_units.values()):
         raise DataError(
@@ -140,6 +142,7 @@ def _check(row: SourceRow, config: IngestConfig, key: bytes, sketcher: lineage.S
     unit = " ".join(row.unit.split())
     if not unit:
         return Rejected(row.source_id, "no unit: nobody is named whose recording it is")
+    sketcher.add_person(unit)
     try:
         text, samples = _words(row.text), _samples(row, config.data, sketcher)
     except DataError as error:

@@ -59,6 +59,7 @@ def run(
     """
     claim = _claim(inputs["model"] / "claim.json")
     verdict = _read(inputs["audit"] / "verdict.json")
+    in_force = (_read(inputs["model"] / "public.json") or {}).get("budget") or {}  # an earlier run may have stated it
     recordings = corpus.read(inputs["corpus"])
 
     recogniser = asr.load(str(inputs["model"] / "model"))
@@ -98,7 +99,7 @@ def run(
         claim=claim,
         verdict=verdict,
         planned_epsilon=config.epsilon,
-        budget_epsilon=config.budget_epsilon,
+        budget_epsilon=config.budget_epsilon or in_force.get("epsilon"),
         parity=parity,
         min_parity=config.export.min_parity,
         override_reason=config.export.override_reason,

@@ -22,8 +22,9 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.claim import ADJACENCY, Claim, OtherRelease, UtteranceLevel
+from speechpriv.claim import Claim, OtherRelease, UtteranceLevel, not_covered
 from speechpriv.config import PrivacyConfig, TrainConfig
+from speechpriv.data import lineage
 from speechpriv.errors import ModelError
 from speechpriv.models import asr, evaluate, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
@@ -47,6 +48,7 @@ class FinetuneConfig(Section):
     train: TrainConfig
 
 
+@releases.tell_what_is_left
 @store.stage(version=2, resumable=True)
 def run(
     config: FinetuneConfig,
@@ -82,17 +84,15 @@ def run(
         `history.json` holds is not.
 
     Raises:
-      BudgetError: the run would exceed the corpus's budget; no step was taken.
+      BudgetError: the run would exceed the corpus's budget, or have no finite epsilon with what else was released;
+        no step was taken.
       LedgerError: the ledger is damaged, or holds runs that protect another kind of unit.
       ModelError: two accountants disagree (no step was taken), or the weights ended up not finite.
     """
     privacy, corpus = config.privacy, corpora.read(inputs["corpus"])
     phrases = phrasebook.published(inputs["start"]) if "start" in inputs else None
-    sigma = accounting.noise_multiplier(
-        sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta,
-        records=privacy.records_per_unit, beside=_events(phrases),
-    )  # fmt: skip
-    event = accounting.event_to_json(_event(privacy, sigma, privacy.steps))
+    sigma = releases.training_noise(privacy, _events(phrases))
+    event = accounting.event_to_json(releases.training_event(privacy, sigma, privacy.steps))
     _check_accountants(privacy, sigma, event, phrases)
     recogniser = asr.load(str(inputs["start"] / "model") if "start" in inputs else config.train.base, device)
     key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser))
@@ -102,10 +102,7 @@ def run(
         releases.others(book, own, privacy)
         if phrases:
             releases.check_recorded(book, *phrases)
-        book.open_run(
-            run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
-            epsilon_limit=privacy.budget_epsilon, compose=releases.compose,
-        )  # fmt: skip
+        releases.reserve(book, run_id, event, privacy, out_dir)
         recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
         plan = _Plan(config, sigma, key, recordings.units(), recordings, public(), batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
@@ -119,7 +116,8 @@ def run(
             on_step(step + 1, privacy.steps, {"epsilon": at_most, **training.history[-1]})
         training.finish()
         book.close_run(run_id)
-        claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy))
+        recorded = {"ledger_head": book.head(), "not_covered": not_covered(lineage.stated_apart(ledger))}
+        claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy), recorded)
         seen = {"epsilon_by_step": spent, "wer_by_step": training.heard, "budget": releases.budget(book)}
     recogniser.save(out_dir / "model")
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
@@ -255,17 +253,13 @@ def hearing(train: TrainConfig, recogniser: Recogniser) -> Callable[[Utterance],
     return trainable.hearing(recogniser, train.trainable) if train.dropout == "none" else None
 
 
-def _event(privacy: PrivacyConfig, sigma: float, steps: int) -> accounting.Event:
-    return accounting.event(privacy.sampling_rate, sigma, steps, privacy.records_per_unit)
-
-
 def _epsilon_by_step(
     privacy: PrivacyConfig, sigma: float, phrases: phrasebook.Published | None
 ) -> list[tuple[int, float]]:
     """Epsilon after each of about twenty steps, for people to see; before the first, that of the phrases."""
     steps = sorted({max(1, round(privacy.steps * part / 20)) for part in range(1, 21)})
     before = _events(phrases)
-    spent = [(step, (*before, _event(privacy, sigma, step))) for step in steps]
+    spent = [(step, (*before, releases.training_event(privacy, sigma, step))) for step in steps]
     spent = [(0, before), *spent] if before else spent
     return [(step, accounting.epsilon_of(events, privacy.delta)) for step, events in spent]
 
@@ -296,7 +290,12 @@ def _weights(recogniser: Recogniser) -> Iterator[bytes]:
 
 
 def _claim(
-    privacy: PrivacyConfig, sigma: float, event: str, phrases: phrasebook.Published | None, others: Sequence[RunSummary]
+    privacy: PrivacyConfig,
+    sigma: float,
+    event: str,
+    phrases: phrasebook.Published | None,
+    others: Sequence[RunSummary],
+    recorded: Mapping[str, Any],
 ) -> Claim:
     """What is guaranteed, for whom, and beside which other releases."""
     own = [event, *([phrases.event] if phrases else [])]
@@ -313,6 +312,7 @@ def _claim(
         ),
         composed_epsilon=releases.compose([*own, *(run.event_json for run in others)], privacy.delta),
         utterance_level=_utterance_level(privacy, sigma),
+        **recorded,
     )  # fmt: skip
 
 

@@ -39,8 +39,8 @@ def out_dir(tmp_path):
     return path
 
 
-def _config(**export) -> bundle.BundleConfig:
-    return bundle.BundleConfig(export=ExportConfig(**export), epsilon=8.0, budget_epsilon=None)
+def _config(budget_epsilon=9.0, **export) -> bundle.BundleConfig:
+    return bundle.BundleConfig(export=ExportConfig(**export), epsilon=8.0, budget_epsilon=budget_epsilon)
 
 
 def _directory(recordings) -> Path:
@@ -90,6 +90,13 @@ def test_missing_evidence_refuses_and_leaves_nothing(inputs, out_dir, name):
     with pytest.raises(GateError, match=r"export\.override_reason"):
         bundle.run(_config(), inputs, out_dir)
     assert list(out_dir.parent.iterdir()) == []
+
+
+def test_without_a_budget_of_its_own_that_of_the_ledger_holds_or_else_epsilon(inputs, out_dir):
+    with pytest.raises(GateError, match=r"together have epsilon 9; expected at most 8, privacy\.epsilon"):
+        bundle.run(_config(budget_epsilon=None), inputs, out_dir)
+    store.write_json(inputs["model"] / "public.json", {"budget": {"epsilon": 9.5, "delta": 1e-5, "left": 0.5}})
+    assert bundle.run(_config(budget_epsilon=None), inputs, out_dir).counts["override"] is None
 
 
 def test_an_override_is_printed_on_card_and_manifest(inputs, out_dir):

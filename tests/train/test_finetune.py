@@ -95,6 +95,19 @@ def test_the_claim_says_what_was_done(done):
     assert releases.compose([claim.event], claim.delta) == claim.epsilon == claim.composed_epsilon
 
 
+def test_the_claim_names_the_ledger_s_newest_row_and_whom_it_was_kept_apart_from(done, train, tmp_path):
+    claim = Claim.from_json((done / "claim.json").read_text())
+    with Ledger(done.parent / "ledger.sqlite") as book:
+        assert book.number_of(claim.ledger_head) == len(book.rows()) == STEPS + 2
+    assert not any("stated" in item for item in claim.not_covered)
+    shutil.copy(done.parent / "ledger.sqlite", tmp_path)
+    told = {"names": ["a"], "marks": [1], "people": [2], "apart": ["/b.sqlite"]}
+    (tmp_path / "ledger.json").write_text(json.dumps(told))
+    again = Claim.from_json((train() / "claim.json").read_text())
+    assert again.not_covered[:-1] == claim.not_covered
+    assert "another ledger holds, of people with the same names: the trainer stated" in again.not_covered[-1]
+
+
 def test_the_ledger_has_the_plan_each_step_and_the_end(done):
     rows = ledger_rows(done)
     assert [(kind, step) for _, kind, step in rows] == [
@@ -175,7 +188,9 @@ def test_a_run_killed_after_every_step_ends_in_the_same_weights_and_ledger(train
     directory = train(checkpoint_every=checkpoint_every)
     assert weights(directory) == weights(done)
     assert (directory / "history.json").read_bytes() == (done / "history.json").read_bytes()
-    assert (directory / "claim.json").read_bytes() == (done / "claim.json").read_bytes()
+    claims = [Claim.from_json((path / "claim.json").read_text()) for path in (directory, done)]
+    assert len({claim.ledger_head for claim in claims}) == 2  # the ledger's rows hold times
+    assert len({claim.model_copy(update={"ledger_head": None}) for claim in claims}) == 1
     assert ledger_rows(directory) == ledger_rows(done)
     assert not list(directory.glob("*.pt")) + list(directory.glob(".*"))
 
