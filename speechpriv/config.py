@@ -28,7 +28,7 @@ from speechpriv.sections import (
 )  # fmt: skip
 
 PhraseKind = Literal["words", "digits", "name_address"]
-Placed = Literal["own_unit", "real_unit", "spread"]
+Placed = Literal["own_unit", "spread"]
 
 
 class CanaryConfig(Section):
@@ -40,7 +40,7 @@ class CanaryConfig(Section):
     words: Annotated[int, Field(ge=3, le=12)] = 6  # of a phrase of the kind `words`
     kinds: Annotated[tuple[PhraseKind, ...], Field(min_length=1)] = ("words",)  # each canary's is drawn
     speeds: Annotated[tuple[Annotated[float, Field(ge=1, le=4)], ...], Field(min_length=1)] = (1.0,)  # so is its speed
-    placed: Placed = "own_unit"  # as made-up units, inside real ones, or each phrase spread over `repeats` made-up ones
+    placed: Placed = "own_unit"  # each phrase as one made-up unit, or spread over `repeats` of them
     recordings: DataConfig | None = None  # the caller's own, instead of made-up phrases; not the corpus trained on
     command: tuple[str, ...] = ()  # speaks the words {text} into the file {out}; run without a shell
     command_limit_s: Positive = 60.0
@@ -200,15 +200,6 @@ class PipelineConfig(Section):
     audit: AuditConfig = AuditConfig()
     export: ExportConfig = ExportConfig()
     performance: PerformanceConfig = PerformanceConfig()
-
-    @model_validator(mode="after")
-    def _canaries_are_trained_on(self) -> Self:
-        if self.canary.placed == "real_unit" and self.privacy.sampling == "utterances":
-            raise ValueError(
-                "canary.placed = real_unit: with privacy.sampling = utterances, privacy.cap_per_unit may leave them "
-                "out of the whole run, unseen. Place them as own_unit"
-            )
-        return self
 
     @model_validator(mode="after")
     def _labels_are_for_those_who_give_them(self) -> Self:
