@@ -29,7 +29,17 @@ from speechpriv.models import asr, evaluate, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
 from speechpriv.models.evaluate import Spoken
 from speechpriv.sections import Section
-from speechpriv.train import accounting, checkpoint, clipping, comparison, noise, phrasebook, releases, sampling
+from speechpriv.train import (
+    accounting,
+    checkpoint,
+    clipping,
+    comparison,
+    groups,
+    noise,
+    phrasebook,
+    releases,
+    sampling,
+)
 from speechpriv.train.lamb import Lamb
 from speechpriv.train.ledger import Ledger, RunSummary
 from speechpriv.train.recordings import Recordings
@@ -47,7 +57,7 @@ class FinetuneConfig(Section):
     train: TrainConfig
 
 
-@store.stage(version=2, resumable=True)
+@store.stage(version=3, resumable=True)
 def run(
     config: FinetuneConfig,
     inputs: Mapping[str, Path],
@@ -101,7 +111,7 @@ def run(
     with Ledger(ledger) as book:
         releases.others(book, own, privacy)
         if phrases:
-            releases.check_recorded(book, *phrases)
+            releases.check_recorded(book, phrases.run_id, phrases.event)
         book.open_run(
             run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
             epsilon_limit=privacy.budget_epsilon, compose=releases.compose,
@@ -300,7 +310,7 @@ def _claim(
 ) -> Claim:
     """What is guaranteed, for whom, and beside which other releases."""
     own = [event, *([phrases.event] if phrases else [])]
-    mechanism = [accounting.event_from_json(one) for one in own]
+    mechanism = tuple(accounting.event_from_json(one) for one in own)
     return Claim(
         event=event, phrases=phrases.event if phrases else None,
         epsilon=accounting.epsilon_of(mechanism, privacy.delta), delta=privacy.delta,
@@ -313,6 +323,7 @@ def _claim(
         ),
         composed_epsilon=releases.compose([*own, *(run.event_json for run in others)], privacy.delta),
         utterance_level=_utterance_level(privacy, sigma),
+        groups=groups.stated(mechanism, privacy.delta, phrases.cap if phrases else 1),
     )  # fmt: skip
 
 

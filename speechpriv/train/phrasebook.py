@@ -28,7 +28,7 @@ class PhrasebookConfig(Section):
     privacy: PrivacyConfig
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(
     config: PhrasebookConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes, ledger: Path
 ) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def run(
         )  # fmt: skip
         book.close_run(run_id)
     store.write_json(out_dir / PUBLISHED, [[*gram, weight] for gram, weight in table.items()])
-    store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json})
+    store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json, "cap": asked.cap})
     words = {word for gram in table for word in gram} - {phrases.START, phrases.END}
     return {"epsilon": epsilon_of(privacy, asked), "phrases": len(table), "words": len(words)}
 
@@ -92,10 +92,11 @@ def said(corpus: Corpus) -> dict[str, list[list[str]]]:
 
 
 class Published(NamedTuple):
-    """A table's release: its name in the ledger, and its event as JSON."""
+    """A table's release: its name in the ledger, its event as JSON, and how many n-grams of a unit count."""
 
     run_id: str
     event: str
+    cap: int
 
 
 def published(directory: Path) -> Published:

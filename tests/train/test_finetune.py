@@ -16,7 +16,7 @@ from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import BudgetError, ConfigError, LedgerError, ModelError
 from speechpriv.models import asr, evaluate
-from speechpriv.train import accounting, clipping, comparison, finetune, noise, recordings, releases
+from speechpriv.train import accounting, clipping, comparison, finetune, groups, noise, recordings, releases
 from speechpriv.train.ledger import Ledger
 
 KEY = bytes(range(32))
@@ -30,6 +30,7 @@ def quick_calibration():
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
             (accounting, "noise_multiplier"), (accounting, "second_opinion"), (comparison, "utterance_level"),
+            (groups, "stated"),
         ):  # fmt: skip
             patch.setattr(module, name, functools.cache(getattr(module, name)))
         yield
@@ -93,6 +94,8 @@ def test_the_claim_says_what_was_done(done):
     assert claim.unit == "speaker"
     assert claim.other_releases == ()
     assert releases.compose([claim.event], claim.delta) == claim.epsilon == claim.composed_epsilon
+    assert claim.groups == groups.stated((accounting.event_from_json(claim.event),), claim.delta, 1)
+    assert [one.size for one in claim.groups] == [2, 5, 10]
 
 
 def test_the_ledger_has_the_plan_each_step_and_the_end(done):

@@ -56,7 +56,8 @@ def test_what_many_say_is_published_once_and_priced_as_planned(publish, tmp_path
     table = arpa.published(stage.directory)
     assert table[phrases.START, "turn"] > 1
     assert all(len(gram) == 2 for gram in table)
-    run_id, event = phrasebook.published(stage.directory)
+    run_id, event, cap = phrasebook.published(stage.directory)
+    assert cap == privacy().phrases.cap
     assert 99 < releases.compose([event], 1e-2) <= 100 == stage.counts["epsilon"]
     assert rows(tmp_path / "ledger.sqlite") == [("open", run_id), ("step", run_id), ("close", run_id)]
 
