@@ -175,7 +175,10 @@ class ExportConfig(Section):
 
 
 class PerformanceConfig(Section):
-    """Speed only: nothing in it may change the guarantee or the weights' distribution."""
+    """Speed only: nothing in it may change the guarantee or the weights' distribution.
+
+    Threads, device and batch_s change how sums are rounded, so a killed run goes on only with those that it began with.
+    """
 
     threads: Count = 2  # of torch; models as small as tiny-en are fastest with one (LOG.md)
     workers: Count = 2  # processes that disguise voices

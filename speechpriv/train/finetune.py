@@ -40,6 +40,7 @@ from speechpriv.train import (
     releases,
     sampling,
 )
+from speechpriv.train import place as places
 from speechpriv.train.lamb import Lamb
 from speechpriv.train.ledger import Ledger, RunSummary
 from speechpriv.train.recordings import Recordings
@@ -83,9 +84,9 @@ def run(
       out_dir: the stage directory.
       key: the run key; stays in `private/` and is destroyed when training ends.
       ledger: the ledger file of the corpus's lineage.
-      device: where the model lives.
+      device: where the model lives. A killed run goes on only where it began, see place.py.
       checkpoint_every: steps between checkpoints; changes nothing but the time a killed run loses.
-      batch_s: seconds of audio in one pass, at most; changes nothing but time and memory.
+      batch_s: seconds of audio in one pass, at most; changes nothing but time, memory and how sums are rounded.
       public: speech of nobody whose recordings these are, samples at 16 kHz and words each; what it is heard as on the
         way tells no more than the weights do. It changes nothing else.
       on_step: told each finished step, how many there are, and what was seen: `epsilon`, at most, is public, what
@@ -105,17 +106,20 @@ def run(
     event = accounting.event_to_json(_event(privacy, sigma, privacy.steps))
     _check_accountants(privacy, sigma, event, phrases)
     recogniser = asr.load(str(inputs["start"] / "model") if "start" in inputs else config.train.base, device)
-    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser))
+    place = places.here(device, batch_s=batch_s)
+    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser), place=place)
     run_id = releases.run_id(key)
     own = {run_id, *([phrases.run_id] if phrases else [])}
     with Ledger(ledger) as book:
         releases.others(book, own, privacy)
         if phrases:
             releases.check_recorded(book, phrases.run_id, phrases.event)
+        places.say_if_moved(out_dir, place)
         book.open_run(
             run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
             epsilon_limit=privacy.budget_epsilon, compose=releases.compose,
         )  # fmt: skip
+        places.keep(out_dir, place)
         recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
         plan = _Plan(config, sigma, key, recordings.units(), recordings, public(), batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)

@@ -15,6 +15,7 @@ from speechpriv.models.arpa import PUBLISHED
 from speechpriv.models.spelling import words_and_slots
 from speechpriv.sections import Section
 from speechpriv.train import accounting, phrases, releases
+from speechpriv.train import place as places
 from speechpriv.train.ledger import Ledger
 from speechpriv.train.mechanism import SampledGaussian
 
@@ -28,7 +29,7 @@ class PhrasebookConfig(Section):
     privacy: PrivacyConfig
 
 
-@store.stage(version=2)
+@store.stage(version=2, resumable=True)
 def run(
     config: PhrasebookConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes, ledger: Path
 ) -> dict[str, Any]:
@@ -51,14 +52,17 @@ def run(
         raise ConfigError("privacy.phrases is not set: expected what may be spent on them, for example {epsilon: 1}.")
     corpus = corpora.read(inputs["corpus"])
     event = event_of(privacy, asked)
-    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus)
+    place = places.here()
+    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, place=place)
     run_id, event_json = releases.run_id(key), accounting.event_to_json(event)
     with Ledger(ledger) as book:
         releases.others(book, {run_id}, privacy)
+        places.say_if_moved(out_dir, place)
         book.open_run(
             run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event_json, delta=privacy.delta,
             epsilon_limit=privacy.budget_epsilon, compose=releases.compose,
         )  # fmt: skip
+        places.keep(out_dir, place)
         book.record_step(run_id, 0)
         table = phrases.release(
             said(corpus), hmac.digest(key, b"phrases", "sha256"), order=asked.order, cap=asked.cap,

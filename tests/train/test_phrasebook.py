@@ -95,6 +95,27 @@ def test_only_the_train_split_is_read_and_slots_are_words(tmp_path, corpus_dir, 
     assert not {"of", "test", "people", "name"} & words
 
 
+def test_killed_and_published_elsewhere_it_is_another_release_and_says_so(publish, tmp_path, monkeypatch, caplog):
+    class KilledError(Exception):
+        pass
+
+    def killed(*_, **__):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phrases, "release", killed)
+        with pytest.raises(KilledError):
+            publish()
+        with pytest.raises(KilledError):
+            publish()
+    assert [kind for kind, _ in rows(tmp_path / "ledger.sqlite")] == ["open", "step"]
+    assert not caplog.records
+    monkeypatch.setattr("speechpriv.train.place._processor", lambda: "another")
+    publish()
+    assert "this is another release" in caplog.text
+    assert [kind for kind, _ in rows(tmp_path / "ledger.sqlite")] == ["open", "step", "open", "step", "close"]
+
+
 def test_over_the_budget_nothing_is_published(publish, tmp_path):
     with pytest.raises(BudgetError):
         publish(budget_epsilon=50)
