@@ -29,7 +29,7 @@ from speechpriv.sections import (
 )  # fmt: skip
 
 PhraseKind = Literal["words", "digits", "name_address"]
-Placed = Literal["own_unit", "real_unit", "spread"]
+Placed = Literal["own_unit", "spread"]
 
 
 class CanaryConfig(Section):
@@ -41,7 +41,7 @@ class CanaryConfig(Section):
     words: Annotated[int, Field(ge=3, le=12)] = 6  # of a phrase of the kind `words`
     kinds: Annotated[tuple[PhraseKind, ...], Field(min_length=1)] = ("words",)  # each canary's is drawn
     speeds: Annotated[tuple[Annotated[float, Field(ge=1, le=4)], ...], Field(min_length=1)] = (1.0,)  # so is its speed
-    placed: Placed = "own_unit"  # as made-up units, inside real ones, or each phrase spread over `repeats` made-up ones
+    placed: Placed = "own_unit"  # each phrase as one made-up unit, or spread over `repeats` of them
     recordings: DataConfig | None = None  # the caller's own, instead of made-up phrases; not the corpus trained on
     command: tuple[str, ...] = ()  # speaks the words {text} into the file {out}; run without a shell
     command_limit_s: Positive = 60.0
@@ -180,7 +180,10 @@ class ExportConfig(Section):
 
 
 class PerformanceConfig(Section):
-    """Speed only: nothing in it may change the guarantee or the weights' distribution."""
+    """Speed only: nothing in it may change the guarantee or the weights' distribution.
+
+    Threads, device and batch_s change how sums are rounded, so a killed run goes on only with those that it began with.
+    """
 
     threads: Count = 2  # of torch; models as small as tiny-en are fastest with one (LOG.md)
     workers: Count = 2  # processes that disguise voices
@@ -205,15 +208,6 @@ class PipelineConfig(Section):
     audit: AuditConfig = AuditConfig()
     export: ExportConfig = ExportConfig()
     performance: PerformanceConfig = PerformanceConfig()
-
-    @model_validator(mode="after")
-    def _canaries_are_trained_on(self) -> Self:
-        if self.canary.placed == "real_unit" and self.privacy.sampling == "utterances":
-            raise ValueError(
-                "canary.placed = real_unit: with privacy.sampling = utterances, privacy.cap_per_unit may leave them "
-                "out of the whole run, unseen. Place them as own_unit"
-            )
-        return self
 
     @model_validator(mode="after")
     def _labels_are_for_those_who_give_them(self) -> Self:

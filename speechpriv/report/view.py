@@ -110,6 +110,7 @@ def _training(facts: Facts) -> View:
         "utterance_level": [(number(one.utterances), number(one.epsilon)) for one in claim.utterance_level]
         if claim
         else [],
+        "groups": claim.of_groups() if claim and claim.groups else "",
         "epsilon": number(claim.epsilon) if claim else "",
         "spent": pictures.spent(facts),
         "public_errors": pictures.public_errors(facts),

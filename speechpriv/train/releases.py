@@ -4,6 +4,7 @@ import functools
 import hashlib
 import hmac
 import itertools
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,20 +19,29 @@ from speechpriv.corpus import Corpus
 from speechpriv.errors import ConfigError, LedgerError
 from speechpriv.store import Stage, Summary
 from speechpriv.train import accounting
+from speechpriv.train import place as places
 from speechpriv.train.ledger import Ledger, RunSummary
 
 _RESERVED = ".reserved"  # scratch of a stage: the run that it opens in the ledger
 _KEYS = ("noise", "phrases")  # beside the stages, where recipes keep what makes noise
 
 
-def key_for(key: bytes, identity: bytes, corpus: Corpus, parts: Iterable[bytes] = ()) -> bytes:
-    """A key for exactly these settings and recordings: the same noise on any others would cancel out.
+def key_for(
+    key: bytes,
+    identity: bytes,
+    corpus: Corpus,
+    parts: Iterable[bytes] = (),
+    *,
+    place: places.Place | None = None,
+) -> bytes:
+    """A key for exactly these settings, recordings and sums: the same noise on any others would cancel out.
 
     Args:
       key: the run's key, 32 secret bytes.
       identity: of the stage, which its settings and inputs decide.
       corpus: its files are read.
       parts: what else the release is made from.
+      place: where its sums are made; None: on this processor.
 
     Raises:
       ConfigError: the key is too short.
@@ -40,7 +50,8 @@ def key_for(key: bytes, identity: bytes, corpus: Corpus, parts: Iterable[bytes] 
         raise ConfigError(f"the key of a release has {len(key)} bytes, expected 32. Use noise.new_key().")
     mixed = hmac.new(key, digestmod="sha256")
     files = (store.sha256(Path(file["filename"])).encode() for file in corpus.table.cache_files)
-    for part in (identity, *files, *parts):
+    made = json.dumps(places.here() if place is None else dict(place), sort_keys=True).encode()
+    for part in (identity, made, *files, *parts):
         mixed.update(hashlib.sha256(part).digest())
     return mixed.digest()
 
