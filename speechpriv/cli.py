@@ -152,6 +152,7 @@ def audit(
     for path in inputs.values():
         store.require(path)
     done = stage.run(settings, inputs, private / ("audit-artefact" if artefact else "audit"))
+    stage.check_weights(done.directory, inputs["model"])  # an older verdict may be about others
     found = json.loads((done.directory / "verdict.json").read_text())
     print(json.dumps(found, indent=2))
     raise typer.Exit(verdict.EXIT_CODES[found["verdict"]])
