@@ -196,7 +196,10 @@ def report(
     to: Annotated[Path, typer.Option(help="Where --compare writes.")] = Path("comparison.html"),
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write the report again (HTML, Markdown, JSON, and private/listen.html); print where it is."""
+    """Write the report again (HTML, Markdown, JSON); print where the edition is that may be shown.
+
+    The edition with all figures, and recordings to listen to, are beside it in private/.
+    """
     from speechpriv.report import page
 
     if compare != (len(run_dirs) > 1):

@@ -1,6 +1,5 @@
 """What the audit found besides its tests: what a stranger got out, who was told apart, what became of the canaries."""
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,14 +38,12 @@ def of(facts: Facts) -> dict[str, Any]:
 
 def _extraction(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """A row an attack: out of the private model, of phrases that stayed out, of the twin."""
-    private, twin = found.get("private", ()), found.get("twin", ())
-    return [
-        (
-            words(mine["attack"]), _hits(mine["planted"]), _hits(mine["controls"]),
-            _hits(other.get("planted", {})),
-        )
-        for mine, other in itertools.zip_longest(private, twin, fillvalue={})
-    ]  # fmt: skip
+    rows = []
+    for place, mine in enumerate(found.get("private", ())):
+        told = (words(mine["attack"]), _hits(mine["planted"]), _hits(mine["controls"]))
+        twin = found["twin"][place]["planted"] if "twin" in found else {}  # which a release has not
+        rows.append((*told, _hits(twin)))
+    return rows
 
 
 def _hits(hits: Mapping[str, Any]) -> str:
