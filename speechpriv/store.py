@@ -49,12 +49,16 @@ class Stage(Protocol):
     def __call__(self, config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any) -> Summary: ...
 
 
-def stage(*, version: int, resumable: bool = False) -> Callable[[Callable[..., dict[str, Any]]], Stage]:
+def stage(
+    *, version: int, resumable: bool = False, timed: bool = True
+) -> Callable[[Callable[..., dict[str, Any]]], Stage]:
     """Make a stage of `body(config, inputs, work_dir, **secrets) -> counts`.
 
     Args:
       version: raised whenever the body's output changes, so that older directories are made again.
       resumable: keep the working directory of a killed run if config and inputs are still the same.
+      timed: say in the manifest how long it took; not where the manifest is released, since that
+        tells how much data there is.
     """
 
     def decorate(body: Callable[..., dict[str, Any]]) -> Stage:
@@ -76,7 +80,7 @@ def stage(*, version: int, resumable: bool = False) -> Callable[[Callable[..., d
                     "inputs": {name: fingerprint(path) for name, path in inputs.items()},
                     "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
                     "counts": counts,
-                    "duration_s": round(time.monotonic() - started, 3),
+                    **({"duration_s": round(time.monotonic() - started, 3)} if timed else {}),
                 })  # fmt: skip
                 shutil.rmtree(out_dir, ignore_errors=True)
                 work_dir.rename(out_dir)
@@ -169,6 +173,11 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights(directory: Path) -> dict[str, str]:
+    """SHA-256 of each safetensors file of a model, by name; the same if it is saved again."""
+    return {path.name: sha256(path) for path in sorted(directory.glob("*.safetensors"))}
 
 
 def read_json(path: Path) -> Any:

@@ -54,7 +54,7 @@ def of(facts: Facts) -> View:
     parts: tuple[Callable[[Facts], View], ...] = (
         _top, _data, disguises.of, _training, _audit, attacks.of, _samples, _export, _check,
     )  # fmt: skip
-    view: View = {"name": facts.name}
+    view: View = {"name": facts.name, "is_release": facts.is_release}
     for part in parts:
         view |= part(facts)
     view["sections"] = [(anchor, label) for anchor, label in _SECTIONS.items() if anchor != "listen" or view["samples"]]
