@@ -38,7 +38,7 @@ class IngestConfig(Section):
     seed: int
 
 
-@store.stage(version=2)
+@store.stage(version=3, notes=(QUARANTINE, lineage.SKETCH))
 def run(
     config: IngestConfig,
     inputs: Mapping[str, Path],
@@ -54,7 +54,7 @@ def run(
 
     Args:
       config: source, limits and the seed of the split.
-      inputs: `source`, the corpus folder, if it is on this machine; `sources.inputs(config.data)` says so.
+      inputs: `source`, if the corpus is on this machine; `sources.inputs(config.data)` says so.
       out_dir: gets the corpus and the quarantine.
       key: at least 16 random bytes, kept apart from the corpus.
       on_row: told how many rows are read.
