@@ -69,7 +69,8 @@ def run(
     Args:
       config: see `FinetuneConfig`.
       inputs: `corpus`, a corpus directory whose train split is learned from; `start`, a rehearsal on phrases that were
-        published of it: its model goes on learning here, and what was published counts towards epsilon.
+        published of it: its model goes on learning here, and what was published counts towards epsilon; or `base`, a
+        stage whose model is learned from instead of `train.base`.
       out_dir: the stage directory.
       key: the run key; stays in `private/` and is destroyed when training ends.
       ledger: the ledger file of the corpus's lineage.
@@ -94,7 +95,8 @@ def run(
     )  # fmt: skip
     event = accounting.event_to_json(_event(privacy, sigma, privacy.steps))
     _check_accountants(privacy, sigma, event, phrases)
-    recogniser = asr.load(str(inputs["start"] / "model") if "start" in inputs else config.train.base, device)
+    begun = inputs.get("start") or inputs.get("base")
+    recogniser = asr.load(str(begun / "model") if begun else config.train.base, device)
     key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser))
     run_id = releases.run_id(key)
     own = {run_id, *([phrases.run_id] if phrases else [])}
