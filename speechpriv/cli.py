@@ -330,12 +330,11 @@ def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None,
 @contextmanager
 def _held(path: Path, config: configs.Config, runs: Path) -> Iterator[Path]:
     """The run directory of a config, made and held for this process."""
-    import torch
-
-    torch.set_num_threads(config.performance.threads)
     run_dir = runs / f"{path.stem}-{configs.fingerprint(config)}"
-    (run_dir / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
     with store.locked(run_dir / "private"):
+        import torch
+
+        torch.set_num_threads(config.performance.threads)
         yield run_dir
 
 

@@ -305,8 +305,9 @@ def canary(settings: Sequence[str]) -> CanaryConfig:
 
 
 def fingerprint(config: Config) -> str:
-    """Eight hex digits of the resolved config; `performance` is left out, since it changes nothing."""
-    canonical = json.dumps(config.model_dump(mode="json", exclude={"performance"}), sort_keys=True)
+    """Eight hex digits of the resolved config, less what no training depends on: to say it makes no other run."""
+    left_out: dict[str, Any] = {"performance": True, "export": {"override_reason"}}
+    canonical = json.dumps(config.model_dump(mode="json", exclude=left_out), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 

@@ -1,6 +1,7 @@
 """Sections of a config that say where recordings come from and what is taken out of them before training."""
 
 import os.path
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import re2
@@ -73,6 +74,12 @@ class DataConfig(Section):
     min_seconds: Positive = 0.1
     max_seconds: Positive = 30.0
     max_quarantined: Fraction = 0.2  # of rows; more than this ends the run
+
+    @field_validator("path")
+    @classmethod
+    def _is_spelled_in_one_way(cls, path: str | None) -> str | None:
+        """`./a/` is `a`: another name of one folder would be another run, and would be spent for again."""
+        return str(Path(path)) if path else path
 
     @model_validator(mode="after")
     def _path_is_given(self) -> Self:

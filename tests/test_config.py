@@ -364,11 +364,23 @@ def test_every_other_setting_changes_the_fingerprint(good):
     changed = 0
     for name, value in leaves(plain.model_dump(mode="json", exclude={"performance"})):
         new = other(name, value)
-        if new is not None:
+        if new is not None and name != "export.override_reason":
             seen.add(fingerprint(load(good, ["data.path=here", f"{name}={json.dumps(new)}"])))
             changed += 1
     assert len(seen) == changed + 1
     assert changed > 40
+
+
+def test_a_reason_to_export_all_the_same_makes_no_other_run(good):
+    """The gate asks for it once all is trained: another run would train, and spend, again."""
+    reason = ["export.override_reason=a reason that is long enough"]
+    assert fingerprint(load(good)) == fingerprint(load(good, reason))
+
+
+@pytest.mark.parametrize("path", ["./here", "here/", "here/.", ".//here"])
+def test_a_folder_has_one_name(good, path):
+    assert load(good, [f"data.path={path}"]).data.path == "here"
+    assert load(good, ["data.path=some/words"]).data.path == "some/words"
 
 
 @pytest.mark.parametrize("value", ["-1", ".inf", ".nan", "0"])

@@ -86,8 +86,8 @@ class Canary:
         return hmac.digest(self.id.encode(), what.encode(), "sha256").hex()[:16]
 
 
-def inputs(config: CanaryConfig) -> dict[str, Path]:
-    """What on this machine the phrases depend on: the folder of the caller's recordings, or nothing."""
+def inputs(config: CanaryConfig) -> dict[str, Path | store.Source]:
+    """What on this machine the phrases depend on: the caller's recordings, or nothing."""
     found = sources.inputs(config.recordings) if config.recordings else {}
     return {"recordings": found["source"]} if found else {}
 

@@ -82,7 +82,8 @@ def run(
     Args:
       config: see `FinetuneConfig`.
       inputs: `corpus`, a corpus directory whose train split is learned from; `start`, a rehearsal on phrases that were
-        published of it: its model goes on learning here, and what was published counts towards epsilon.
+        published of it: its model goes on learning here, and what was published counts towards epsilon; or `base`, a
+        stage whose model is learned from instead of `train.base`.
       out_dir: the stage directory.
       key: the run key; stays in `private/` and is destroyed when training ends.
       ledger: the ledger file of the corpus's lineage.
@@ -105,7 +106,8 @@ def run(
     sigma = releases.training_noise(privacy, _events(phrases))
     event = accounting.event_to_json(releases.training_event(privacy, sigma, privacy.steps))
     _check_accountants(privacy, sigma, event, phrases)
-    recogniser = asr.load(str(inputs["start"] / "model") if "start" in inputs else config.train.base, device)
+    begun = inputs.get("start") or inputs.get("base")
+    recogniser = asr.load(str(begun / "model") if begun else config.train.base, device)
     place = places.here(device, batch_s=batch_s)
     key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser), place=place)
     run_id = releases.run_id(key)

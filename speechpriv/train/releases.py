@@ -6,7 +6,7 @@ import hmac
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def tell_what_is_left(stage: Stage) -> Stage:
     """Add to any error of a stage that holds the key of noise: what lies on the disk because of it, and what to do."""
 
     @functools.wraps(stage)
-    def run(config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any) -> Summary:
+    def run(config: BaseModel, inputs: store.Inputs, out_dir: Path, **secrets: Any) -> Summary:
         try:
             return stage(config, inputs, out_dir, **secrets)
         except Exception as error:

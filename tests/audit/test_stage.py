@@ -220,11 +220,13 @@ def test_a_model_of_another_corpus(audited, inputs, tmp_path, which):
     """It knows no canary because it never met one: that is no PASS."""
     other = tmp_path / "other"
     shutil.copytree(inputs[which], other)
-    (other / store.MANIFEST).write_text(json.dumps({"identity": "", "inputs": {"corpus": "0" * 64}}))
+    files = {str(path.relative_to(other)): store.sha256(path) for path in other.rglob("*") if path.is_file()}
+    done = {"stage": "", "identity": "", "counts": {}, "files": files}
+    (other / store.MANIFEST).write_text(json.dumps(done | {"inputs": {"corpus": "0" * 64}}))
     with pytest.raises(AuditError, match="not trained on the corpus"):
         audit(inputs, tmp_path, **{which: other})
     trained_on = store.fingerprint(inputs["plant"] / "corpus")
-    (other / store.MANIFEST).write_text(json.dumps({"identity": "", "inputs": {"corpus": trained_on}}))
+    (other / store.MANIFEST).write_text(json.dumps(done | {"inputs": {"corpus": trained_on}}))
     audit(inputs, tmp_path, **{which: other})
 
 
