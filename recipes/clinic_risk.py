@@ -102,10 +102,12 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
 
 def learn(config: PipelineConfig, training: Inputs, out_dir: Path, keys: Path, ledger: Path) -> Inputs:
     """Train privately: where the `model` is. `speechpriv curve` calls it."""
-    speed, (_, train) = config.performance, begin(config, out_dir)
+    speed, (base, _) = config.performance, begin(config, out_dir)
+    # An input, known by its content: a path in the settings, spelled otherwise, would be another release.
+    training = training | {"base": Path(base).parent}
     with progress.bar("train", config.privacy.steps) as update:
         trained = finetune.run(
-            finetune.FinetuneConfig(privacy=config.privacy, train=train), training, out_dir / "train",
+            finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training, out_dir / "train",
             key=store.secret(keys / "noise"), ledger=ledger, device=speed.device,
             checkpoint_every=speed.checkpoint_every, batch_s=speed.batch_s, on_step=update,
         )  # fmt: skip

@@ -58,6 +58,21 @@ class UtteranceLevel(_Frozen):
     epsilon: Annotated[float, Field(ge=0)]  # at the claim's delta
 
 
+class GroupPrivacy(_Frozen):
+    """What is guaranteed to so many units that are added or removed together."""
+
+    size: Annotated[int, Field(ge=2)]
+    epsilon: Annotated[float, Field(ge=0)]
+    delta: Annotated[float, Field(gt=0, le=1)]  # 1: no bound, as they may have published what only they say
+    published: Annotated[float, Field(ge=0, le=1)] = 0.0  # probability of that, at most; the rest of delta is for sums
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if not self.published <= self.delta:
+            raise ValueError(f"published = {self.published} is above delta = {self.delta}, of which it is a part")
+        return self
+
+
 class Claim(_Frozen):
     """A guarantee, with everything that is needed to compute it again.
 
@@ -90,6 +105,7 @@ class Claim(_Frozen):
     composed_epsilon: Annotated[float, Field(ge=0)]  # of this run and the other releases together, at `delta`
     ledger_head: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None  # the ledger's newest row's hash, then
     utterance_level: tuple[UtteranceLevel, ...] = ()  # what an epsilon per utterance would have hidden
+    groups: tuple[GroupPrivacy, ...] = ()  # of several units; never so many times what one unit has
     not_covered: tuple[str, ...] = _NOT_COVERED
 
     @model_validator(mode="after")
@@ -135,6 +151,14 @@ class Claim(_Frozen):
             f"at most {self.named_of_100()} of 100 {units} who took part; epsilon {_up(self.epsilon, 3)}{others}, "
             f"delta {_up(self.delta, 2)}, per {self.unit}{every}."
         )
+
+    def of_groups(self) -> str:
+        """What is guaranteed to several units together, every number rounded up."""
+        told = [f"{one.size}: epsilon {_up(one.epsilon, 3)}, delta {_up(one.delta, 2)}" for one in self.groups]
+        if not told:
+            return "not stated"
+        shared = ". In delta is the chance that a phrase is published that only they say: where delta is 1, it may be"
+        return "; ".join(told) + (shared if self.phrases else "")
 
     def to_json(self) -> str:
         """The claim as indented JSON."""

@@ -153,6 +153,7 @@ def audit(
     for path in inputs.values():
         store.require(path)
     done = stage.run(settings, inputs, private / ("audit-artefact" if artefact else "audit"))
+    stage.check_weights(done.directory, inputs["model"])  # an older verdict may be about others
     found = json.loads((done.directory / "verdict.json").read_text())
     print(json.dumps(found, indent=2))
     raise typer.Exit(verdict.EXIT_CODES[found["verdict"]])
@@ -196,7 +197,10 @@ def report(
     to: Annotated[Path, typer.Option(help="Where --compare writes.")] = Path("comparison.html"),
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write the report again (HTML, Markdown, JSON, and private/listen.html); print where it is."""
+    """Write the report again (HTML, Markdown, JSON); print where the edition is that may be shown.
+
+    The edition with all figures, and recordings to listen to, are beside it in private/.
+    """
     from speechpriv.report import page
 
     if compare != (len(run_dirs) > 1):
@@ -326,12 +330,11 @@ def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None,
 @contextmanager
 def _held(path: Path, config: configs.Config, runs: Path) -> Iterator[Path]:
     """The run directory of a config, made and held for this process."""
-    import torch
-
-    torch.set_num_threads(config.performance.threads)
     run_dir = runs / f"{path.stem}-{configs.fingerprint(config)}"
-    (run_dir / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
     with store.locked(run_dir / "private"):
+        import torch
+
+        torch.set_num_threads(config.performance.threads)
         yield run_dir
 
 

@@ -65,8 +65,8 @@ class Survival:
             (self.unscored, "have no finite loss under the base model, so that it cannot learn them"),
         )
         found = [f"{count} of {self.planted} planted canaries {what}" for count, what in told if count]
-        if self.strays:
-            found.append(f"{self.strays} phrases that were to stay out are said in the training corpus all the same")
+        if self.strays:  # without their number: reasons are released, and people said these words
+            found.append("phrases that were to stay out are said in the training corpus anyway")
         return found
 
     def failures(self) -> list[str]:

@@ -38,7 +38,7 @@ class IngestConfig(Section):
     seed: int
 
 
-@store.stage(version=3)
+@store.stage(version=3, notes=(QUARANTINE, lineage.SKETCH))
 def run(
     config: IngestConfig,
     inputs: Mapping[str, Path],
@@ -55,7 +55,7 @@ def run(
 
     Args:
       config: source, limits and the seed of the split.
-      inputs: `source`, the corpus folder, if it is on this machine; `sources.inputs(config.data)` says so.
+      inputs: `source`, if the corpus is on this machine; `sources.inputs(config.data)` says so.
       out_dir: gets the corpus and the quarantine.
       key: at least 16 random bytes, kept apart from the corpus.
       people_key: see `lineage.people_key`; None: the same people in other recordings will not be recognised.

@@ -7,7 +7,7 @@ from typing import Any
 from speechpriv.report import plots
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import Frame, Mark, Place, Plot, Tone, finite
-from speechpriv.report.words import MOST_ITEMS, duration, number, percent, price, size, words
+from speechpriv.report.words import MOST_ITEMS, duration, gain, number, percent, price, size, words
 
 MODELS: tuple[tuple[str, str, Tone], ...] = (
     ("base", "Before: the base model", "base"),
@@ -47,7 +47,7 @@ def accuracy(facts: Facts) -> Plot | None:
     marks = []
     for name, label, tone in MODELS:
         found = facts.figures.get(name, {})
-        if not found and name not in COMPARED:
+        if not found and (name not in COMPARED or facts.is_release):
             continue
         text = f"{percent(found.get('word_accuracy'))} · WER {percent(found.get('wer'))}" if found else "not measured"
         marks.append(Mark(label, finite(found.get("word_accuracy")), text, tone))
@@ -61,10 +61,10 @@ def screens(facts: Facts) -> bool:
 
 
 def paid(facts: Facts) -> str:
-    """What privacy cost, by word accuracy or by AUROC."""
+    """What privacy cost, by word accuracy or by AUROC; in a release, without twin, the gain."""
     value, measure = ("auroc", "AUROC") if screens(facts) else ("word_accuracy", "word accuracy")
     base, twin, private = (finite(facts.figures.get(name, {}).get(value)) for name in COMPARED)
-    return price(base, twin, private, measure)
+    return gain(base, private, measure) if facts.is_release else price(base, twin, private, measure)
 
 
 def _areas(facts: Facts) -> Plot:
@@ -227,6 +227,8 @@ def bounds(facts: Facts) -> Plot:
     """Epsilon that the attack proves, against epsilon that is claimed."""
     marks = []
     for name, label, tone in AUDITED:
+        if facts.is_release and name not in facts.verdict:
+            continue
         bound = (facts.verdict.get(name) or {}).get("epsilon_lower_bound")
         marks.append(Mark(label, finite(bound), number(bound) if bound is None else f"at least {number(bound)}", tone))
     claimed = facts.verdict.get("claimed_epsilon")

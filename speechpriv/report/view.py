@@ -54,7 +54,7 @@ def of(facts: Facts) -> View:
     parts: tuple[Callable[[Facts], View], ...] = (
         _top, _data, disguises.of, _training, _audit, attacks.of, _samples, _export, _check,
     )  # fmt: skip
-    view: View = {"name": facts.name}
+    view: View = {"name": facts.name, "is_release": facts.is_release}
     for part in parts:
         view |= part(facts)
     view["sections"] = [(anchor, label) for anchor, label in _SECTIONS.items() if anchor != "listen" or view["samples"]]
@@ -110,6 +110,7 @@ def _training(facts: Facts) -> View:
         "utterance_level": [(number(one.utterances), number(one.epsilon)) for one in claim.utterance_level]
         if claim
         else [],
+        "groups": claim.of_groups() if claim and claim.groups else "",
         "epsilon": number(claim.epsilon) if claim else "",
         "spent": pictures.spent(facts),
         "public_errors": pictures.public_errors(facts),

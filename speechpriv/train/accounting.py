@@ -34,7 +34,7 @@ from speechpriv.train.mechanism import (
 
 __all__ = [
     "Event", "epsilon", "epsilon_of", "event", "event_from_json", "event_to_json", "max_true_positive_rate", "mu_gdp",
-    "noise_multiplier", "privacy_profile", "second_opinion",
+    "noise_multiplier", "of_group", "privacy_profile", "second_opinion",
 ]  # fmt: skip
 
 Event = SampledGaussian | None  # None: not understood
@@ -118,6 +118,18 @@ def epsilon_of(events: Sequence[Event], delta: float) -> float:
     if not 0 < delta < 1:
         raise ConfigError(f"accounting: delta = {delta}, expected 0 < delta < 1.")
     return _compose(events, delta)[0]
+
+
+def of_group(events: Sequence[Event], size: int) -> list[Event]:
+    """What was released, for `size` units that are added or removed together; slips are left out (groups.py).
+
+    Each unit is drawn by coins of its own, and all may point one way: Binomial(size records, rate) clip norms a step.
+
+    Source: as of `step_event`; units of a group are to it what utterances are to a unit.
+    """
+    return [
+        replace(event, records=size * event.records) if event is not None else None for event in _without_slips(events)
+    ]
 
 
 def privacy_profile(events: Sequence[Event], epsilons: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -30,7 +30,18 @@ from speechpriv.models import asr, evaluate, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
 from speechpriv.models.evaluate import Spoken
 from speechpriv.sections import Section
-from speechpriv.train import accounting, checkpoint, clipping, comparison, noise, phrasebook, releases, sampling
+from speechpriv.train import (
+    accounting,
+    checkpoint,
+    clipping,
+    comparison,
+    groups,
+    noise,
+    phrasebook,
+    releases,
+    sampling,
+)
+from speechpriv.train import place as places
 from speechpriv.train.lamb import Lamb
 from speechpriv.train.ledger import Ledger, RunSummary
 from speechpriv.train.recordings import Recordings
@@ -49,7 +60,7 @@ class FinetuneConfig(Section):
 
 
 @releases.tell_what_is_left
-@store.stage(version=2, resumable=True)
+@store.stage(version=3, resumable=True)
 def run(
     config: FinetuneConfig,
     inputs: Mapping[str, Path],
@@ -71,13 +82,14 @@ def run(
     Args:
       config: see `FinetuneConfig`.
       inputs: `corpus`, a corpus directory whose train split is learned from; `start`, a rehearsal on phrases that were
-        published of it: its model goes on learning here, and what was published counts towards epsilon.
+        published of it: its model goes on learning here, and what was published counts towards epsilon; or `base`, a
+        stage whose model is learned from instead of `train.base`.
       out_dir: the stage directory.
       key: the run key; stays in `private/` and is destroyed when training ends.
       ledger: the ledger file of the corpus's lineage.
-      device: where the model lives.
+      device: where the model lives. A killed run goes on only where it began, see place.py.
       checkpoint_every: steps between checkpoints; changes nothing but the time a killed run loses.
-      batch_s: seconds of audio in one pass, at most; changes nothing but time and memory.
+      batch_s: seconds of audio in one pass, at most; changes nothing but time, memory and how sums are rounded.
       public: speech of nobody whose recordings these are, samples at 16 kHz and words each; what it is heard as on the
         way tells no more than the weights do. It changes nothing else.
       on_step: told each finished step, how many there are, and what was seen: `epsilon`, at most, is public, what
@@ -94,15 +106,19 @@ def run(
     sigma = releases.training_noise(privacy, _events(phrases))
     event = accounting.event_to_json(releases.training_event(privacy, sigma, privacy.steps))
     _check_accountants(privacy, sigma, event, phrases)
-    recogniser = asr.load(str(inputs["start"] / "model") if "start" in inputs else config.train.base, device)
-    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser))
+    begun = inputs.get("start") or inputs.get("base")
+    recogniser = asr.load(str(begun / "model") if begun else config.train.base, device)
+    place = places.here(device, batch_s=batch_s)
+    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser), place=place)
     run_id = releases.run_id(key)
     own = {run_id, *([phrases.run_id] if phrases else [])}
     with Ledger(ledger) as book:
         releases.others(book, own, privacy)
         if phrases:
-            releases.check_recorded(book, *phrases)
+            releases.check_recorded(book, phrases.run_id, phrases.event)
+        places.say_if_moved(out_dir, place)
         releases.reserve(book, run_id, event, privacy, out_dir)
+        places.keep(out_dir, place)
         recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
         plan = _Plan(config, sigma, key, recordings.units(), recordings, public(), batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
@@ -299,7 +315,7 @@ def _claim(
 ) -> Claim:
     """What is guaranteed, for whom, and beside which other releases."""
     own = [event, *([phrases.event] if phrases else [])]
-    mechanism = [accounting.event_from_json(one) for one in own]
+    mechanism = tuple(accounting.event_from_json(one) for one in own)
     return Claim(
         event=event, phrases=phrases.event if phrases else None,
         epsilon=accounting.epsilon_of(mechanism, privacy.delta), delta=privacy.delta,
@@ -312,6 +328,7 @@ def _claim(
         ),
         composed_epsilon=releases.compose([*own, *(run.event_json for run in others)], privacy.delta),
         utterance_level=_utterance_level(privacy, sigma),
+        groups=groups.stated(mechanism, privacy.delta, phrases.cap if phrases else 1),
         **recorded,
     )  # fmt: skip
 

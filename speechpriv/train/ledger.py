@@ -9,8 +9,8 @@ rows and the last hash. So `verify` finds rows that were altered, removed, added
 It can't find a release that was never recorded, nor a file that was rewritten as a whole with all hashes made anew,
 nor an older copy put back; against the last two, keep the newest row's hash elsewhere (`head`; claims hold it).
 
-After every append the one file holds all rows, so a copy forgets nothing: the journal is gone when an append returns,
-and there is no write-ahead log. A copy made in the middle of an append is whole or refused; see `backup`.
+After every append the one file holds all rows, and a copy forgets nothing: the rollback journal is gone when it
+returns, and there is no write-ahead log. A copy made in the middle of an append is whole or refused; see `backup`.
 """
 
 import errno

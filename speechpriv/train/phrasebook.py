@@ -14,6 +14,7 @@ from speechpriv.models.arpa import PUBLISHED
 from speechpriv.models.spelling import words_and_slots
 from speechpriv.sections import Section
 from speechpriv.train import accounting, phrases, releases
+from speechpriv.train import place as places
 from speechpriv.train.ledger import Ledger
 from speechpriv.train.mechanism import SampledGaussian
 
@@ -28,7 +29,7 @@ class PhrasebookConfig(Section):
 
 
 @releases.tell_what_is_left
-@store.stage(version=1)
+@store.stage(version=2, resumable=True)
 def run(
     config: PhrasebookConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes, ledger: Path
 ) -> dict[str, Any]:
@@ -51,7 +52,8 @@ def run(
     if asked is None:
         raise ConfigError("privacy.phrases is not set: expected what may be spent on them, for example {epsilon: 1}.")
     corpus = corpora.read(inputs["corpus"])
-    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus)
+    place = places.here()
+    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, place=place)
     run_id = releases.run_id(key)
     with Ledger(ledger) as book:
         releases.others(book, {run_id}, privacy)
@@ -59,7 +61,9 @@ def run(
         event_json = accounting.event_to_json(event)
         training = releases.training_event(privacy, releases.training_noise(privacy, [event]), privacy.steps)
         to_follow = [accounting.event_to_json(training)]
+        places.say_if_moved(out_dir, place)
         releases.reserve(book, run_id, event_json, privacy, out_dir, to_follow)
+        places.keep(out_dir, place)
         book.record_step(run_id, 0)
         table = phrases.release(
             said(corpus), hmac.digest(key, b"phrases", "sha256"), order=asked.order, cap=asked.cap,
@@ -67,7 +71,7 @@ def run(
         )  # fmt: skip
         book.close_run(run_id)
     store.write_json(out_dir / PUBLISHED, [[*gram, weight] for gram, weight in table.items()])
-    store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json})
+    store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json, "cap": asked.cap})
     words = {word for gram in table for word in gram} - {phrases.START, phrases.END}
     return {"epsilon": epsilon_of(privacy, asked), "phrases": len(table), "words": len(words)}
 
@@ -109,10 +113,11 @@ def said(corpus: Corpus) -> dict[str, list[list[str]]]:
 
 
 class Published(NamedTuple):
-    """A table's release: its name in the ledger, and its event as JSON."""
+    """A table's release: its name in the ledger, its event as JSON, and how many n-grams of a unit count."""
 
     run_id: str
     event: str
+    cap: int
 
 
 def published(directory: Path) -> Published:

@@ -4,8 +4,9 @@ import functools
 import hashlib
 import hmac
 import itertools
+import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,29 @@ from speechpriv.corpus import Corpus
 from speechpriv.errors import ConfigError, LedgerError
 from speechpriv.store import Stage, Summary
 from speechpriv.train import accounting
+from speechpriv.train import place as places
 from speechpriv.train.ledger import Ledger, RunSummary
 
 _RESERVED = ".reserved"  # scratch of a stage: the run that it opens in the ledger
 _KEYS = ("noise", "phrases")  # beside the stages, where recipes keep what makes noise
 
 
-def key_for(key: bytes, identity: bytes, corpus: Corpus, parts: Iterable[bytes] = ()) -> bytes:
-    """A key for exactly these settings and recordings: the same noise on any others would cancel out.
+def key_for(
+    key: bytes,
+    identity: bytes,
+    corpus: Corpus,
+    parts: Iterable[bytes] = (),
+    *,
+    place: places.Place | None = None,
+) -> bytes:
+    """A key for exactly these settings, recordings and sums: the same noise on any others would cancel out.
 
     Args:
       key: the run's key, 32 secret bytes.
       identity: of the stage, which its settings and inputs decide.
       corpus: its files are read.
       parts: what else the release is made from.
+      place: where its sums are made; None: on this processor.
 
     Raises:
       ConfigError: the key is too short.
@@ -40,7 +50,8 @@ def key_for(key: bytes, identity: bytes, corpus: Corpus, parts: Iterable[bytes] 
         raise ConfigError(f"the key of a release has {len(key)} bytes, expected 32. Use noise.new_key().")
     mixed = hmac.new(key, digestmod="sha256")
     files = (store.sha256(Path(file["filename"])).encode() for file in corpus.table.cache_files)
-    for part in (identity, *files, *parts):
+    made = json.dumps(places.here() if place is None else dict(place), sort_keys=True).encode()
+    for part in (identity, made, *files, *parts):
         mixed.update(hashlib.sha256(part).digest())
     return mixed.digest()
 
@@ -113,7 +124,7 @@ def tell_what_is_left(stage: Stage) -> Stage:
     """Add to any error of a stage that holds the key of noise: what lies on the disk because of it, and what to do."""
 
     @functools.wraps(stage)
-    def run(config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any) -> Summary:
+    def run(config: BaseModel, inputs: store.Inputs, out_dir: Path, **secrets: Any) -> Summary:
         try:
             return stage(config, inputs, out_dir, **secrets)
         except Exception as error:

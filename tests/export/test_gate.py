@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from speechpriv.errors import GateError
 from speechpriv.export import card, gate
 
-PASS = {"verdict": "PASS", "reasons": ["nothing found"], "claimed_epsilon": 7.5}
+WEIGHTS = {"model.safetensors": "5f" * 32}
+PASS = {
+    "verdict": "PASS",
+    "reasons": ["nothing found"],
+    "claimed_epsilon": 7.5,
+    "weights": {"private": WEIGHTS},
+}
 SENTENCE = "Please remind Wilhelmina about the dentist"
 
 
@@ -17,6 +23,7 @@ def _decide(claim, **changes) -> gate.Decision:
     evidence = {
         "claim": claim,
         "verdict": PASS,
+        "weights": WEIGHTS,
         "planned_epsilon": 8.0,
         "budget_epsilon": 9.0,
         "parity": 1.0,
@@ -42,6 +49,8 @@ def test_good_evidence_is_let_through(claim):
         ({"verdict": {**PASS, "verdict": "INCONCLUSIVE"}}, "verdict is INCONCLUSIVE"),
         ({"verdict": {**PASS, "earlier_verdicts": ["INCONCLUSIVE", "FAIL"]}}, "earlier audit of the same canaries"),
         ({"verdict": {**PASS, "claimed_epsilon": 3.0}}, "another claim"),
+        ({"weights": {"model.safetensors": "60" * 32}}, "about other weights than those that are"),
+        ({"verdict": {**PASS, "weights": {}}}, "about other weights than those that are to leave"),
         ({"claim": None}, "no privacy claim"),
         ({"planned_epsilon": 7.4}, "epsilon is 7.5; expected at most 7.4"),
         ({"planned_epsilon": float("nan")}, "epsilon is 7.5"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from speechpriv.audit import released
 from speechpriv.claim import Claim, OtherRelease
 from speechpriv.report.facts import STAGES, Facts
 
@@ -148,7 +149,7 @@ def facts(**changed: Any) -> Facts:
         "name": "assistant-1a2b3c4d", "config": CONFIG, "stages": stages(), "claim": CLAIM,
         "epsilon_by_step": [[15 * i, round(7.9 * (i / 20) ** 0.55, 3)] for i in range(1, 21)],
         "figures": FIGURES, "verdict": VERDICT, "exposures": exposures(), "comparison": COMPARISON,
-        "voices": voices(0.0225), "disguises": DISGUISES,
+        "released_verdict": released.released(VERDICT), "voices": voices(0.0225), "disguises": DISGUISES,
         "bundle": {"files": dict.fromkeys(sizes, "5f" * 32), "counts": {
             "parity": 0.995, "compared": 200, "torch_wer": 0.241, "files": HEARD, "int8": "shipped",
         }},
@@ -185,6 +186,7 @@ def run_dir(tmp_path):
         "private/rehearse/curve.json": whole.rehearsal,
         "private/evaluate/figures.json": whole.figures,
         "private/audit/verdict.json": whole.verdict,
+        "private/audit/released.json": whole.released_verdict,
         "private/audit/exposures.json": whole.exposures,
         "private/exposure_comparison.json": whole.comparison,
         "private/disguise_comparison.json": whole.disguises,

@@ -37,7 +37,7 @@ def recorded(run_dir):
     disguised = [dataclasses.replace(one, flac=FLAC[7]) for one in reversed(scrubbed)]
     for stage, rows in {"ingest": raw, "scrub": scrubbed, "anonymize": disguised}.items():
         corpora.write(iter(rows), private / stage, lineage="made up")
-        store.write_json(private / stage / store.MANIFEST, {"identity": "x", "counts": {}})
+        store.write_json(private / stage / store.MANIFEST, {"stage": "x", "identity": "x", "counts": {}, "files": {}})
     return run_dir
 
 

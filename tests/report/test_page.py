@@ -1,6 +1,7 @@
 import itertools
 import math
 import re
+import stat
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +12,17 @@ from speechpriv.report.facts import STAGES, Facts
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "source"}
 HOSTILE = "\"'><script>alert(1)</script><img src=http://x.invalid onerror=alert(1)>{{ 7*7 }}&lt;"
+OF_TRAINING_PEOPLE = {
+    "flow",
+    "people",
+    "findings",
+    "voices",
+    "disguises",
+    "set-aside",
+    "exposure-twin",
+    "told-apart",
+    "durations",
+}
 PICTURES = {
     "members", "accuracy", "flow", "people", "findings", "voices", "disguises", "set-aside", "spent", "public-errors",
     "phrases", "rehearsal",
@@ -323,11 +335,22 @@ def test_write_puts_the_page_and_its_figures_into_the_release(run_dir):
     assert path == run_dir / "release" / "report.html"
     assert {file.name for file in path.parent.iterdir()} == {"bundle", "report.html", "report.md", "report.json"}
     html = path.read_text(encoding="utf-8")
-    assert pictures(assert_sound(html)) == PICTURES
+    assert pictures(assert_sound(html)) == PICTURES - OF_TRAINING_PEOPLE
+    assert "Private edition" not in html
     for private in (str(run_dir.parent), "/home/somebody", "424.2424"):
         for file in path.parent.glob("report.*"):
             assert private not in file.read_text(encoding="utf-8")
     assert page.write(run_dir).read_text(encoding="utf-8") == html
+
+
+def test_the_private_edition_has_all_and_is_for_its_owner_alone(run_dir):
+    page.write(run_dir)
+    html = (run_dir / "private" / "report.html").read_text(encoding="utf-8")
+    assert pictures(assert_sound(html)) == PICTURES
+    assert "Private edition" in html
+    assert "Privacy costs 12.5 points" in html
+    for name in ("report.html", "report.md", "report.json", "listen.html"):
+        assert stat.S_IMODE((run_dir / "private" / name).stat().st_mode) == 0o600
 
 
 def test_write_takes_a_run_in_which_nothing_has_run(tmp_path):

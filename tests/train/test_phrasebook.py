@@ -59,7 +59,8 @@ def test_what_many_say_is_published_once_and_priced_as_planned(publish, tmp_path
     table = arpa.published(stage.directory)
     assert table[phrases.START, "turn"] > 1
     assert all(len(gram) == 2 for gram in table)
-    run_id, event = phrasebook.published(stage.directory)
+    run_id, event, cap = phrasebook.published(stage.directory)
+    assert cap == privacy().phrases.cap
     assert 99 < releases.compose([event], 1e-2) <= 100 == stage.counts["epsilon"]
     assert rows(tmp_path / "ledger.sqlite") == [("open", run_id), ("step", run_id), ("close", run_id)]
 
@@ -184,6 +185,27 @@ def test_a_release_that_the_gate_will_not_let_leave_is_announced_before_it_is_ma
     publish("c", key=bytes(32))  # a replay
     publish("d", key=bytes([1]) * 32, budget_epsilon=1000)
     assert "gate" not in capsys.readouterr().err
+
+
+def test_killed_and_published_elsewhere_it_is_another_release_and_says_so(publish, tmp_path, monkeypatch, caplog):
+    class KilledError(Exception):
+        pass
+
+    def killed(*_, **__):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phrases, "release", killed)
+        with pytest.raises(KilledError):
+            publish()
+        with pytest.raises(KilledError):
+            publish()
+    assert [kind for kind, _ in rows(tmp_path / "ledger.sqlite")] == ["open", "step"]
+    assert not caplog.records
+    monkeypatch.setattr("speechpriv.train.place._processor", lambda: "another")
+    publish()
+    assert "this is another release" in caplog.text
+    assert [kind for kind, _ in rows(tmp_path / "ledger.sqlite")] == ["open", "step", "open", "step", "close"]
 
 
 def test_over_the_budget_nothing_is_published(publish, tmp_path):
