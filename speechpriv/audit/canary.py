@@ -134,7 +134,7 @@ def make(
     return registry, spoken()
 
 
-@store.stage(version=3)
+@store.stage(version=4)
 def run(
     config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes,
     speak: Callable[..., Iterator[Phrase]] = phrases.spoken,
@@ -170,6 +170,7 @@ def run(
         "planted": sum(canary.planted for canary in registry),
         "references": config.references,
         "rows": len(planted),
+        "rows_removed": sum(name in probes for name in corpus.table["id"]),
         "rows_planted": sum(len(canary.rows) for canary in registry if canary.planted),
         "units": len(planted.units("train")),
     }
