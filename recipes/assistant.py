@@ -11,7 +11,7 @@ from typing import Literal
 
 from speechpriv import corpus, progress, store
 from speechpriv.anonymize import stage as anonymize
-from speechpriv.anonymize.worker import imitation, imitations
+from speechpriv.anonymize.rows import imitation, imitations
 from speechpriv.audit import attackers, canary, personal, survival
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
@@ -86,9 +86,9 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     progress.show("evaluate", figures)
     with progress.bar("attackers") as update:
         settings = attackers.StageConfig(attackers=config.attackers, anonymize=config.anonymize)
-        voices, disguise = {"before": scrubbed.directory, "after": disguised.directory}, imitation(config.anonymize)
+        voices, say = {"before": scrubbed.directory, "after": disguised.directory}, imitation(config.anonymize, speed)
         progress.show("attackers", attackers.run(
-            settings, voices, private / "attackers", disguise=disguise, device=speed.device, on_row=update
+            settings, voices, private / "attackers", disguise=say, device=speed.device, on_row=update
         ))  # fmt: skip
     audited = {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory}
     with progress.bar("audit"):

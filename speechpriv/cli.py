@@ -316,7 +316,9 @@ def main() -> None:
 
 
 def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None, until: str | None = None) -> Path:
-    """Load a config, hold its run directory and call its recipe."""
+    """Load a config, hold its run directory and call its recipe; at the end say what became of the rows."""
+    from speechpriv.report import losses
+
     path = packaged.find(name)
     config = configs.load(path, overrides or ())
     if until is not None and config.recipe != "assistant":
@@ -324,6 +326,7 @@ def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None,
     with _held(path, config, runs) as run_dir:
         main_of = packaged.recipe(packaged.find(recipe) if recipe else packaged.named(f"{config.recipe}.py"))
         main_of(config, run_dir, **({"until": until} if until else {}))
+    losses.tell(run_dir)
     return run_dir
 
 

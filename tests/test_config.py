@@ -135,6 +135,7 @@ NUMBERS = (
     "data.max_quarantined",
     "scrub.min_word_confidence",
     "anonymize.min_confidence",
+    "anonymize.max_failed",
     "canary.speeds",
     "canary.command_limit_s",
     "privacy.epsilon",

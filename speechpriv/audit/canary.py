@@ -133,7 +133,7 @@ def make(
     return registry, spoken()
 
 
-@store.stage(version=3)
+@store.stage(version=4)
 def run(
     config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes,
     speak: Callable[..., Iterator[Phrase]] = phrases.spoken,
@@ -167,6 +167,7 @@ def run(
         "planted": sum(canary.planted for canary in registry),
         "references": config.references,
         "rows": len(planted),
+        "rows_removed": sum(name in probes for name in corpus.table["id"]),
         "rows_planted": sum(len(canary.rows) for canary in registry if canary.planted),
         "units": len(planted.units("train")),
     }

@@ -122,24 +122,25 @@ def run(
         recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
         plan = _Plan(config, sigma, key, recordings.units(), recordings, public(), batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
-        spent = _epsilon_by_step(privacy, sigma, phrases)
+        by_step = _epsilon_by_step(privacy, sigma, phrases)
         for step in range(training.done, privacy.steps):
             book.record_step(run_id, step)
             training.step(step)
             if (step + 1) % checkpoint_every == 0 or step + 1 == privacy.steps:
                 training.save()
-            at_most = next(epsilon for after, epsilon in spent if after > step)
+            at_most = next(epsilon for after, epsilon in by_step if after > step)
             on_step(step + 1, privacy.steps, {"epsilon": at_most, **training.history[-1]})
         training.finish()
         book.close_run(run_id)
         recorded = {"ledger_head": book.head(), "not_covered": not_covered(lineage.stated_apart(ledger))}
         claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy), recorded)
-        seen = {"epsilon_by_step": spent, "wer_by_step": training.heard, "budget": releases.budget(book)}
+        seen = {"epsilon_by_step": by_step, "wer_by_step": training.heard, "budget": releases.budget(book)}
     recogniser.save(out_dir / "model")
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
     store.write_json(out_dir / "public.json", seen)
     store.write_json(out_dir / "history.json", training.history)
-    return {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
+    spent = {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
+    return spent | recordings.counts()
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,10 @@ def checked(planted, base_of, tmp_path):
         corpus.write(kept, place / "corpus", lineage="made-up")
         inputs = {"plant": directory, "corpus": place / "corpus"}
         done = survival.run(SurvivalConfig(base=str(base_of)), inputs, place / "survival")
-        assert done.counts == dataclasses.asdict(survival.read(done.directory))
+        found = dataclasses.asdict(survival.read(done.directory))
+        dropped = {state: found.pop(state) for state in ("lost", "altered", "left_out", "unscored")}
+        told = {"dropped": {state: count for state, count in dropped.items() if count}}
+        assert done.counts == {"planted": found["whole"] + sum(dropped.values()), **found, **told}
         return survival.read(done.directory)
 
     return run

@@ -85,7 +85,14 @@ def test_the_audit_knows_what_survived(demo: tuple[Path, tuple[str, ...]]) -> No
 def test_assistant_twice_does_nothing_again(demo: tuple[Path, tuple[str, ...]]) -> None:
     run_dir, arguments = demo
     before = {path: path.stat().st_mtime_ns for path in (run_dir / "private").rglob(store.MANIFEST)}
-    assert run(run_dir.parent, *arguments) == run_dir
+    shown = CliRunner().invoke(cli.app, [*arguments, THREADS, "--runs", str(run_dir.parent)])
+    assert shown.stdout.strip() == str(run_dir)
+    told = shown.stderr[shown.stderr.index("rows ") :]
+    assert [line.split()[0] for line in told.splitlines()] == [
+        "rows", "ingest", "personal", "scrub", "anonymize", "plant", "twin", "train", "evaluate", "survival",
+        "attackers",
+    ]  # fmt: skip
+    assert "not accounted for" not in told
     assert before == {path: path.stat().st_mtime_ns for path in (run_dir / "private").rglob(store.MANIFEST)}
 
 

@@ -500,8 +500,10 @@ def test_what_cannot_be_learned_from_is_left_out(recogniser, corpus_dir, tmp_pat
         dataclasses.replace(row, text=told) if row.unit == unit else row for row in corpora.read(corpus_dir).rows()
     )
     corpora.write(changed, tmp_path / "corpus", lineage="made-up", order_key=bytes(32))
-    found = recordings.Recordings(corpora.read(tmp_path / "corpus"), recogniser, hear=None, copies=0).units()
+    read = recordings.Recordings(corpora.read(tmp_path / "corpus"), recogniser, hear=None, copies=0)
+    found = read.units()
     assert found[unit] == []
+    assert read.counts() == {"rows": 24, "rows_test": 9, "dropped": {"not_alignable": 3}}
     assert all(rows for name, rows in found.items() if name != unit)
 
 
