@@ -263,16 +263,16 @@ def parquet(path, features=FEATURES):
 def test_hub_data_set_in_a_local_folder(tmp_path):
     parquet(tmp_path / "train.parquet")
     good, bad = read(tmp_path)
-    assert said(good) == [("train/0", "s1", "no"), ("train/1", "", "")]
+    assert said(good) == [("train/s1/0", "s1", "no"), ("train//0", "", "")]
     assert [row.audio for row in good] == [flac(1), flac(2)]
-    assert [row.source_id for row in bad] == ["train/2"]  # a path in a table could name any file of this machine
+    assert [row.source_id for row in bad] == ["train/s3/0"]  # a path in a table could name any file of this machine
     assert read(tmp_path, source="hub") == (good, bad)
 
 
 def test_parquet_without_feature_types(tmp_path):
     parquet(tmp_path / "train.parquet", features=None)
     good, _ = read(tmp_path)
-    assert said(good)[0] == ("train/0", "s1", "1")
+    assert said(good)[0] == ("train/s1/0", "s1", "1")
     assert good[0].audio == flac(1)
 
 
