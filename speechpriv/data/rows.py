@@ -28,6 +28,7 @@ class SourceRow:
     audio: Path | bytes
     start_s: float = 0.0
     duration_s: float | None = None  # None: to the end of the recording
+    channel: int | None = None  # of the recording, from 0; None: none is named
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,12 @@ def seconds(value: object) -> float:
         return math.nan
 
 
+def channel(value: object) -> int | None:
+    """A channel as a number from 0, None if it names none: a column of this name may hold something else."""
+    text = cell(value)
+    return int(text) if text.isascii() and text.isdigit() else {"A": 0, "B": 1}.get(text)
+
+
 def inside(root: Path, path: Path) -> Path | None:
     """`path` with links followed if it is a file below the resolved folder `root`, None if not.
 
@@ -96,7 +103,14 @@ def inside(root: Path, path: Path) -> Path | None:
 
 
 def row(
-    root: Path, file: Path, unit: str, text: str, *, name: str = "", segment: tuple[float, float] | None = None
+    root: Path,
+    file: Path,
+    unit: str,
+    text: str,
+    *,
+    name: str = "",
+    segment: tuple[float, float] | None = None,
+    channel: int | None = None,
 ) -> SourceRow | Rejected:
     """A row, called by its path below `root` unless named; `segment` is the start and duration of a part in seconds."""
     found = inside(root, file)
@@ -105,7 +119,7 @@ def row(
     start_s, duration_s = segment or (0.0, None)
     if duration_s is not None and not (0 <= start_s < math.inf and 0 < duration_s < math.inf):
         return Rejected(name or str(file), "bad segment: expected a start and a duration or later end in seconds")
-    return SourceRow(name or found.relative_to(root).as_posix(), unit, text, found, start_s, duration_s)
+    return SourceRow(name or found.relative_to(root).as_posix(), unit, text, found, start_s, duration_s, channel)
 
 
 def table(file: Path, folder: Path, root: Path, config: DataConfig, *, segments: bool = False) -> Found:
@@ -116,6 +130,8 @@ def table(file: Path, folder: Path, root: Path, config: DataConfig, *, segments:
       folder: what paths in it are relative to.
       root: what they may not leave.
       segments: the columns offset and duration, in seconds, name a part of the recording.
+
+    A column `channel` names one of the recording, from 0.
 
     Raises:
       DataError: the file cannot be read, or no row has the columns.
@@ -135,11 +151,13 @@ def table(file: Path, folder: Path, root: Path, config: DataConfig, *, segments:
         audio, text, unit = (cell(record.get(name)) for name in chosen) if chosen else ("", "", "")
         if not audio:
             yield Rejected(place, "no audio: the row names no file")
-        elif segments and record.get("offset") is not None:
+            continue
+        side = channel(record.get("channel"))
+        name, segment = "" if side is None else f"{audio}#channel{side}", None
+        if segments and record.get("offset") is not None:
+            name = f"{name or audio}#{record['offset']}"
             segment = (seconds(record["offset"]), seconds(record.get("duration")))
-            yield row(root, folder / audio, unit, text, name=f"{audio}#{record['offset']}", segment=segment)
-        else:
-            yield row(root, folder / audio, unit, text)
+        yield row(root, folder / audio, unit, text, name=name, segment=segment, channel=side)
     if chosen is None and problem:
         raise problem
 

@@ -149,26 +149,50 @@ def _librispeech(path: Path, _config: DataConfig) -> Found:
 
 
 def _kaldi(path: Path, _config: DataConfig) -> Found:
-    """Kaldi: wav.scp, text and utt2spk, and segments if there are; a command in wav.scp is never run."""
+    """Kaldi: wav.scp, text and utt2spk, segments and reco2file_and_channel if there are; no command is ever run."""
     root = _root(path)
     text, speaker = (dict(rows.pairs(_files(root, name)[0])) for name in ("text", "utt2spk"))
-    for name, file, segment in _kaldi_utterances(root):
+    channel = _kaldi_channels(root)
+    for name, recording, file, segment in _kaldi_utterances(root):
         if file.endswith("|"):
             yield Rejected(name, "a command: wav.scp names a program, which is not run. Write its output to a file")
         else:
-            yield rows.row(root, root / file, speaker.get(name, ""), text.get(name, ""), name=name, segment=segment)
+            yield rows.row(
+                root,
+                root / file,
+                speaker.get(name, ""),
+                text.get(name, ""),
+                name=name,
+                segment=segment,
+                channel=channel.get(recording),
+            )
 
 
-def _kaldi_utterances(root: Path) -> Iterator[tuple[str, str, tuple[float, float] | None]]:
-    """(utterance, entry of wav.scp, its part of that recording as start and duration or None for the whole)."""
+def _kaldi_utterances(root: Path) -> Iterator[tuple[str, str, str, tuple[float, float] | None]]:
+    """(utterance, recording, its entry of wav.scp, the part of it as start and duration or None for the whole)."""
     recordings = rows.pairs(_files(root, "wav.scp")[0])
     if not (root / "segments").exists():
-        yield from ((name, file, None) for name, file in recordings)
+        yield from ((name, name, file, None) for name, file in recordings)
         return
     file_of = dict(recordings)
-    for name, rest in rows.pairs(_files(root, "segments")[0]):
-        recording, start, end = (*rest.split(), "", "", "")[:3]
-        yield name, file_of.get(recording, ""), (rows.seconds(start), rows.seconds(end) - rows.seconds(start))
+    found = ((name, *(*rest.split(), "", "", "")[:3]) for name, rest in rows.pairs(_files(root, "segments")[0]))
+    # They come by speaker; a file of several speakers is to be decoded once.
+    for name, recording, start, end in sorted(found, key=lambda segment: file_of.get(segment[1], "")):
+        part = (rows.seconds(start), rows.seconds(end) - rows.seconds(start))
+        yield name, recording, file_of.get(recording, ""), part
+
+
+def _kaldi_channels(root: Path) -> dict[str, int]:
+    """Channel by recording, from 0; reco2file_and_channel calls them A and B, or 1 and 2."""
+    file = root / "reco2file_and_channel"
+    if rows.inside(root, file) is None:
+        return {}
+    said = {name: rest.split()[-1] for name, rest in rows.pairs(file) if rest}
+    first = 0 if "0" in said.values() else 1
+    found = {name: rows.channel(side) for name, side in said.items()}
+    return {
+        name: number - first if said[name].isdigit() else number for name, number in found.items() if number is not None
+    }
 
 
 def _hub(config: DataConfig) -> Found:
