@@ -66,6 +66,8 @@ class DataConfig(Section):
     audio_column: str | None = None  # None: the usual names of each layout are tried
     text_column: str | None = None
     unit_column: str | None = None
+    # Of a file of several channels, where the row names none: a number from 0, or mix; None: such a row is set aside.
+    channel: Annotated[int, Field(ge=0)] | Literal["mix"] | None = None
     hub_config: str | None = None
     hub_split: str = "train"
     hub_revision: str | None = None

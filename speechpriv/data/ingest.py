@@ -7,6 +7,7 @@ under two units, only the first stays, since ids are unique.
 
 import hashlib
 import hmac
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +18,7 @@ import numpy as np
 
 from speechpriv import corpus, store
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, clinic, demo, disorder, lineage, sources
+from speechpriv.data import audio, clinic, demo, disorder, lineage, recordings, sources
 from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
 from speechpriv.models.asr import normalise
@@ -26,8 +27,6 @@ from speechpriv.sections import DataConfig, Section
 QUARANTINE = "quarantine.jsonl"
 _SILENT_PEAK = 1e-4  # -80 dB: three steps of 16 bits
 _MAX_CHARACTERS_PER_S = 30  # the fastest speech is near 25
-_SLACK_S = 0.1  # manifests round their times, some headers too
-_MAX_RECORDING_S = 3600.0  # a recording is decoded whole before a segment of it is cut: this bounds the memory
 _MIN_KEY_BYTES = 16
 
 
@@ -50,7 +49,7 @@ def run(
     """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all private.
 
     Ids and units are the first 64 bits of HMAC-SHA256 under `key`; rows come in an order that only the key explains.
-    One recording is in memory at a time, plus some 250 bytes a row to know duplicates.
+    In memory are what is decoded of one recording at a time, and some 250 bytes a row to know duplicates.
 
     Args:
       config: source, limits and the seed of the split.
@@ -113,16 +112,19 @@ def checked(
     Of several rows with one source id, or of one unit with one sound, the first is kept.
     """
     seen: set[bytes] = set()
-    for row in found:
-        fit = row if isinstance(row, Rejected) else _check(row, config, key, sketcher)
-        if isinstance(fit, Row):
+    for group in recordings.groups(found):
+        for row, fit in [(group, group)] if isinstance(group, Rejected) else _check(group, config, key, sketcher):
             # The same sound under two units stays: to drop it would make one person's rows depend on another's.
-            marks = {fit.id.encode(), hashlib.sha256(f"{fit.unit}\0".encode() + fit.flac).digest()[:16]}
+            marks = _marks(fit) if isinstance(fit, Row) else set()
             if seen & marks:
-                fit = Rejected(row.source_id, "duplicate: its id, or its sound from the same unit, came before")
+                yield Rejected(row.source_id, "duplicate: its id, or its sound from the same unit, came before")
             else:
                 seen |= marks
-        yield fit
+                yield fit
+
+
+def _marks(row: Row) -> set[bytes]:
+    return {row.id.encode(), hashlib.sha256(f"{row.unit}\0".encode() + row.flac).digest()[:16]}
 
 
 def _found(config: IngestConfig) -> Found:
@@ -136,12 +138,34 @@ def _found(config: IngestConfig) -> Found:
     return sources.open_source(data)
 
 
-def _check(row: SourceRow, config: IngestConfig, key: bytes, sketcher: lineage.Sketcher) -> Row | Rejected:
-    unit = " ".join(row.unit.split())
-    if not unit:
-        return Rejected(row.source_id, "no unit: nobody is named whose recording it is")
+def _check(
+    rows: list[SourceRow], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher
+) -> Iterator[tuple[SourceRow, Row | Rejected]]:
+    """Rows of one recording, fit or not, in the order given: one that is over early is held back until its turn."""
+    done: dict[int, Row | Rejected] = {}
+    said: dict[int, tuple[str, str]] = {}
+    for index, row in enumerate(rows):
+        try:
+            said[index] = _unit(row), _words(row.text)
+        except DataError as error:
+            done[index] = Rejected(row.source_id, str(error))
+    places = list(said)
+    turn = 0
+    sounds = recordings.sounds([rows[index] for index in places], config.data, sketcher) if places else ()
+    for place, sound in itertools.chain(sounds, [(-1, None)]):
+        if sound is not None:
+            index = places[place]
+            done[index] = _fit(rows[index], *said[index], sound, config, key)
+        while turn in done:
+            yield rows[turn], done.pop(turn)
+            turn += 1
+
+
+def _fit(
+    row: SourceRow, unit: str, text: str, sound: np.ndarray | DataError, config: IngestConfig, key: bytes
+) -> Row | Rejected:
     try:
-        text, samples = _words(row.text), _samples(row, config.data, sketcher)
+        samples = _audible(sound, config.data)
     except DataError as error:
         return Rejected(row.source_id, str(error))
     seconds = len(samples) / audio.RATE_HZ
@@ -155,6 +179,18 @@ def _check(row: SourceRow, config: IngestConfig, key: bytes, sketcher: lineage.S
         text=text,
         seconds=seconds,
     )
+
+
+def _unit(row: SourceRow) -> str:
+    """Whose the row is.
+
+    Raises:
+      DataError: nobody is named.
+    """
+    unit = " ".join(row.unit.split())
+    if not unit:
+        raise DataError("no unit: nobody is named whose recording it is")
+    return unit
 
 
 def _words(text: str) -> str:
@@ -171,40 +207,24 @@ def _words(text: str) -> str:
     return text
 
 
-def _samples(row: SourceRow, config: DataConfig, sketcher: lineage.Sketcher) -> np.ndarray:
-    """Float32 samples (N,) at 16 kHz of the row, or of its segment.
+def _audible(sound: np.ndarray | DataError, config: DataConfig) -> np.ndarray:
+    """Float32 samples (N,) at 16 kHz that can be learned from.
 
     Raises:
-      DataError: they are unreadable, empty, silent, too short or too long.
+      DataError: there are none, or they are silent, too short or too long.
     """
-    limit_s = config.max_seconds if row.duration_s is None else _MAX_RECORDING_S
-    try:
-        size = len(row.audio) if isinstance(row.audio, bytes) else row.audio.stat().st_size
-        # By the header first, so that nothing huge is decoded.
-        recording_s = audio.duration_s(row.audio) if size else 0.0
-        samples = audio.read(row.audio) if 0 < recording_s <= limit_s else np.zeros(0, np.float32)
-    except (DataError, OSError) as error:
-        raise DataError(f"unreadable: {error if isinstance(error, DataError) else type(error).__name__}") from None
-    if not recording_s <= limit_s:
-        raise DataError(f"too long: {recording_s:.1f} s, expected at most {limit_s}")
-    if not abs(len(samples) / audio.RATE_HZ - recording_s) <= _SLACK_S:
-        raise DataError(f"cut off: {len(samples) / audio.RATE_HZ:.1f} s of the {recording_s:.1f} s in its header")
-    sketcher.add(samples)
-    if row.duration_s is not None:
-        end = round((row.start_s + row.duration_s) * audio.RATE_HZ)
-        if not end <= len(samples) + _SLACK_S * audio.RATE_HZ:
-            raise DataError("bad segment: it ends after its recording")
-        samples = samples[round(row.start_s * audio.RATE_HZ) : end]
-    seconds = len(samples) / audio.RATE_HZ
-    if len(samples) == 0:
+    if isinstance(sound, DataError):
+        raise sound
+    seconds = len(sound) / audio.RATE_HZ
+    if len(sound) == 0:
         raise DataError("empty: no samples")
     if not seconds >= config.min_seconds:
         raise DataError(f"too short: {seconds:.3f} s, expected at least {config.min_seconds}")
     if not seconds <= config.max_seconds:
         raise DataError(f"too long: {seconds:.1f} s, expected at most {config.max_seconds}")
-    if not float(np.abs(samples).max()) >= _SILENT_PEAK:
+    if not float(np.abs(sound).max()) >= _SILENT_PEAK:
         raise DataError(f"silent: no sample reaches {_SILENT_PEAK} of full scale")
-    return samples
+    return sound
 
 
 def _counted(rows: Iterable[Row | Rejected], on_row: Callable[[int], None]) -> Iterator[Row | Rejected]:

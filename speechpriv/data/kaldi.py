@@ -14,7 +14,6 @@ from speechpriv.data.rows import Found, Rejected, Roots
 from speechpriv.errors import DataError
 
 _LARGEST_BYTES = 1 << 30  # of a recording that is held in memory
-_SIDES = {"a": 0, "b": 1}  # of a call
 
 
 def read_kaldi(roots: Roots) -> Found:
@@ -55,13 +54,18 @@ def _speakers(root: Path) -> dict[str, list[str]]:
     return found
 
 
-def _channels(root: Path) -> dict[str, int]:
-    """The channel of each recording, from 0; in the file it is A or B, or a number from 1."""
-    file, found = root / "reco2file_and_channel", {}
+def _channels(root: Path) -> dict[str, int | None]:
+    """The channel of each recording, from 0; the file says A or B, or a number from 1.
+
+    Raises:
+      DataError: one has the number 0, so that nobody knows which is meant by 1.
+    """
+    file, found = root / "reco2file_and_channel", dict[str, int | None]()
     for name, rest in rows.pairs(file) if file.is_file() else ():
-        side = rest.rpartition(" ")[2].lower()
-        if side in _SIDES or side.isdecimal():
-            found[name] = _SIDES[side] if side in _SIDES else max(0, int(side) - 1)
+        side = rest.rpartition(" ")[2].upper()
+        if side == "0":
+            raise DataError(f"{file}: a channel 0; expected A and B, or numbers from 1. Write A for the first.")
+        found[name] = int(side) - 1 if side.isdecimal() else rows.channel(side)
     return found
 
 
@@ -72,8 +76,9 @@ def _utterances(root: Path) -> Iterator[tuple[str, str, str, tuple[float, float 
         yield from ((name, name, file, None) for name, file in recordings)
         return
     file_of = dict(recordings)
-    for name, rest in rows.pairs(root / "segments"):
-        recording, start, end = (*rest.split(), "", "", "")[:3]
+    listed = ((name, *(*rest.split(), "", "", "")[:3]) for name, rest in rows.pairs(root / "segments"))
+    # They come by speaker; a file of several speakers is to be decoded once.
+    for name, recording, start, end in sorted(listed, key=lambda segment: file_of.get(segment[1], "")):
         start_s, end_s = rows.seconds(start), rows.seconds(end)
         # -1 is Kaldi's word for the end of the recording.
         yield name, recording, file_of.get(recording, ""), (start_s, None if end_s == -1 else end_s - start_s)

@@ -110,6 +110,12 @@ def seconds(value: object) -> float:
         return math.nan
 
 
+def channel(value: object) -> int | None:
+    """Read a channel as a number from 0, None if it names none: a column of this name may hold something else."""
+    text = cell(value)
+    return int(text) if text.isascii() and text.isdigit() else {"A": 0, "B": 1}.get(text)
+
+
 def find(roots: Roots, folder: Path, name: str) -> Path | str:
     """Find the file that a row names, or say why it cannot be used.
 
@@ -220,13 +226,10 @@ def _table_row(
     found = find(roots, folder, audio)
     if isinstance(found, str):
         return Rejected(audio, found)
-    channel = _number(record.get("channel"))
-    if channel is not None and not (channel.is_integer() and channel >= 0):
-        return Rejected(place, "bad channel: expected a whole number from 0")
     offset, duration = _number(record.get("offset")), _number(record.get("duration"))
     is_part = offset is not None or (from_start and duration is not None)
     segment = (offset or 0.0, duration) if is_part else None
-    return row(roots, found, unit, text, segment=segment, channel=None if channel is None else int(channel))
+    return row(roots, found, unit, text, segment=segment, channel=channel(record.get("channel")))
 
 
 def _number(value: object) -> float | None:
