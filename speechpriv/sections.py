@@ -66,6 +66,7 @@ class DataConfig(Section):
     audio_column: str | None = None  # None: the usual names of each layout are tried
     text_column: str | None = None
     unit_column: str | None = None
+    unit_names: Literal["normalised", "as_given"] = "normalised"  # as_given: not even spaces are changed, no warnings
     # Of a file of several channels, where the row names none: a number from 0, or mix; None: such a row is set aside.
     channel: Annotated[int, Field(ge=0)] | Literal["mix"] | None = None
     hub_config: str | None = None

@@ -319,6 +319,8 @@ def other(name, value):
         "privacy.phrases": {"epsilon": 1},
         "scrub.redaction": "beep",
         "scrub.mark": "remove",
+        "data.unit_names": "as_given",
+        "data.channel": "mix",
         "canary.command": ["say", "{text}", "{out}"],
     }
     if name in by_name:

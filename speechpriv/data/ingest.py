@@ -18,7 +18,7 @@ import numpy as np
 
 from speechpriv import corpus, store
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, clinic, demo, disorder, lineage, recordings, sources
+from speechpriv.data import audio, clinic, demo, disorder, lineage, people, recordings, sources
 from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
 from speechpriv.models.asr import normalise
@@ -59,7 +59,7 @@ def run(
       on_row: told how many rows are read.
 
     Returns:
-      rows_read, rows_kept, quarantined (rows by kind of reason), units_train, units_test, hours.
+      rows_read, rows_kept, quarantined (rows by kind of reason), units_train, units_test, hours, warnings.
 
     Raises:
       ConfigError: short key.
@@ -72,9 +72,9 @@ def run(
         raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.inputs.")
     found = _found(config)
     reasons: Counter[str] = Counter()
-    sketcher = lineage.Sketcher()
+    sketcher, named = lineage.Sketcher(), people.People()
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
-        rows = _counted(checked(found, config, key, sketcher), on_row)
+        rows = _counted(checked(found, config, key, sketcher, named), on_row)
         kept = _set_aside(rows, quarantine, reasons, config.data.max_quarantined)
         written = corpus.write(kept, out_dir, lineage=sources.lineage(config.data, config.seed), order_key=key)
     lineage.write(out_dir / lineage.SKETCH, sketcher.marks())
@@ -91,6 +91,7 @@ def run(
         "units_train": n_units["train"],
         "units_test": n_units["test"],
         "hours": round(sum(written.table["seconds"]) / 3600, 3),
+        "warnings": named.warnings() if config.data.unit_names == "normalised" and not config.data.made_up else [],
     }
 
 
@@ -105,9 +106,15 @@ def split_of(unit: str, seed: int, test_fraction: float) -> Split:
 
 
 def checked(
-    found: Iterable[SourceRow | Rejected], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher
+    found: Iterable[SourceRow | Rejected],
+    config: IngestConfig,
+    key: bytes,
+    sketcher: lineage.Sketcher,
+    named: people.People | None = None,
 ) -> Iterator[Row | Rejected]:
-    """Rows fit for training, and the others with the reason; in the order found. `sketcher` gets each recording.
+    """Rows fit for training, and the others with the reason; in the order found.
+
+    `sketcher` gets each recording, and `named` the unit of each row that is fit.
 
     Of several rows with one source id, or of one unit with one sound, the first is kept.
     """
@@ -120,6 +127,8 @@ def checked(
                 yield Rejected(row.source_id, "duplicate: its id, or its sound from the same unit, came before")
             else:
                 seen |= marks
+                if isinstance(fit, Row) and isinstance(row, SourceRow) and named is not None:
+                    named.add(_unit(row, config.data))
                 yield fit
 
 
@@ -146,7 +155,7 @@ def _check(
     said: dict[int, tuple[str, str]] = {}
     for index, row in enumerate(rows):
         try:
-            said[index] = _unit(row), _words(row.text)
+            said[index] = _unit(row, config.data), _words(row.text)
         except DataError as error:
             done[index] = Rejected(row.source_id, str(error))
     places = list(said)
@@ -181,13 +190,13 @@ def _fit(
     )
 
 
-def _unit(row: SourceRow) -> str:
+def _unit(row: SourceRow, config: DataConfig) -> str:
     """Whose the row is.
 
     Raises:
       DataError: nobody is named.
     """
-    unit = " ".join(row.unit.split())
+    unit = people.normalise(row.unit) if config.unit_names == "normalised" else row.unit
     if not unit:
         raise DataError("no unit: nobody is named whose recording it is")
     return unit

@@ -37,26 +37,26 @@ class People:
 
     def warnings(self) -> list[str]:
         """Say what looks wrong about the names: counts alone, and never a name."""
+        n_units = len(self._utterances)
+        alike = collections.Counter(map(_folded, self._utterances))
+        n_alike = sum(count for count in alike.values() if count > 1)
+        n_unnamed = sum(n for name, n in self._utterances.items() if name.casefold() in _PLACEHOLDERS)
+        n_alone = sum(n == 1 for n in self._utterances.values())
         found = []
-        alike: collections.Counter[str] = collections.Counter(map(_folded, self._utterances))
-        same = sum(count for count in alike.values() if count > 1)
-        if same:
+        if n_alike:
             found.append(
-                f"{same:,} of {len(alike) - sum(count > 1 for count in alike.values()) + same:,} unit names differ from another one by "
-                "case or leading zeros alone. If they are the same people, spell them alike: each name is protected by "
-                "itself"
+                f"{n_alike:,} of {n_units:,} unit names differ from another one by case or leading zeros alone. If "
+                "they are the same people, spell them alike: each name is protected by itself."
             )
-        unnamed = sum(count for name, count in self._utterances.items() if name.casefold() in _PLACEHOLDERS)
-        if unnamed:
+        if n_unnamed:
             found.append(
-                f"{unnamed:,} utterances have a placeholder for a name (such as unknown or nan). All who have the same "
-                "one are protected together as one unit, and only one of them is needed to be many people"
+                f"{n_unnamed:,} utterances have a placeholder for a name, such as unknown. All who have the same one "
+                "count as one unit, of which cap_per_unit utterances are learned from."
             )
-        alone = sum(count == 1 for count in self._utterances.values())
-        if len(self._utterances) >= _FEW and alone >= _ALONE * len(self._utterances):
+        if n_units >= _FEW and n_alone >= _ALONE * n_units:
             found.append(
-                f"{alone:,} of {len(self._utterances):,} units have one utterance. If the names are of utterances and not of "
-                "people, nobody with several recordings is protected: name the people's column with data.unit_column"
+                f"{n_alone:,} of {n_units:,} units have one utterance. If the names are of recordings and not of "
+                "people, nobody with several recordings is protected: name the people with data.unit_column."
             )
         return found
 

@@ -84,6 +84,7 @@ def test_counts_and_rows(made):
         "units_train": 12 - summary.counts["units_test"],
         "units_test": summary.counts["units_test"],
         "hours": round(24 * 0.5 / 3600, 3),
+        "warnings": [],
     }
     written = corpus.read(summary.directory)
     assert len(written) == 24
