@@ -22,6 +22,7 @@ from speechpriv.sections import (
     Count,
     DataConfig,
     Fraction,
+    PathName,
     Positive,
     ScrubConfig,
     Section,
@@ -87,7 +88,7 @@ class PrivacyConfig(Section):
     cap_seconds_per_unit: Positive | None = None  # the same for seconds; one utterance is always left
     phrases: PhrasesConfig | None = None  # None: nothing is published, and training on recordings gets all of epsilon
     budget_epsilon: Positive | None = None  # on the corpus, over all runs; None: recorded, not limited
-    ledger: str | None = None  # the file that records them; None: ledgers/, by corpus
+    ledger: PathName | None = None  # the file that records them; None: ledgers/, by corpus
 
     @model_validator(mode="after")
     def _is_meaningful(self) -> Self:
@@ -125,7 +126,7 @@ class PrivacyConfig(Section):
 class TrainConfig(Section):
     """What is trained and how; the same for the private model and its non-private twin unless said."""
 
-    base: str = "tiny-en"  # tiny-en, a directory or a hub id
+    base: PathName = "tiny-en"  # tiny-en, a directory or a hub id
     labels: tuple[str, ...] = ()  # of recipe clinic_risk: what recordings are told apart by, what is looked for last
     trainable: Literal["all", "lora", "bias_norm_head", "last_layer", "head"] = "head"
     lora_rank: Count = 8
@@ -170,7 +171,7 @@ class ExportConfig(Section):
     publisher: PublisherConfig = PublisherConfig()
     # Where the private key that signs bundles is; None: this installation's own, made when first needed. Left out of
     # every dump: a path of this machine is nobody's business, and another key makes no other model.
-    signing_key: Annotated[str | None, Field(exclude=True)] = None
+    signing_key: Annotated[PathName | None, Field(exclude=True)] = None
     override_reason: Annotated[str, Field(min_length=10)] | None = None
 
 
@@ -272,7 +273,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     Args:
       path: a YAML file.
-      overrides: `section.key=value` each; the value is read as YAML.
+      overrides: `section.key=value` each; see `strict.override`.
 
     Raises:
       ConfigError: with every problem found, each with where it is, what was expected and what was got.
@@ -285,7 +286,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, got {type(raw).__name__}.")
-    problems = [problem for override in overrides if (problem := strict.override(raw, override))]
+    schema = _SCHEMAS.get(str(raw.get("recipe")), PipelineConfig)
+    problems = [problem for override in overrides if (problem := strict.override(raw, override, schema))]
     recipe = raw.get("recipe")
     if not isinstance(recipe, str) or recipe not in _SCHEMAS:
         problems.append(f"{path}: recipe = {recipe!r}: expected one of {', '.join(_SCHEMAS)}.")
@@ -300,7 +302,7 @@ def canary(settings: Sequence[str]) -> CanaryConfig:
       ConfigError: with every problem found.
     """
     raw: dict[str, Any] = {}
-    problems = [problem for setting in settings if (problem := strict.override(raw, setting))]
+    problems = [problem for setting in settings if (problem := strict.override(raw, setting, CanaryConfig))]
     return _checked(CanaryConfig, raw, problems, Path("canary"))
 
 

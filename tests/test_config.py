@@ -193,6 +193,27 @@ def test_overrides_are_read_as_yaml_and_make_sections(good):
     assert load(good, ["data.path=a=b"]).data.path == "a=b"
 
 
+@pytest.mark.parametrize("text", ["rec #2", "2024", "yes", "a: b", "[1", "'quoted'", "null/void", "-", "x\\y", ""])
+def test_text_is_taken_as_it_stands(good, text):
+    assert load(good, [f"data.path={text}"]).data.path == text
+    assert load(good, [f"data.text_column={text}"]).data.text_column == text
+    assert load(good, [f"canary.recordings.path={text}"]).canary.recordings.path == text
+
+
+def test_null_is_no_text(good):
+    found = load(good, ["data.unit_column=null", "privacy.ledger=null"])
+    assert (found.data.unit_column, found.privacy.ledger) == (None, None)
+
+
+def test_home_is_known_by_its_sign(good, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    names = ("data.path", "privacy.ledger", "train.base", "scrub.aligner", "anonymize.aligner", "export.signing_key")
+    found = load(good, [f"{name}=~/there" for name in names])
+    for name in names:
+        section, key = name.split(".")
+        assert getattr(getattr(found, section), key) == str(tmp_path / "there"), name
+
+
 @pytest.mark.parametrize(
     "override", ["privacy.epsilon", "=3", ".epsilon=3", "privacy.=3", "a..b=1", "recipe.x=1", "privacy.epsilon=[1", ""]
 )
@@ -298,6 +319,8 @@ def other(name, value):
         "privacy.phrases": {"epsilon": 1},
         "scrub.redaction": "beep",
         "scrub.mark": "remove",
+        "data.unit_names": "as_given",
+        "data.channel": "mix",
         "canary.command": ["say", "{text}", "{out}"],
     }
     if name in by_name:

@@ -13,24 +13,20 @@ sample does. A sketch tells whoever has a recording whether it is in the corpus:
 import fcntl
 import hashlib
 import heapq
-import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from speechpriv.data import audio
-from speechpriv.data.rows import Rejected, SourceRow
-from speechpriv.errors import DataError, LedgerError
+from speechpriv.errors import LedgerError
 
 SKETCH = "sketch.json"
 _SIZE = 1024
 _SILENT_PEAK = 3  # of 32,768
-_MOST_LISTENED = 5000  # rows
 
 
 @dataclass(frozen=True)
@@ -42,36 +38,42 @@ class Family:
     marks: frozenset[int]
 
 
+class Heard:
+    """The hash of one recording that comes block by block; how it is cut into blocks changes nothing."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=8)
+        self._peak = 0
+
+    def update(self, samples: np.ndarray) -> None:
+        """Take in the next samples (N,) as decoded, before any cut."""
+        pcm = np.rint(samples * 32768).astype("<i4")
+        self._peak = max(self._peak, int(np.abs(pcm).max(initial=0)))
+        self._hash.update(pcm.tobytes())
+
+    def mark(self) -> int | None:
+        """64 bits; None if it was silent, which is the same in everybody's corpus."""
+        return int.from_bytes(self._hash.digest()) if self._peak > _SILENT_PEAK else None
+
+
 class Sketcher:
     """Collects the smallest hashes of recordings; memory does not grow with their number."""
 
     def __init__(self) -> None:
         self._marks: set[int] = set()
 
-    def add(self, samples: np.ndarray) -> None:
-        """Take in a whole recording: samples (N,) as decoded, before any cut."""
-        pcm = np.rint(samples * 32768).astype("<i4")
-        if np.abs(pcm).max(initial=0) <= _SILENT_PEAK:
-            return  # the same in everybody's corpus
-        self._marks.add(int.from_bytes(hashlib.blake2b(pcm.tobytes(), digest_size=8).digest()))
+    def add(self, recording: Heard) -> None:
+        """Take in a recording that was heard to its end."""
+        mark = recording.mark()
+        if mark is None:
+            return
+        self._marks.add(mark)
         if len(self._marks) >= 2 * _SIZE:
             self._marks = set(heapq.nsmallest(_SIZE, self._marks))
 
     def marks(self) -> frozenset[int]:
         """The sketch: at most 1,024 hashes."""
         return frozenset(heapq.nsmallest(_SIZE, self._marks))
-
-
-def listen(rows: Iterable[SourceRow | Rejected]) -> frozenset[int]:
-    """Sketch of a corpus that was not taken in, by its first 5,000 rows."""
-    sketcher = Sketcher()
-    for row in itertools.islice(rows, _MOST_LISTENED):
-        try:
-            if isinstance(row, SourceRow):
-                sketcher.add(audio.read(row.audio))
-        except (DataError, OSError):
-            continue  # what cannot be read is in no other corpus either
-    return sketcher.marks()
 
 
 def write(path: Path, marks: frozenset[int]) -> None:

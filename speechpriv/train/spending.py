@@ -9,7 +9,7 @@ from scipy import optimize
 from speechpriv import corpus as corpora
 from speechpriv.config import PipelineConfig
 from speechpriv.data import lineage as kin
-from speechpriv.data import sources
+from speechpriv.data import recordings, sources
 from speechpriv.errors import LedgerError
 from speechpriv.sections import DataConfig
 from speechpriv.train import accounting, releases
@@ -78,7 +78,7 @@ def find(corpus: Path) -> Path:
         name = sources.lineage(data, seed)
         path = kin.find(_FOLDER, name, frozenset())
         if not path.is_file() and _FOLDER.is_dir() and sources.inputs(data):  # moved or copied: by its sound
-            path = kin.find(_FOLDER, name, kin.listen(sources.open_source(data)))
+            path = kin.find(_FOLDER, name, recordings.listen(sources.open_source(data), data))
     return _there(path, corpus)
 
 

@@ -125,9 +125,9 @@ def test_at_16_khz_nothing_is_resampled():
     assert audio.resample(samples, 16_000) is samples
 
 
-def test_channels_are_averaged():
+def test_channels_are_mixed_and_one_that_is_inverted_is_no_silence():
     stereo = np.stack([tone(), -tone()], axis=1)
-    np.testing.assert_allclose(audio.read(encode(stereo, subtype="FLOAT")), 0, atol=1e-6)
+    np.testing.assert_allclose(audio.read(encode(stereo, subtype="FLOAT")), tone(), atol=1e-6)
     np.testing.assert_allclose(audio.read(encode(np.stack([tone()] * 8, axis=1), subtype="FLOAT")), tone(), atol=1e-6)
 
 

@@ -171,7 +171,7 @@ def test_audio_is_canonical_whatever_it_was(tmp_path):
         (utterance(sound=wav(noise(0, 0))), "empty"),
         (utterance(sound=b"RIFF and so on"), "unreadable"),
         (utterance(sound=wav(noise(0))[:60]), "unreadable"),
-        (utterance(sound=audio.flac(noise(0))[:4_000]), "unreadable"),
+        (utterance(sound=audio.flac(noise(0))[:4_000]), "cut off"),
         (utterance(sound=mp3(noise(0, 2))[:4_000]), "cut off"),
         (utterance(sound=wav(np.zeros((8_000, 9), np.float32))), "unreadable"),
         (utterance(sound=wav(np.full(8_000, np.nan, np.float32))), "unreadable"),
@@ -215,7 +215,9 @@ def test_a_long_recording_is_not_decoded(monkeypatch):
         raise AssertionError("decoded")
 
     sound = wav(np.zeros(16_000 * 40, np.float32))
-    monkeypatch.setattr(audio, "read", refuse)
+    monkeypatch.setattr(audio._Decoder, "blocks", refuse)
+    with pytest.raises(AssertionError, match="decoded"):
+        check(utterance(sound=wav(noise(0))))
     assert check(utterance(sound=sound))[0].reason.startswith("too long")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechpriv.data import ingest, lineage, sources
+from speechpriv.data import ingest, lineage, recordings, sources
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import LedgerError
 from speechpriv.sections import DataConfig
@@ -40,6 +40,13 @@ def sketch(root, out):
     settings = ingest.IngestConfig(data=DataConfig(path=str(root), test_fraction=0.4), seed=3)
     done = ingest.run(settings, sources.inputs(settings.data), out, key=KEY)
     return lineage.read(done.directory / lineage.SKETCH)
+
+
+def heard(*blocks):
+    recording = lineage.Heard()
+    for block in blocks:
+        recording.update(block)
+    return recording
 
 
 @pytest.fixture
@@ -95,7 +102,7 @@ def test_a_fraction_of_a_large_corpus_shares_that_fraction_of_the_sketch():
     def marks(samples):
         sketcher = lineage.Sketcher()
         for one in samples:
-            sketcher.add(one)
+            sketcher.add(heard(one))
         return sketcher.marks()
 
     whole = marks(large)
@@ -108,9 +115,9 @@ def test_a_fraction_of_a_large_corpus_shares_that_fraction_of_the_sketch():
 
 def test_silence_is_no_kinship():
     sketcher = lineage.Sketcher()
-    sketcher.add(np.zeros(16_000, np.float32))
-    sketcher.add(np.zeros(0, np.float32))
-    sketcher.add(np.full(100, 3e-5, np.float32))
+    sketcher.add(heard(np.zeros(16_000, np.float32)))
+    sketcher.add(heard(np.zeros(0, np.float32)))
+    sketcher.add(heard(np.full(100, 3e-5, np.float32)))
     assert sketcher.marks() == frozenset()
 
 
@@ -118,7 +125,7 @@ def test_listening_is_what_the_first_stage_hears(tmp_path):
     root = corpus(tmp_path / "first", range(12))
     rows = list(sources.open_source(DataConfig(path=str(root))))
     broken = [Rejected("x", "no audio"), SourceRow("y", "u", "t", b"no sound"), SourceRow("z", "u", "t", root / "none")]
-    assert lineage.listen([*broken, *rows]) == sketch(root, tmp_path / "i")
+    assert recordings.listen([*broken, *rows], DataConfig(path=str(root))) == sketch(root, tmp_path / "i")
 
 
 def test_only_the_owner_may_read_and_no_name_is_written(tmp_path, ledgers):
