@@ -37,7 +37,7 @@ class IngestConfig(Section):
     seed: int
 
 
-@store.stage(version=2)
+@store.stage(version=3)
 def run(
     config: IngestConfig,
     inputs: Mapping[str, Path],
