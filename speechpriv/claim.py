@@ -20,7 +20,8 @@ _NOT_COVERED = (
     "People who are only mentioned in a recording: they are not units of their own.",
     "Choices made outside the ledger: utility figures, and settings or models selected after a look at results.",
     "Releases from the same recordings that the ledger does not hold.",
-    "People whose recordings are spread over several units.",
+    "People whose recordings, or copies of them, are spread over several units.",
+    "People who are heard in recordings of other units.",
 )
 _IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "women"}
 

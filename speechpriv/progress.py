@@ -124,10 +124,13 @@ def _tensorboard(directory: Path) -> Iterator[Callable[[int, Mapping[str, Any]],
 
 
 def show(name: str, summary: Summary) -> Summary:
-    """One line for a finished stage, its name and public counts; gives back what it got."""
-    counts = ", ".join(f"{key} {_text(value)}" for key, value in summary.counts.items() if value not in ({}, None))
+    """One line for a finished stage, its name and counts, and one for each warning; gives back what it got."""
+    told = {key: value for key, value in summary.counts.items() if value not in ({}, None) and key != "warnings"}
+    counts = ", ".join(f"{key} {_text(value)}" for key, value in told.items())
     state = "[dim]up to date[/dim]" if summary.up_to_date else "[green]done[/green]"
     console.print(f"{name:<12} {state}  {counts}", highlight=False, soft_wrap=True)
+    for warning in summary.counts.get("warnings", ()):
+        console.print(f"{name:<12} warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     return summary
 
 

@@ -117,7 +117,8 @@ def survey(sound: Stream) -> Survey:
     heard = alone > _FAINT * alone[loudest]
     one_voice = bool((apart[:, loudest] <= _FAINT * alone[loudest]).all())
     # A sum, since a mean of many channels would bury a voice that is in one of them; copies are added in phase.
-    weights = np.where(heard, np.where(together[loudest] < 0, -1.0, 1.0), 0.0)
+    inverted = together[loudest] < -0.5 * np.sqrt(together[loudest, loudest] * together.diagonal())
+    weights = np.where(heard, np.where(inverted, -1.0, 1.0), 0.0)
     level = float(weights @ together @ weights)
     if one_voice or level <= 0:
         weights = np.eye(sound.channels)[loudest]

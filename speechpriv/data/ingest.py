@@ -1,14 +1,16 @@
 """The first stage: recordings as found become a corpus. Unusable rows are set aside with a reason; the rest go on.
 
-Everything decided about a row depends on its own unit alone, and so does the split: with or without one person, the
-rows of all others stay as they are. User-level privacy counts on that. One exception: of a file that the corpus lists
-under two units, only the first stays, since ids are unique.
+Everything decided about a row depends on its own unit alone, and so do its id and its split: with
+or without one person, the rows of all others are the same bytes. User-level privacy counts on
+that. So a recording that the corpus lists under two units stays in both. It is counted: whoever is
+heard in it has the guarantee of a group of two.
 """
 
 import hashlib
 import hmac
 import itertools
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -30,6 +32,27 @@ _MAX_CHARACTERS_PER_S = 30  # the fastest speech is near 25
 _MIN_KEY_BYTES = 16
 
 
+class Listed:
+    """Which recordings came before (some 210 bytes a row): a row is a duplicate of its own unit's rows only."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, str] = {}  # the unit that had a mark first; of another unit, the mark bears its name
+        self.in_several_units = 0  # rows whose recording, or place in it, was another unit's before
+        self.clipped = 0  # rows whose sound goes beyond full scale, and is cut there
+
+    def add(self, source_id: str, row: Row) -> bool:
+        """Take in a row; False, and nothing is changed, if its unit had its source or its sound before."""
+        digests = [hashlib.sha256(content).digest()[:16] for content in (_encoded(source_id), row.flac)]
+        unit = sys.intern(row.unit)
+        marks = [mark if self._first.get(mark, unit) == unit else mark + unit.encode() for mark in digests]
+        if not self._first.keys().isdisjoint(marks):
+            return False
+        self._first.update(dict.fromkeys(marks, unit))
+        # The row stays: without it, what one person has would tell whether another is there.
+        self.in_several_units += marks != digests
+        return True
+
+
 class IngestConfig(Section):
     """What the corpus depends on."""
 
@@ -49,7 +72,7 @@ def run(
     """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all private.
 
     Ids and units are the first 64 bits of HMAC-SHA256 under `key`; rows come in an order that only the key explains.
-    In memory are what is decoded of one recording at a time, and some 250 bytes a row to know duplicates.
+    In memory are what is decoded of one recording at a time, and of each row what `Listed` keeps to know duplicates.
 
     Args:
       config: source, limits and the seed of the split.
@@ -59,7 +82,8 @@ def run(
       on_row: told how many rows are read.
 
     Returns:
-      rows_read, rows_kept, quarantined (rows by kind of reason), units_train, units_test, hours.
+      rows_read, rows_kept, clipped (rows that go beyond full scale), quarantined (rows by kind of reason),
+      units_train, units_test, hours, and `warnings`.
 
     Raises:
       ConfigError: short key.
@@ -72,9 +96,9 @@ def run(
         raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.inputs.")
     found = _found(config)
     reasons: Counter[str] = Counter()
-    sketcher = lineage.Sketcher()
+    sketcher, listed = lineage.Sketcher(), Listed()
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
-        rows = _counted(checked(found, config, key, sketcher), on_row)
+        rows = _counted(checked(found, config, key, sketcher, listed), on_row)
         kept = _set_aside(rows, quarantine, reasons, config.data.max_quarantined)
         written = corpus.write(kept, out_dir, lineage=sources.lineage(config.data, config.seed), order_key=key)
     lineage.write(out_dir / lineage.SKETCH, sketcher.marks())
@@ -87,10 +111,12 @@ def run(
     return {
         "rows_read": len(written) + reasons.total(),
         "rows_kept": len(written),
+        "clipped": listed.clipped,
         "quarantined": dict(sorted(reasons.items())),
         "units_train": n_units["train"],
         "units_test": n_units["test"],
         "hours": round(sum(written.table["seconds"]) / 3600, 3),
+        "warnings": _warnings(listed),
     }
 
 
@@ -105,26 +131,36 @@ def split_of(unit: str, seed: int, test_fraction: float) -> Split:
 
 
 def checked(
-    found: Iterable[SourceRow | Rejected], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher
+    found: Iterable[SourceRow | Rejected],
+    config: IngestConfig,
+    key: bytes,
+    sketcher: lineage.Sketcher,
+    listed: Listed | None = None,
 ) -> Iterator[Row | Rejected]:
-    """Rows fit for training, and the others with the reason; in the order found. `sketcher` gets each recording.
+    """Rows fit for training, and the others with the reason; in the order found.
 
-    Of several rows with one source id, or of one unit with one sound, the first is kept.
+    Of several rows of one unit with one source id, or with one sound, the first is kept. `sketcher`
+    gets each recording, and `listed` counts the rows whose recording units share.
     """
-    seen: set[bytes] = set()
+    listed = listed or Listed()
     for group in recordings.groups(found):
-        for row, fit in [(group, group)] if isinstance(group, Rejected) else _check(group, config, key, sketcher):
-            # The same sound under two units stays: to drop it would make one person's rows depend on another's.
-            marks = _marks(fit) if isinstance(fit, Row) else set()
-            if seen & marks:
-                yield Rejected(row.source_id, "duplicate: its id, or its sound from the same unit, came before")
+        for row, fit in (
+            [(group, group)] if isinstance(group, Rejected) else _check(group, config, key, sketcher, listed)
+        ):
+            if isinstance(fit, Row) and not listed.add(row.source_id, fit):
+                yield Rejected(row.source_id, "duplicate: its id or its sound came before, from the same unit")
             else:
-                seen |= marks
                 yield fit
 
 
-def _marks(row: Row) -> set[bytes]:
-    return {row.id.encode(), hashlib.sha256(f"{row.unit}\0".encode() + row.flac).digest()[:16]}
+def _warnings(listed: Listed) -> list[str]:
+    """What the owner of the recordings should look at, in counts."""
+    shared = (
+        f"{listed.in_several_units:,} rows have a recording that another unit has too. They are kept, "
+        "since one unit must not change another's rows. Whoever is heard there is protected only as "
+        "a group of that many units."
+    )
+    return [shared] if listed.in_several_units else []
 
 
 def _found(config: IngestConfig) -> Found:
@@ -139,7 +175,7 @@ def _found(config: IngestConfig) -> Found:
 
 
 def _check(
-    rows: list[SourceRow], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher
+    rows: list[SourceRow], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher, listed: Listed
 ) -> Iterator[tuple[SourceRow, Row | Rejected]]:
     """Rows of one recording, fit or not, in the order given: one that is over early is held back until its turn."""
     done: dict[int, Row | Rejected] = {}
@@ -155,7 +191,10 @@ def _check(
     for place, sound in itertools.chain(sounds, [(-1, None)]):
         if sound is not None:
             index = places[place]
-            done[index] = _fit(rows[index], *said[index], sound, config, key)
+            done[index] = fit = _fit(rows[index], *said[index], sound, config, key)
+            listed.clipped += (
+                isinstance(fit, Row) and not isinstance(sound, DataError) and bool((np.abs(sound) > 1).any())
+            )
         while turn in done:
             yield rows[turn], done.pop(turn)
             turn += 1
@@ -171,9 +210,10 @@ def _fit(
     seconds = len(samples) / audio.RATE_HZ
     if not len(text) <= _MAX_CHARACTERS_PER_S * seconds:
         return Rejected(row.source_id, f"wrongly labelled: {len(text)} characters of text for {seconds:.2f} s of audio")
+    pseudonym = _pseudonym(key, "unit", unit)
     return Row(
-        id=_pseudonym(key, "id", row.source_id),
-        unit=_pseudonym(key, "unit", unit),
+        id=_pseudonym(key, f"id\0{pseudonym}", row.source_id),
+        unit=pseudonym,
         split=split_of(unit, config.seed, config.data.test_fraction),
         flac=audio.flac(samples),
         text=text,

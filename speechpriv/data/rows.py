@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,18 +11,27 @@ from typing import Any, NamedTuple
 from speechpriv.errors import DataError
 from speechpriv.sections import DataConfig
 
-_USUAL_NAMES = {
-    "audio": ("file_name", "audio", "path", "file", "audio_filepath"),
-    "text": ("text", "sentence", "transcription", "transcript", "label"),
-    "unit": ("unit", "user", "speaker", "speaker_id", "client_id"),
-}
+
+class Columns(NamedTuple):
+    """The columns that name the audio, hold the words and say whose they are; None for one that is missing."""
+
+    audio: str | None
+    text: str | None
+    unit: str | None
+
+
+_USUAL_NAMES = (
+    ("file_name", "audio", "path", "file", "audio_filepath"),
+    ("text", "sentence", "transcription", "transcript", "label"),
+    ("unit", "user", "speaker", "speaker_id", "client_id"),
+)
 
 
 @dataclass(frozen=True)
 class SourceRow:
     """One utterance as found: `audio` is a file of any format and rate, or the bytes of one."""
 
-    source_id: str  # unique within the corpus
+    source_id: str  # unique within the unit, and the same whoever else is in the corpus
     unit: str
     text: str
     audio: Path | bytes
@@ -42,33 +51,21 @@ class Rejected:
 Found = Iterator[SourceRow | Rejected]
 
 
-class Columns(NamedTuple):
-    """The columns that name the audio, hold the words and say whose they are."""
+def columns(present: Container[str], config: DataConfig) -> Columns:
+    """The columns that `config` names, or else the first usual names that are present; None for one that is not."""
+    wanted = (getattr(config, f"{role}_column") for role in Columns._fields)
+    candidates = ((name,) if name else usual for name, usual in zip(wanted, _USUAL_NAMES, strict=True))
+    return Columns(*(next((name for name in names if name in present), None) for names in candidates))
 
-    audio: str
-    text: str
-    unit: str
 
-
-def columns(present: Iterable[str], config: DataConfig, where: str) -> Columns:
-    """The columns that `config` names, or else the first usual names that are present.
-
-    Raises:
-      DataError: one is missing; the message lists those present and says what to set.
-    """
-    names = [str(name) for name in present]
-    chosen: dict[str, str] = {}
-    missing = []
-    for role, usual in _USUAL_NAMES.items():
-        wanted = getattr(config, f"{role}_column")
-        name = next((name for name in ([wanted] if wanted else usual) if name in names), None)
+def missing(present: Collection[str], config: DataConfig) -> DataError:
+    """What to raise where `columns` are missing: it says which, and what to set."""
+    said = []
+    for role, name, usual in zip(Columns._fields, columns(present, config), _USUAL_NAMES, strict=True):
         if name is None:
-            missing.append(f"no column for the {role} (tried {wanted or ', '.join(usual)}): set data.{role}_column")
-        else:
-            chosen[role] = name
-    if missing:
-        raise DataError(f"{where}: columns are {', '.join(names) or 'not named'}; {'; '.join(missing)}.")
-    return Columns(**chosen)
+            tried = getattr(config, f"{role}_column") or ", ".join(usual)
+            said.append(f"no column for the {role} (tried {tried}): set data.{role}_column")
+    return DataError(f"data.path = {config.path}: columns are {', '.join(present) or 'not named'}; {'; '.join(said)}.")
 
 
 def cell(value: object) -> str:
@@ -119,47 +116,56 @@ def row(
     start_s, duration_s = segment or (0.0, None)
     if duration_s is not None and not (0 <= start_s < math.inf and 0 < duration_s < math.inf):
         return Rejected(name or str(file), "bad segment: expected a start and a duration or later end in seconds")
-    return SourceRow(name or found.relative_to(root).as_posix(), unit, text, found, start_s, duration_s, channel)
+    name = name or found.relative_to(root).as_posix() + _side(channel)
+    return SourceRow(name, unit, text, found, start_s, duration_s, channel)
 
 
-def table(file: Path, folder: Path, root: Path, config: DataConfig, *, segments: bool = False) -> Found:
-    """Rows of a JSON-lines, csv or tsv file.
+def _side(channel: int | None) -> str:
+    return "" if channel is None else f"#channel{channel}"
+
+
+def tables(files: Iterable[tuple[Path, Path]], root: Path, config: DataConfig, *, segments: bool = False) -> Found:
+    """Rows of JSON-lines, csv or tsv files. What becomes of a row depends on its own line, and on the header.
 
     Args:
-      file: what its columns hold is found by `columns`, from the first row that has them all.
-      folder: what paths in it are relative to.
+      files: each with the folder that paths in it are relative to.
       root: what they may not leave.
+      config: which columns are meant, see `columns`; chosen anew for each row.
       segments: the columns offset and duration, in seconds, name a part of the recording.
 
     A column `channel` names one of the recording, from 0.
 
     Raises:
-      DataError: the file cannot be read, or no row has the columns.
+      DataError: a file cannot be read, or no row of any has all columns.
     """
-    chosen: Columns | None = None
-    problem: DataError | None = None
-    for line, record in _records(file):
-        place = f"{file.relative_to(root).as_posix()}, line {line}"
-        if record is None:
-            yield Rejected(place, f"bad line: not a row of {file.suffix[1:]}")
-            continue
-        if chosen is None:
-            try:
-                chosen = columns(record, config, str(file))
-            except DataError as error:
-                problem = problem or error
-        audio, text, unit = (cell(record.get(name)) for name in chosen) if chosen else ("", "", "")
-        if not audio:
-            yield Rejected(place, "no audio: the row names no file")
-            continue
-        side = channel(record.get("channel"))
-        name, segment = "" if side is None else f"{audio}#channel{side}", None
-        if segments and record.get("offset") is not None:
-            name = f"{name or audio}#{record['offset']}"
-            segment = (seconds(record["offset"]), seconds(record.get("duration")))
-        yield row(root, folder / audio, unit, text, name=name, segment=segment, channel=side)
-    if chosen is None and problem:
-        raise problem
+    incomplete: list[str] = []
+    complete = False
+    for file, folder in files:
+        for line, record in _records(file):
+            place = f"{file.relative_to(root).as_posix()}, line {line}"
+            if record is None:
+                yield Rejected(place, f"bad line: not a row of {file.suffix[1:]}")
+                continue
+            chosen = columns(record, config)
+            if None in chosen:
+                incomplete = incomplete or list(record)
+            complete = complete or None not in chosen
+            audio, text, unit = ("" if name is None else cell(record.get(name)) for name in chosen)
+            segment = None
+            if segments and record.get("offset") is not None:
+                segment = (seconds(record["offset"]), seconds(record.get("duration")))
+            side = channel(record.get("channel"))
+            name = f"{audio}#{record['offset']}{_side(side)}" if segment else ""
+            found = row(root, folder / audio, unit, text, name=name, segment=segment, channel=side)
+            if not audio:
+                found = Rejected(place, "no audio: the row names no file")
+            elif None in chosen and isinstance(found, SourceRow):
+                found = Rejected(
+                    place, f"no {'words' if chosen.text is None else 'unit'}: the row has no column for it"
+                )
+            yield found
+    if incomplete and not complete:
+        raise missing(incomplete, config)
 
 
 def pairs(file: Path) -> Iterator[tuple[str, str]]:
@@ -171,25 +177,40 @@ def pairs(file: Path) -> Iterator[tuple[str, str]]:
                 yield first, rest.strip()
 
 
+def listed(file: Path) -> dict[str, list[str]]:
+    """What `pairs` gives, by the first word: all that is listed under it, in order."""
+    found: dict[str, list[str]] = {}
+    for name, rest in pairs(file):
+        found.setdefault(name, []).append(rest)
+    return found
+
+
 def _records(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """(line number, record) of every row; None for one that is damaged."""
     with _open(file) as lines:
         if file.suffix in (".json", ".jsonl"):
             yield from ((number, _json(line)) for number, line in enumerate(lines, start=1) if line.strip())
             return
-        tsv = file.suffix == ".tsv"  # Common Voice's have no quoting: a quotation mark is a character
-        reader = csv.DictReader(
-            lines, delimiter="\t" if tsv else ",", quoting=csv.QUOTE_NONE if tsv else csv.QUOTE_MINIMAL, restval=None
-        )
-        while True:
-            try:
-                record = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                yield reader.line_num, None
-            else:
-                yield reader.line_num, None if None in record or None in record.values() else record
+        # Common Voice's tsv have no quoting: a quotation mark is a character.
+        yield from _delimited(lines, "\t", csv.QUOTE_NONE) if file.suffix == ".tsv" else _delimited(lines)
+
+
+def _delimited(
+    lines: Iterable[str], delimiter: str = ",", quoting: int = csv.QUOTE_MINIMAL
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """As `_records`. No field spans lines: an open quotation mark would swallow the rows of others up to the next."""
+    header: list[str] | None = None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            (cells,) = csv.reader([line], delimiter=delimiter, quoting=quoting, strict=True)
+        except csv.Error:
+            cells = []
+        if header is None:
+            header = cells
+        else:
+            yield number, dict(zip(header, cells, strict=True)) if len(cells) == len(header) > 0 else None
 
 
 def _json(line: str) -> dict[str, Any] | None:

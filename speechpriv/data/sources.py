@@ -5,7 +5,8 @@ What an adapter cannot make sense of it hands on as `Rejected`; only a corpus th
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -125,20 +126,20 @@ def _files(path: Path, *patterns: str) -> list[Path]:
 
 def _folder(path: Path, config: DataConfig) -> Found:
     """Hugging Face audiofolder: metadata.jsonl or .csv, also in subfolders; file_name is relative to it."""
-    for file in _files(path, "**/metadata.jsonl", "**/metadata.csv"):
-        yield from rows.table(file, file.parent, _root(path), config)
+    files = _files(path, "**/metadata.jsonl", "**/metadata.csv")
+    return rows.tables(((file, file.parent) for file in files), _root(path), config)
 
 
 def _common_voice(path: Path, config: DataConfig) -> Found:
     """Common Voice: a tsv beside clips/; of a folder, the clips that were validated."""
     file = _files(path, "validated.tsv", "train.tsv")[0]
-    return rows.table(file, file.parent / "clips", _root(path), config)
+    return rows.tables([(file, file.parent / "clips")], _root(path), config)
 
 
 def _nemo(path: Path, config: DataConfig) -> Found:
     """NeMo: JSON lines with audio_filepath, text, a speaker, and the offset and duration of a segment."""
-    for file in _files(path, "*manifest*.json", "*manifest*.jsonl"):
-        yield from rows.table(file, file.parent, _root(path), config, segments=True)
+    files = _files(path, "*manifest*.json", "*manifest*.jsonl")
+    return rows.tables(((file, file.parent) for file in files), _root(path), config, segments=True)
 
 
 def _librispeech(path: Path, _config: DataConfig) -> Found:
@@ -148,51 +149,64 @@ def _librispeech(path: Path, _config: DataConfig) -> Found:
             yield rows.row(_root(path), file.parent / f"{name}.flac", name.partition("-")[0], text)
 
 
-def _kaldi(path: Path, _config: DataConfig) -> Found:
-    """Kaldi: wav.scp, text and utt2spk, segments and reco2file_and_channel if there are; no command is ever run."""
+def _kaldi(path: Path, config: DataConfig) -> Found:
+    """Kaldi: wav.scp, text, utt2spk; segments and reco2file_and_channel if there are; no command is ever run.
+
+    An utterance may be listed several times, as where two people are heard in it: line by line in each file, or once
+    for all of them.
+    """
     root = _root(path)
-    text, speaker = (dict(rows.pairs(_files(root, name)[0])) for name in ("text", "utt2spk"))
+    segmented = (root / "segments").exists()
+    names = ("segments" if segmented else "wav.scp", "text", "utt2spk")
+    heard, text, speaker = (rows.listed(_files(root, name)[0]) for name in names)
+    file_of = rows.listed(_files(root, "wav.scp")[0]) if segmented else {}
+    together = {name: _together(parts, text.get(name, [""]), speaker.get(name, [""])) for name, parts in heard.items()}
+    unclear = sum(not found for found in together.values()) + sum(len(set(found)) > 1 for found in file_of.values())
+    if unclear:
+        # Whatever were chosen here would make one person's rows depend on whether another is there.
+        raise DataError(
+            f"data.path = {config.path}: {unclear:,} utterances or recordings are listed several times, but not as "
+            f"often in each of {', '.join(names)}: whose is whose is not known. List each once (utils/fix_data_dir.sh)."
+        )
     channel = _kaldi_channels(root)
-    for name, recording, file, segment in _kaldi_utterances(root):
-        if file.endswith("|"):
-            yield Rejected(name, "a command: wav.scp names a program, which is not run. Write its output to a file")
-        else:
-            yield rows.row(
-                root,
-                root / file,
-                speaker.get(name, ""),
-                text.get(name, ""),
-                name=name,
-                segment=segment,
-                channel=channel.get(recording),
-            )
+    order = rows.pairs(_files(root, names[0])[0])  # once more, for the order, which is every unit's own
+    if segmented:  # by speaker; by file, one of several speakers is decoded once
+        order = iter(sorted(order, key=lambda line: file_of.get(line[1].partition(" ")[0], [""])[0]))
+    for name, _ in order:
+        heard[name].pop()
+        waiting = together[name]
+        for _ in range(1 if heard[name] else len(waiting)):  # one a line, and all that is left at the last
+            part, said, unit = waiting.pop(0)
+            recording, file, segment = name, part, None
+            if segmented:
+                recording, start, end = (*part.split(), "", "", "")[:3]
+                file = file_of.get(recording, [""])[0]
+                segment = (rows.seconds(start), rows.seconds(end) - rows.seconds(start))
+            if file.endswith("|"):
+                yield Rejected(name, "a command: wav.scp names a program, which is not run. Write its output to a file")
+            else:
+                side = channel.get(recording)
+                yield rows.row(root, root / file, unit, said, name=name, segment=segment, channel=side)
 
 
-def _kaldi_utterances(root: Path) -> Iterator[tuple[str, str, str, tuple[float, float] | None]]:
-    """(utterance, recording, its entry of wav.scp, the part of it as start and duration or None for the whole)."""
-    recordings = rows.pairs(_files(root, "wav.scp")[0])
-    if not (root / "segments").exists():
-        yield from ((name, name, file, None) for name, file in recordings)
-        return
-    file_of = dict(recordings)
-    found = ((name, *(*rest.split(), "", "", "")[:3]) for name, rest in rows.pairs(_files(root, "segments")[0]))
-    # They come by speaker; a file of several speakers is to be decoded once.
-    for name, recording, start, end in sorted(found, key=lambda segment: file_of.get(segment[1], "")):
-        part = (rows.seconds(start), rows.seconds(end) - rows.seconds(start))
-        yield name, recording, file_of.get(recording, ""), part
+def _together(*columns: list[str]) -> list[tuple[str, ...]]:
+    """What the k-th lines say together; a column that says one thing only says it of all. Nothing if it is unclear."""
+    count = max(map(len, columns))
+    even = [column if len(column) == count else column[:1] * count for column in columns]
+    clear = all(len(column) == count or len(set(column)) == 1 for column in columns)
+    return list(zip(*even, strict=True)) if clear else []
 
 
 def _kaldi_channels(root: Path) -> dict[str, int]:
-    """Channel by recording, from 0; reco2file_and_channel calls them A and B, or 1 and 2."""
+    """Channel by recording, from 0: A and B, or 1 and 2, in the last column of reco2file_and_channel."""
     file = root / "reco2file_and_channel"
     if rows.inside(root, file) is None:
         return {}
     said = {name: rest.split()[-1] for name, rest in rows.pairs(file) if rest}
-    first = 0 if "0" in said.values() else 1
-    found = {name: rows.channel(side) for name, side in said.items()}
-    return {
-        name: number - first if said[name].isdigit() else number for name, number in found.items() if number is not None
-    }
+    if "0" in said.values():
+        raise DataError(f"{file}: names a channel 0, so it is not known which is meant by 1; expected A, B or 1, 2.")
+    found = {name: (rows.channel(side), side.isdigit()) for name, side in said.items()}
+    return {name: side - from_one for name, (side, from_one) in found.items() if side is not None}
 
 
 def _hub(config: DataConfig) -> Found:
@@ -206,20 +220,25 @@ def _hub(config: DataConfig) -> Found:
             "or set data.path to a folder."
         ) from error
     features = stream.features or {}
-    names = rows.columns(features, config, str(config.path))
+    names = rows.columns(features, config)
+    if names.audio is None or names.text is None or names.unit is None:
+        raise rows.missing(features, config)
     labels = features[names.text].names if isinstance(features[names.text], datasets.ClassLabel) else None
     if isinstance(features[names.audio], datasets.Audio):
         stream = stream.cast_column(names.audio, datasets.Audio(decode=False))
+    spoken: Counter[str] = Counter()
     try:
-        for index, record in enumerate(stream):
-            name = f"{config.hub_split}/{index}"
-            audio, text = record[names.audio], record[names.text]
+        for record in stream:
+            audio, text, unit = record[names.audio], record[names.text], rows.cell(record[names.unit])
+            # Its number among the unit's own: its place in the table would tell how many rows others have.
+            name = f"{config.hub_split}/{unit}/{spoken[unit]}"
+            spoken[unit] += 1
             if labels:
                 text = labels[text] if text in range(len(labels)) else None
             # Only bytes that the table itself holds are read: a path in it could name any file of this machine.
             data = audio.get("bytes") if isinstance(audio, dict) else audio
             if isinstance(data, bytes):
-                yield SourceRow(name, rows.cell(record[names.unit]), rows.cell(text), data)
+                yield SourceRow(name, unit, rows.cell(text), data)
             else:
                 yield Rejected(name, "no audio: the table holds no bytes of it")
     except Exception as error:  # noqa: BLE001  whatever it was, its words may quote a row: only its kind is told

@@ -38,10 +38,15 @@ def figures(facts: Facts) -> dict[str, Any]:
         "public_wer_by_step": facts.wer_by_step,
         "phrases": dict(pictures.published(facts)),
         "rehearsal": facts.rehearsal,
-        "counts": {stage: manifest.get("counts", {}) for stage, manifest in facts.stages.items()},
+        "counts": {stage: _told(manifest.get("counts", {})) for stage, manifest in facts.stages.items()},
         "seconds": {stage: manifest.get("duration_s") for stage, manifest in facts.stages.items()},
         "bundle": {**facts.bundle.get("counts", {}), "bytes": dict(facts.sizes_bytes)},
     }
+
+
+def _told(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts of a stage without its warnings, which are for the owner of the recordings."""
+    return {name: value for name, value in counts.items() if name != "warnings"}
 
 
 def to_json(facts: Facts) -> str:

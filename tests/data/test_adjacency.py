@@ -1,0 +1,211 @@
+"""Take any one unit away: the rows of all others are the same bytes, whatever names, files and sounds they share."""
+
+import contextlib
+import json
+from dataclasses import dataclass
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speechpriv import corpus
+from speechpriv.data import audio, ingest, lineage, sources
+from speechpriv.data.ingest import IngestConfig, split_of
+from speechpriv.data.sources import Rejected
+from speechpriv.errors import DataError
+from speechpriv.sections import DataConfig
+
+KEY = bytes(range(32))
+UNITS = ("anna", "ben", "cy", "dora/0")
+TEXTS = ("go home", 'a "b" c', '"open', "a, b", "")
+SOUNDS = [
+    audio.flac((0.1 * np.random.default_rng(seed).standard_normal(6_400)).astype(np.float32)) for seed in range(3)
+]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a corpus. Files 0 and 1 hold the same sound, as do 2 and 3, and 4 and 5."""
+
+    unit: int
+    file: int
+    text: int = 0
+    place: int = 0  # where in the recording, if the layout can say so; also which columns name the rest
+    name: int = 0  # of the utterance, if it has one
+
+    @property
+    def who(self):
+        return UNITS[self.unit]
+
+    @property
+    def said(self):
+        return TEXTS[self.text]
+
+
+def lay(root, entries):
+    """The recordings that the entries name."""
+    root.mkdir(parents=True, exist_ok=True)
+    for file in {entry.file for entry in entries}:
+        (root / f"{file}.flac").write_bytes(SOUNDS[file // 2])
+
+
+def lines(records):
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def record(entry):
+    """An entry under columns of its own choice, and sometimes without one."""
+    audio_name = ("file_name", "audio", "file_name", "path")[entry.place]
+    text_name = ("text", "sentence", "transcript", "label")[entry.place]
+    unit_name = ("user", "speaker", "unit", "age")[entry.place]
+    return {audio_name: f"{entry.file}.flac", text_name: entry.said, unit_name: entry.who}
+
+
+def folder(root, entries):
+    lay(root, entries)
+    (root / "metadata.jsonl").write_text(lines(map(record, entries)))
+
+
+def table(separator):
+    header, row = separator.join(("path", "client_id", "sentence")) + "\n", "{}.flac" + separator + "{}" + separator
+    return lambda entries: header + "".join(row.format(e.file, e.who) + f"{e.said}\n" for e in entries)
+
+
+def csv(root, entries):
+    lay(root, entries)
+    (root / "metadata.csv").write_text(table(",")(entries))
+
+
+def nested(root, entries):
+    """A folder for each unit, as each made it."""
+    root.mkdir(parents=True)
+    (root / "metadata.jsonl").write_text("")
+    for unit in {entry.unit for entry in entries}:
+        own = [entry for entry in entries if entry.unit == unit]
+        (folder if unit % 2 else csv)(root / f"of {unit}", own)
+
+
+def common_voice(root, entries):
+    lay(root / "clips", entries)
+    (root / "validated.tsv").write_text(table("\t")(entries))
+
+
+def librispeech(root, entries):
+    for entry in entries:
+        chapter = root / "1" / str(entry.place)
+        lay(chapter, [])
+        name = f"{entry.unit}-{entry.name}"
+        (chapter / f"{name}.flac").write_bytes(SOUNDS[(entry.unit + entry.name) % 3])
+        with (chapter / f"{entry.place}.trans.txt").open("a") as file:
+            file.write(f"{name} {entry.said}\n")
+
+
+def nemo(root, entries):
+    lay(root, entries)
+    records = [record(entry) | {"audio_filepath": f"{entry.file}.flac", "speaker": entry.who} for entry in entries]
+    parts = [{}, {"offset": 0.0, "duration": 0.3}, {"offset": 0, "duration": 0.2}, {"offset": 0.1, "duration": 0.2}]
+    found = [record | parts[entry.place] for record, entry in zip(records, entries, strict=True)]
+    (root / "train_manifest.json").write_text(lines(found))
+
+
+def kaldi(root, entries):
+    """An utterance that several units have is listed for each of them."""
+    lay(root, entries)
+    for name, rest in (("wav.scp", "{}.flac"), ("text", "{}"), ("utt2spk", "{}")):
+        column = {"wav.scp": "file", "text": "said", "utt2spk": "who"}[name]
+        found = [f"u{entry.name} {rest.format(getattr(entry, column))}\n" for entry in entries]
+        (root / name).write_text("".join(found))
+
+
+def kaldi_segments(root, entries):
+    kaldi(root, entries)
+    files = sorted({entry.file for entry in entries})
+    (root / "wav.scp").write_text("".join(f"r{file} {file}.flac\n" for file in files))
+    part = ("0 0.4", "0 0.35", "0.1 0.4", "0.1 0.1")
+    (root / "segments").write_text("".join(f"u{e.name} r{e.file} {part[e.place]}\n" for e in entries))
+
+
+FEATURES = datasets.Features(
+    {"audio": datasets.Audio(), "text": datasets.Value("string"), "speaker_id": datasets.Value("string")}
+)
+
+
+def parquet(root, entries):
+    root.mkdir(parents=True)
+    sounds = [SOUNDS[entry.file // 2] if entry.place else None for entry in entries]
+    found = [
+        {"audio": {"bytes": sound, "path": "1.wav"}, "text": entry.said, "speaker_id": entry.who}
+        for sound, entry in zip(sounds, entries, strict=True)
+    ]
+    pq.write_table(pa.Table.from_pylist(found, schema=FEATURES.arrow_schema), root / "train.parquet")
+
+
+LAYOUTS = [folder, csv, nested, common_voice, librispeech, nemo, kaldi, kaldi_segments, parquet]
+
+
+def _even(seed):
+    """Whether two units fall to either part, by their names and by their numbers."""
+    return all(sum(split_of(unit, seed, 0.5) == "test" for unit in units) == 2 for units in (UNITS, "0123"))
+
+
+SEED = next(filter(_even, range(1_000)))
+
+
+def config(root):
+    return IngestConfig(data=DataConfig(path=str(root), max_quarantined=1, test_fraction=0.5), seed=SEED)
+
+
+def taken_in(layout, root, entries):
+    """The rows that are kept, in the order found; none where no row has all columns."""
+    layout(root, entries)
+    settings = config(root)
+    found = ingest.checked(sources.open_source(settings.data), settings, KEY, lineage.Sketcher())
+    kept = []
+    with contextlib.suppress(DataError):  # at the end
+        kept.extend(row for row in found if not isinstance(row, Rejected))
+    return kept
+
+
+def of_others(rows, unit):
+    """All rows but those of a unit, by the number that its name is in LibriSpeech."""
+    names = [ingest._pseudonym(KEY, "unit", name) for name in (UNITS[unit], str(unit))]
+    return [row for row in rows if row.unit not in names]
+
+
+numbers = st.integers(0, 3)
+entries = st.builds(Entry, unit=numbers, file=st.integers(0, 5), text=st.integers(0, 4), place=numbers, name=numbers)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@given(st.lists(entries, min_size=1, max_size=12), numbers)
+@settings(max_examples=30, deadline=None)
+def test_taking_one_unit_away_changes_no_other_row(tmp_path_factory, layout, found, unit):
+    root = tmp_path_factory.mktemp("corpus")
+    whole = taken_in(layout, root / "whole", found)
+    if left := [entry for entry in found if entry.unit != unit]:
+        assert taken_in(layout, root / "left", left) == of_others(whole, unit)
+
+
+# Two units name one file, one utterance and one place in it; others share the sound under another name.
+SHARED = [Entry(0, 0, 0, 1), Entry(1, 0, 1, 1), Entry(2, 1, 0, 1, 1), Entry(3, 2, 0, 1, 1), Entry(3, 4, 1, 1, 2)]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_units_share_stays_in_each_and_is_counted(tmp_path, layout):
+    def run(name, entries):
+        layout(tmp_path / name, entries)
+        settings = config(tmp_path / name)
+        return ingest.run(settings, sources.inputs(settings.data), tmp_path / f"{name} in", key=KEY)
+
+    done = run("whole", SHARED)
+    assert done.counts["rows_kept"] == 5
+    (warning,) = done.counts["warnings"]
+    assert warning.startswith(f"{3 if layout in (kaldi, kaldi_segments) else 2} rows have a recording that another")
+    rows = list(corpus.read(done.directory).rows())
+    for unit in range(4):
+        again = run(f"without {unit}", [entry for entry in SHARED if entry.unit != unit])
+        assert list(corpus.read(again.directory).rows()) == of_others(rows, unit)
