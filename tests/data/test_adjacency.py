@@ -13,17 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechpriv import corpus
+from speechpriv.anonymize import stage as anonymize
+from speechpriv.audit import personal
+from speechpriv.config import CanaryConfig
 from speechpriv.data import audio, ingest, lineage, sources
 from speechpriv.data.ingest import IngestConfig, split_of
 from speechpriv.data.sources import Rejected
 from speechpriv.errors import DataError
-from speechpriv.sections import DataConfig
+from speechpriv.scrub import clean
+from speechpriv.sections import AnonymizeConfig, DataConfig, ScrubConfig
 
 KEY = bytes(range(32))
 UNITS = ("anna", "ben", "cy", "dora/0")
 TEXTS = ("go home", 'a "b" c', '"open', "a, b", "")
 SOUNDS = [
-    audio.flac((0.1 * np.random.default_rng(seed).standard_normal(6_400)).astype(np.float32)) for seed in range(3)
+    audio.flac((0.1 * np.random.default_rng(seed).standard_normal(12_800)).astype(np.float32)) for seed in range(3)
 ]
 
 
@@ -209,3 +213,34 @@ def test_what_units_share_stays_in_each_and_is_counted(tmp_path, layout):
     for unit in range(4):
         again = run(f"without {unit}", [entry for entry in SHARED if entry.unit != unit])
         assert list(corpus.read(again.directory).rows()) == of_others(rows, unit)
+
+
+def prepared(root, entries, scrubbing, disguise):
+    """The rows after each stage that prepares them."""
+    folder(root / "found", entries)
+    taking_in, cleaning = config(root / "found"), clean.CleanConfig(scrub=scrubbing)
+    inputs, stages = sources.inputs(taking_in.data), {}
+    for stage, asked in (
+        (ingest, taking_in), (personal, CanaryConfig(personal=1)), (clean, cleaning), (anonymize, disguise),
+    ):  # fmt: skip
+        done = stage.run(asked, inputs, root / stage.__name__, key=KEY)
+        inputs = {"corpus": done.directory / "corpus" if stage is personal else done.directory}
+        stages[stage.__name__] = list(corpus.read(inputs["corpus"]).rows())
+    return stages
+
+
+def test_no_stage_that_prepares_lets_one_unit_change_anothers_rows(tmp_path, monkeypatch, base):
+    pytest.importorskip("espeakng_loader")
+    said = ("call anna", "my name is ben", "i am cy", "anna and ben", "go home")
+    monkeypatch.setitem(globals(), "TEXTS", said)
+    scrubbing = ScrubConfig(aligner=str(base), min_word_confidence=0, redaction="cut")
+    found = [Entry(unit, file, (unit + file) % 5, 0) for unit in range(4) for file in (unit, (unit + 2) % 4)]
+    disguise = AnonymizeConfig(method="mcadams")
+    whole = prepared(tmp_path / "whole", found, scrubbing, disguise)
+    assert [len(rows) for rows in whole.values()][:2] == [8, 13]  # with five made-up phrases
+    assert len(whole[anonymize.__name__]) >= 9
+    for unit in (0, 2):
+        left = [entry for entry in found if entry.unit != unit]
+        alone = prepared(tmp_path / f"without {unit}", left, scrubbing, disguise)
+        for name, rows in whole.items():
+            assert alone[name] == of_others(rows, unit), name
