@@ -270,6 +270,7 @@ def other(name, value):
     by_name = {
         "recipe": None,
         "data.source": "folder",
+        "data.channel": "mix",
         "scrub.profile": "hipaa",
         "scrub.terms": ["Zorblax"],
         "scrub.keep": ["Jasper"],

@@ -168,25 +168,25 @@ def _kaldi(path: Path, config: DataConfig) -> Found:
             f"data.path = {config.path}: {unclear:,} utterances or recordings are listed several times, but not as "
             f"often in each of {', '.join(names)}: whose is whose is not known. List each once (utils/fix_data_dir.sh)."
         )
-    channel = _kaldi_channels(root)
-    order = rows.pairs(_files(root, names[0])[0])  # once more, for the order, which is every unit's own
-    if segmented:  # by speaker; by file, one of several speakers is decoded once
-        order = iter(sorted(order, key=lambda line: file_of.get(line[1].partition(" ")[0], [""])[0]))
-    for name, _ in order:
+    utterances = []
+    for name, _ in rows.pairs(_files(root, names[0])[0]):  # once more, for the order, which is every unit's own
         heard[name].pop()
         waiting = together[name]
         for _ in range(1 if heard[name] else len(waiting)):  # one a line, and all that is left at the last
             part, said, unit = waiting.pop(0)
-            recording, file, segment = name, part, None
-            if segmented:
-                recording, start, end = (*part.split(), "", "", "")[:3]
-                file = file_of.get(recording, [""])[0]
-                segment = (rows.seconds(start), rows.seconds(end) - rows.seconds(start))
-            if file.endswith("|"):
-                yield Rejected(name, "a command: wav.scp names a program, which is not run. Write its output to a file")
-            else:
-                side = channel.get(recording)
-                yield rows.row(root, root / file, unit, said, name=name, segment=segment, channel=side)
+            recording, start, end = (*part.split(), "", "", "")[:3] if segmented else (name, "", "")
+            file = file_of.get(recording, [""])[0] if segmented else part
+            utterances.append((file, name, recording, (start, end), unit, said))
+    if segmented:  # They come by speaker; by file, each file is decoded once. The order of a unit's rows is its own.
+        utterances.sort(key=lambda utterance: utterance[0])
+    channel = _kaldi_channels(root)
+    for file, name, recording, (start, end), unit, said in utterances:
+        segment = (rows.seconds(start), rows.seconds(end) - rows.seconds(start)) if segmented else None
+        if file.endswith("|"):
+            yield Rejected(name, "a command: wav.scp names a program, which is not run. Write its output to a file")
+        else:
+            side = channel.get(recording)
+            yield rows.row(root, root / file, unit, said, name=name, segment=segment, channel=side)
 
 
 def _together(*columns: list[str]) -> list[tuple[str, ...]]:
@@ -202,10 +202,13 @@ def _kaldi_channels(root: Path) -> dict[str, int]:
     file = root / "reco2file_and_channel"
     if rows.inside(root, file) is None:
         return {}
-    said = {name: rest.split()[-1] for name, rest in rows.pairs(file) if rest}
-    if "0" in said.values():
-        raise DataError(f"{file}: names a channel 0, so it is not known which is meant by 1; expected A, B or 1, 2.")
-    found = {name: (rows.channel(side), side.isdigit()) for name, side in said.items()}
+    said = {name: {rest.split()[-1] for rest in found if rest} for name, found in rows.listed(file).items()}
+    if any("0" in sides or len(sides) > 1 for sides in said.values()):
+        raise DataError(
+            f"{file}: it is not known which channel is meant: it has a channel 0, or one recording has several; "
+            "expected one of A and B, or of 1 and 2, for each."
+        )
+    found = {name: (rows.channel(side), side.isdigit()) for name, sides in said.items() for side in sides}
     return {name: side - from_one for name, (side, from_one) in found.items() if side is not None}
 
 
