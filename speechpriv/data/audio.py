@@ -127,18 +127,6 @@ def survey(sound: Stream) -> Survey:
     return Survey(full_scale, loudest, one_voice, weights.astype(np.float32))
 
 
-def duration_s(source: Path | bytes) -> float:
-    """Length in seconds: from the header, or where it does not say by decoding.
-
-    Raises:
-      DataError: not an audio file that can be read.
-    """
-    with stream(source) as sound:
-        if sound.header_s is not None:
-            return sound.header_s
-        return sum(len(block) for block in sound.blocks) / sound.rate_hz
-
-
 def read(source: Path | bytes) -> np.ndarray:
     """Decode a file (WAV, FLAC, Ogg, MP3, NIST; more with PyAV) to float32 samples (N,) at 16 kHz.
 
