@@ -291,6 +291,7 @@ def other(name, value):
     by_name = {
         "recipe": None,
         "data.source": "folder",
+        "data.channel": "mix",
         "scrub.profile": "hipaa",
         "scrub.terms": ["Zorblax"],
         "scrub.keep": ["Jasper"],
@@ -320,7 +321,6 @@ def other(name, value):
         "scrub.redaction": "beep",
         "scrub.mark": "remove",
         "data.unit_names": "as_given",
-        "data.channel": "mix",
         "canary.command": ["say", "{text}", "{out}"],
     }
     if name in by_name:

@@ -118,25 +118,14 @@ def survey(sound: Stream) -> Survey:
     heard = alone > _FAINT * alone[loudest]
     one_voice = bool((apart[:, loudest] <= _FAINT * alone[loudest]).all())
     # A sum, since a mean of many channels would bury a voice that is in one of them; copies are added in phase.
-    weights = np.where(heard, np.where(together[loudest] < 0, -1.0, 1.0), 0.0)
+    inverted = together[loudest] < -0.5 * np.sqrt(together[loudest, loudest] * together.diagonal())
+    weights = np.where(heard, np.where(inverted, -1.0, 1.0), 0.0)
     level = float(weights @ together @ weights)
     if one_voice or level <= 0:
         weights = np.eye(sound.channels)[loudest]
     else:
         weights *= min(1.0, float(np.sqrt(together[loudest, loudest] / level)))
     return Survey(full_scale, loudest, one_voice, weights.astype(np.float32))
-
-
-def duration_s(source: Path | bytes) -> float:
-    """Length in seconds: from the header, or where it does not say by decoding.
-
-    Raises:
-      DataError: not an audio file that can be read.
-    """
-    with stream(source) as sound:
-        if sound.header_s is not None:
-            return sound.header_s
-        return sum(len(block) for block in sound.blocks) / sound.rate_hz
 
 
 def read(source: Path | bytes) -> np.ndarray:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
-_SLACK_BYTES = 1024  # some writers count the header, or a pad, as sound
+_SLACK_BYTES = 128  # some writers count the header, or a pad, as sound
 _MOST_CHUNKS = 10_000
 _UNKNOWN_LENGTH = 2**40  # of a file, for a decoder that would guess its frames from it
 _RESYNC_BYTES = 65_536
@@ -179,10 +179,10 @@ def _mp3(file: BinaryIO, size: int) -> Container:
             at, frame = begin, _frame(file, begin)
     if counted is None:
         cut = "its last frame is not whole" if frame else ""
-        return Container(_View(file, size=_UNKNOWN_LENGTH), cut)
+        return Container(_View(file, stop=at, size=_UNKNOWN_LENGTH), cut)
     n_frames -= 1  # the one that holds the count
     if n_frames > counted + 3:  # several files in one: the count is of the first
-        return Container(_View(file, start=first + (_frame(file, first) or 0), size=_UNKNOWN_LENGTH))
+        return Container(_View(file, start=first + (_frame(file, first) or 0), stop=at, size=_UNKNOWN_LENGTH))
     if n_frames < counted - 3:
         return Container(file, f"its header says {counted:,} frames and it has {n_frames:,}")
     return Container(file)
@@ -239,14 +239,21 @@ def _xing_count(file: BinaryIO, at: int, length: int) -> int | None:
 
 
 class _View(io.RawIOBase):
-    """A part of a file, with a few bytes other than they are or another length."""
+    """A part of a file, with a few bytes other than they are, or with another length than it has."""
 
     def __init__(
-        self, file: BinaryIO, start: int = 0, size: int | None = None, patch: tuple[int, bytes] = (0, b"")
+        self,
+        file: BinaryIO,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        size: int | None = None,
+        patch: tuple[int, bytes] = (0, b""),
     ) -> None:
         super().__init__()
         self._file, self._start, self._patch = file, start, patch
-        self._size = file.seek(0, io.SEEK_END) - start if size is None else size
+        self._stop = file.seek(0, io.SEEK_END) if stop is None else stop
+        self._size = self._stop - start if size is None else size
         self._at = 0
 
     def readable(self) -> bool:
@@ -264,7 +271,7 @@ class _View(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         self._file.seek(self._start + self._at)
-        data = bytearray(self._file.read(len(buffer)))
+        data = bytearray(self._file.read(max(0, min(len(buffer), self._stop - self._start - self._at))))
         if not data and self._size - 128 <= self._at < self._size:  # where an MP3 decoder looks for a tag
             data = bytearray(min(len(buffer), self._size - self._at))
         place, new = self._patch

@@ -38,6 +38,7 @@ class Listed:
     def __init__(self) -> None:
         self._first: dict[bytes, str] = {}  # the unit that had a mark first; of another unit, the mark bears its name
         self._shared = 0  # rows whose recording, or place in it, was another unit's before
+        self.clipped = 0  # rows whose sound goes beyond full scale, and is cut there
 
     def add(self, source_id: str, row: Row) -> bool:
         """Take in a row; False, and nothing is changed, if its unit had its source or its sound before."""
@@ -90,7 +91,8 @@ def run(
       on_row: told how many rows are read.
 
     Returns:
-      rows_read, rows_kept, quarantined (rows by kind of reason), units_train, units_test, hours, warnings.
+      rows_read, rows_kept, clipped (rows that go beyond full scale), quarantined (rows by kind of reason),
+      units_train, units_test, hours, warnings.
 
     Raises:
       ConfigError: short key.
@@ -105,7 +107,7 @@ def run(
     reasons: Counter[str] = Counter()
     sketcher, named, listed = lineage.Sketcher(), people.People(), Listed()
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
-        rows = _counted(checked(found, config, key, sketcher, named, listed), on_row)
+        rows = _counted(checked(found, config, key, sketcher, listed, named), on_row)
         kept = _set_aside(rows, quarantine, reasons, config.data.max_quarantined)
         written = corpus.write(kept, out_dir, lineage=sources.lineage(config.data, config.seed), order_key=key)
     lineage.write(out_dir / lineage.SKETCH, sketcher.marks())
@@ -118,6 +120,7 @@ def run(
     return {
         "rows_read": len(written) + reasons.total(),
         "rows_kept": len(written),
+        "clipped": listed.clipped,
         "quarantined": dict(sorted(reasons.items())),
         "units_train": n_units["train"],
         "units_test": n_units["test"],
@@ -147,8 +150,8 @@ def checked(
     config: IngestConfig,
     key: bytes,
     sketcher: lineage.Sketcher,
-    named: people.People | None = None,
     listed: Listed | None = None,
+    named: people.People | None = None,
 ) -> Iterator[Row | Rejected]:
     """Rows fit for training, and the others with the reason; in the order found.
 
@@ -157,7 +160,9 @@ def checked(
     """
     listed = listed or Listed()
     for group in recordings.groups(found):
-        for row, fit in [(group, group)] if isinstance(group, Rejected) else _check(group, config, key, sketcher):
+        for row, fit in (
+            [(group, group)] if isinstance(group, Rejected) else _check(group, config, key, sketcher, listed)
+        ):
             if isinstance(row, Rejected) or isinstance(fit, Rejected):
                 yield fit
             elif listed.add(row.source_id, fit):
@@ -180,7 +185,7 @@ def _found(config: IngestConfig) -> Found:
 
 
 def _check(
-    rows: list[SourceRow], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher
+    rows: list[SourceRow], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher, listed: Listed
 ) -> Iterator[tuple[SourceRow, Row | Rejected]]:
     """Rows of one recording, fit or not, in the order given: one that is over early is held back until its turn."""
     done: dict[int, Row | Rejected] = {}
@@ -196,7 +201,10 @@ def _check(
     for place, sound in itertools.chain(sounds, [(-1, None)]):
         if sound is not None:
             index = places[place]
-            done[index] = _fit(rows[index], *said[index], sound, config, key)
+            done[index] = fit = _fit(rows[index], *said[index], sound, config, key)
+            listed.clipped += (
+                isinstance(fit, Row) and not isinstance(sound, DataError) and bool((np.abs(sound) > 1).any())
+            )
         while turn in done:
             yield rows[turn], done.pop(turn)
             turn += 1

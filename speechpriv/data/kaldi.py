@@ -40,8 +40,9 @@ def read_kaldi(roots: Roots) -> Found:
         # One for each line, and at the last all that is left: the order is that of each unit's own lines.
         parts[name].pop()
         listed += [(name, *together[name].pop(0)) for _ in range(1 if parts[name] else len(together[name]))]
-    # They come by speaker; a file of several speakers is to be decoded once.
-    for name, (recording, entry, segment), words, unit in sorted(listed, key=lambda one: one[1][1]):
+    if (root / "segments").is_file():  # they come by speaker; a file of several speakers is to be decoded once
+        listed.sort(key=lambda one: one[1][1])
+    for name, (recording, entry, segment), words, unit in listed:
         audio = _audio(roots, entry)
         if isinstance(audio, str):
             yield Rejected(name, audio)

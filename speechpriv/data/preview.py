@@ -47,7 +47,7 @@ def preview(config: ingest.IngestConfig, most_rows: int = ROWS) -> Preview:
     first = list(itertools.islice(found, most_rows + 1))
     named, listed, seconds, kept = people.People(), ingest.Listed(), 0.0, 0
     units, reasons = set[str](), Counter[str]()
-    for row in ingest.checked(first[:most_rows], config, os.urandom(32), lineage.Sketcher(), named, listed):
+    for row in ingest.checked(first[:most_rows], config, os.urandom(32), lineage.Sketcher(), listed, named):
         if isinstance(row, Row):
             kept, seconds = kept + 1, seconds + row.seconds
             units.add(row.unit)

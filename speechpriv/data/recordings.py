@@ -19,7 +19,7 @@ from speechpriv.sections import DataConfig
 
 _SLACK = round(0.1 * audio.RATE_HZ)  # manifests round their times
 _MOST_LISTENED = 5000  # rows
-_MOST_ROWS = 2000  # of one recording at a time; what comes out of order is held back by the caller
+_MOST_ROWS = 5000  # of one recording at a time; what comes out of order is held back by the caller
 
 Voice = int | str  # a channel, or one of
 _MIX = "mix"
@@ -88,8 +88,10 @@ class _Span:
         self.parts.append(part)
         self.n_samples += len(part)
 
-    def samples(self) -> np.ndarray:
-        return np.concatenate([np.zeros(0, np.float32), *self.parts])
+    def take(self) -> np.ndarray:
+        """All its samples (N,), of which it keeps none."""
+        parts, self.parts = self.parts, []
+        return np.concatenate([np.zeros(0, np.float32), *parts])
 
 
 class _Listener:
@@ -174,8 +176,9 @@ def _decode(
         frames = block if isinstance(block, np.ndarray) else np.zeros((0, sound.channels), np.float32)
         for voice, listener in listeners.items():
             for span in listener.feed(_heard(frames, voice, seen), last=last):
-                yield span.index, span.samples()
+                yield span.index, span.take()
             for span in listener.drop_longer(round(config.max_seconds * audio.RATE_HZ)):
+                span.take()
                 yield span.index, _too_long(span.n_samples / audio.RATE_HZ, config, more=not last)
         if whole and not any(listener.left() for listener in listeners.values()):
             return
@@ -210,7 +213,7 @@ def _at_the_end(span: _Span, n_samples: int) -> np.ndarray | DataError:
         return audio.Unusable("bad segment: it ends after its recording")
     if span.end is None and span.start >= n_samples > 0:
         return audio.Unusable("bad segment: it starts after its recording")
-    return span.samples()
+    return span.take()
 
 
 def _span(index: int, row: SourceRow, config: DataConfig) -> _Span:

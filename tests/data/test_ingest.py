@@ -80,6 +80,7 @@ def test_counts_and_rows(made):
     assert summary.counts == {
         "rows_read": 25,
         "rows_kept": 24,
+        "clipped": 0,
         "quarantined": {"no such file": 1},
         "units_train": 12 - summary.counts["units_test"],
         "units_test": summary.counts["units_test"],
