@@ -23,7 +23,8 @@ _NOT_COVERED = (
         "Releases that the ledger does not hold: people are recognised by the exact sound of a recording, or by the "
         "names that a corpus gives them if a tenth of these recur, and only among the ledgers of one folder."
     ),
-    "People whose recordings are spread over several units.",
+    "People whose recordings, or copies of them, are spread over several units.",
+    "People who are heard in recordings of other units.",
 )
 _IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "women"}
 

@@ -130,9 +130,19 @@ def copy(name: str, destination: Path) -> None:
 
 @app.command()
 def validate(name: Name, overrides: Overrides = None, *, schema: bool = False) -> None:
-    """Check a config without running it, and print it with every default filled in (--schema: every setting)."""
+    """Check a config without running it, and print it with every default filled in (--schema: every setting).
+
+    Of recordings, the first thousand rows are read as a run would: their layout, people and hours, and what would be
+    set aside and why, go to the error stream.
+    """
     config = configs.load(packaged.find(name), overrides or ())
     print(json.dumps(type(config).model_json_schema() if schema else config.model_dump(mode="json"), indent=2))
+    if isinstance(config, configs.PipelineConfig) and not config.data.made_up and not schema:
+        from speechpriv.data import ingest, preview
+
+        seen = preview.preview(ingest.IngestConfig(data=config.data, seed=config.seed))
+        for line in seen.lines():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

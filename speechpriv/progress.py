@@ -124,10 +124,16 @@ def _tensorboard(directory: Path) -> Iterator[Callable[[int, Mapping[str, Any]],
 
 
 def show(name: str, summary: Summary) -> Summary:
-    """One line for a finished stage, its name and public counts; gives back what it got."""
-    counts = ", ".join(f"{key} {_text(value)}" for key, value in summary.counts.items() if value not in ({}, None))
+    """Print a line for a finished stage, its name and counts, and a line for each warning; give back what it got."""
+    counts = ", ".join(
+        f"{key} {_text(value)}"
+        for key, value in summary.counts.items()
+        if value not in ({}, [], None) and key != "warnings"
+    )
     state = "[dim]up to date[/dim]" if summary.up_to_date else "[green]done[/green]"
     console.print(f"{name:<12} {state}  {counts}", highlight=False, soft_wrap=True)
+    for warning in summary.counts.get("warnings", ()):
+        console.print(f"{name:<12} [bold yellow]warning[/bold yellow]  {warning}", highlight=False, soft_wrap=True)
     return summary
 
 

@@ -14,6 +14,10 @@ PathName = Annotated[str, AfterValidator(os.path.expanduser)]  # a path, with ~ 
 Term = Annotated[str, Field(pattern=r"\w")]  # has a letter or a digit
 Method = Literal["mcadams", "formant", "cascade", "resynth", "none"]
 Timing = Literal["kept", "randomised", "quantised", "replaced"]
+Layout = Literal[
+    "folder", "common_voice", "librispeech", "libritts", "mls", "voxforge", "vctk", "timit", "speech_commands",
+    "ljspeech", "text_files", "nemo", "kaldi", "lhotse", "webdataset", "datasets", "parquet", "hub",
+]  # fmt: skip
 MADE_UP = ("demo", "clinic", "risk")  # sources in which nobody is real
 Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # of personal data, as in [NAME]
 
@@ -57,13 +61,15 @@ class RiskConfig(Section):
 class DataConfig(Section):
     """Where recordings come from, whose they are, and what makes a row unusable."""
 
-    source: Literal[
-        "auto", "demo", "clinic", "risk", "folder", "common_voice", "librispeech", "nemo", "kaldi", "hub"
-    ] = "auto"
+    source: Literal["auto", "demo", "clinic", "risk", Layout] = "auto"
     path: PathName | None = None  # a directory, a manifest file, or a hub id such as google/speech_commands
+    audio_root: PathName | None = None  # another folder that rows may name recordings in
     audio_column: str | None = None  # None: the usual names of each layout are tried
     text_column: str | None = None
     unit_column: str | None = None
+    unit_names: Literal["normalised", "as_given"] = "normalised"  # as_given: not even spaces are changed, no warnings
+    # Of a file of several channels, where the row names none: a number from 0, or mix; None: such a row is set aside.
+    channel: Annotated[int, Field(ge=0)] | Literal["mix"] | None = None
     hub_config: str | None = None
     hub_split: str = "train"
     hub_revision: str | None = None

@@ -288,6 +288,7 @@ def other(name, value):
     by_name = {
         "recipe": None,
         "data.source": "folder",
+        "data.channel": "mix",
         "scrub.profile": "hipaa",
         "scrub.terms": ["Zorblax"],
         "scrub.keep": ["Jasper"],
@@ -316,6 +317,7 @@ def other(name, value):
         "privacy.phrases": {"epsilon": 1},
         "scrub.redaction": "beep",
         "scrub.mark": "remove",
+        "data.unit_names": "as_given",
         "canary.command": ["say", "{text}", "{out}"],
     }
     if name in by_name:

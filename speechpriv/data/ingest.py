@@ -1,13 +1,16 @@
 """The first stage: recordings as found become a corpus. Unusable rows are set aside with a reason; the rest go on.
 
-Everything decided about a row depends on its own unit alone, and so does the split: with or without one person, the
-rows of all others stay as they are. User-level privacy counts on that. One exception: of a file that the corpus lists
-under two units, only the first stays, since ids are unique.
+Everything decided about a row depends on its own unit alone, and so do its id and its split: with
+or without one person, the rows of all others are the same bytes. User-level privacy counts on
+that. So a recording that the corpus lists under two units stays in both. It is counted: whoever is
+heard in it has the guarantee of a group of two.
 """
 
 import hashlib
 import hmac
+import itertools
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,7 +20,7 @@ import numpy as np
 
 from speechpriv import corpus, store
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, clinic, demo, disorder, lineage, sources
+from speechpriv.data import audio, clinic, demo, disorder, lineage, people, recordings, sources
 from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
 from speechpriv.models.asr import normalise
@@ -26,9 +29,37 @@ from speechpriv.sections import DataConfig, Section
 QUARANTINE = "quarantine.jsonl"
 _SILENT_PEAK = 1e-4  # -80 dB: three steps of 16 bits
 _MAX_CHARACTERS_PER_S = 30  # the fastest speech is near 25
-_SLACK_S = 0.1  # manifests round their times, some headers too
-_MAX_RECORDING_S = 3600.0  # a recording is decoded whole before a segment of it is cut: this bounds the memory
 _MIN_KEY_BYTES = 16
+
+
+class Listed:
+    """Which recordings came before (some 210 bytes a row): a row is a duplicate of its own unit's rows only."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, str] = {}  # the unit that had a mark first; of another unit, the mark bears its name
+        self._shared = 0  # rows whose recording, or place in it, was another unit's before
+        self.clipped = 0  # rows whose sound goes beyond full scale, and is cut there
+
+    def add(self, source_id: str, row: Row) -> bool:
+        """Take in a row; False, and nothing is changed, if its unit had its source or its sound before."""
+        digests = [hashlib.sha256(content).digest()[:16] for content in (_encoded(source_id), row.flac)]
+        unit = sys.intern(row.unit)
+        marks = [mark if self._first.get(mark, unit) == unit else mark + unit.encode() for mark in digests]
+        if not self._first.keys().isdisjoint(marks):
+            return False
+        self._first.update(dict.fromkeys(marks, unit))
+        # The row stays: without it, what one person has would tell whether another is there.
+        self._shared += marks != digests
+        return True
+
+    def warnings(self) -> list[str]:
+        """Say how many rows have a recording that is not their unit's alone."""
+        shared = (
+            f"{self._shared:,} rows have a recording that another unit has too. They are kept, since one "
+            "unit must not change another's rows. Whoever is heard there is protected only as a group "
+            "of that many units."
+        )
+        return [shared] if self._shared else []
 
 
 class IngestConfig(Section):
@@ -51,7 +82,7 @@ def run(
     """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all private.
 
     Ids and units are the first 64 bits of HMAC-SHA256 under `key`; rows come in an order that only the key explains.
-    One recording is in memory at a time, plus some 250 bytes a row to know duplicates.
+    In memory are what is decoded of one recording at a time, and of each row what `Listed` keeps to know duplicates.
 
     Args:
       config: source, limits and the seed of the split.
@@ -62,7 +93,8 @@ def run(
       on_row: told how many rows are read.
 
     Returns:
-      rows_read, rows_kept, quarantined (rows by kind of reason), units_train, units_test, hours.
+      rows_read, rows_kept, clipped (rows that go beyond full scale), quarantined (rows by kind of reason),
+      units_train, units_test, hours, warnings.
 
     Raises:
       ConfigError: short key.
@@ -75,9 +107,9 @@ def run(
         raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.inputs.")
     found = _found(config)
     reasons: Counter[str] = Counter()
-    sketcher = lineage.Sketcher(people_key)
+    sketcher, named, listed = lineage.Sketcher(people_key), people.People(), Listed()
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
-        rows = _counted(checked(found, config, key, sketcher), on_row)
+        rows = _counted(checked(found, config, key, sketcher, listed, named), on_row)
         kept = _set_aside(rows, quarantine, reasons, config.data.max_quarantined)
         written = corpus.write(kept, out_dir, lineage=sources.lineage(config.data, config.seed), order_key=key)
     lineage.write(out_dir / lineage.SKETCH, sketcher.sketch())
@@ -90,11 +122,19 @@ def run(
     return {
         "rows_read": len(written) + reasons.total(),
         "rows_kept": len(written),
+        "clipped": listed.clipped,
         "quarantined": dict(sorted(reasons.items())),
         "units_train": n_units["train"],
         "units_test": n_units["test"],
         "hours": round(sum(written.table["seconds"]) / 3600, 3),
+        "warnings": warnings(config.data, named, listed),
     }
+
+
+def warnings(config: DataConfig, named: people.People, listed: Listed) -> list[str]:
+    """Say what the owner of the recordings should look at, in counts."""
+    of_names = config.unit_names == "normalised" and not config.made_up
+    return (named.warnings() if of_names else []) + listed.warnings()
 
 
 def split_of(unit: str, seed: int, test_fraction: float) -> Split:
@@ -108,23 +148,31 @@ def split_of(unit: str, seed: int, test_fraction: float) -> Split:
 
 
 def checked(
-    found: Iterable[SourceRow | Rejected], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher
+    found: Iterable[SourceRow | Rejected],
+    config: IngestConfig,
+    key: bytes,
+    sketcher: lineage.Sketcher,
+    listed: Listed | None = None,
+    named: people.People | None = None,
 ) -> Iterator[Row | Rejected]:
-    """Rows fit for training, and the others with the reason; in the order found. `sketcher` gets each recording.
+    """Rows fit for training, and the others with the reason; in the order found.
 
-    Of several rows with one source id, or of one unit with one sound, the first is kept.
+    Of several rows of one unit with one source id, or with one sound, the first is kept. `sketcher`
+    gets each recording, `named` the unit of each row that is fit, and `listed` all that is in it.
     """
-    seen: set[bytes] = set()
-    for row in found:
-        fit = row if isinstance(row, Rejected) else _check(row, config, key, sketcher)
-        if isinstance(fit, Row):
-            # The same sound under two units stays: to drop it would make one person's rows depend on another's.
-            marks = {fit.id.encode(), hashlib.sha256(f"{fit.unit}\0".encode() + fit.flac).digest()[:16]}
-            if seen & marks:
-                fit = Rejected(row.source_id, "duplicate: its id, or its sound from the same unit, came before")
+    listed = listed or Listed()
+    for group in recordings.groups(found):
+        for row, fit in (
+            [(group, group)] if isinstance(group, Rejected) else _check(group, config, key, sketcher, listed)
+        ):
+            if isinstance(row, Rejected) or isinstance(fit, Rejected):
+                yield fit
+            elif listed.add(row.source_id, fit):
+                if named is not None:
+                    named.add(_unit(row, config.data))
+                yield fit
             else:
-                seen |= marks
-        yield fit
+                yield Rejected(row.source_id, "duplicate: its id or its sound came before, from the same unit")
 
 
 def _found(config: IngestConfig) -> Found:
@@ -138,26 +186,65 @@ def _found(config: IngestConfig) -> Found:
     return sources.open_source(data)
 
 
-def _check(row: SourceRow, config: IngestConfig, key: bytes, sketcher: lineage.Sketcher) -> Row | Rejected:
-    unit = " ".join(row.unit.split())
-    if not unit:
-        return Rejected(row.source_id, "no unit: nobody is named whose recording it is")
-    sketcher.add_person(unit)
+def _check(
+    rows: list[SourceRow], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher, listed: Listed
+) -> Iterator[tuple[SourceRow, Row | Rejected]]:
+    """Rows of one recording, fit or not, in the order given: one that is over early is held back until its turn."""
+    done: dict[int, Row | Rejected] = {}
+    said: dict[int, tuple[str, str]] = {}
+    for index, row in enumerate(rows):
+        try:
+            unit = _unit(row, config.data)
+            sketcher.add_person(unit)
+            said[index] = unit, _words(row.text)
+        except DataError as error:
+            done[index] = Rejected(row.source_id, str(error))
+    places = list(said)
+    turn = 0
+    sounds = recordings.sounds([rows[index] for index in places], config.data, sketcher) if places else ()
+    for place, sound in itertools.chain(sounds, [(-1, None)]):
+        if sound is not None:
+            index = places[place]
+            done[index] = fit = _fit(rows[index], *said[index], sound, config, key)
+            listed.clipped += (
+                isinstance(fit, Row) and not isinstance(sound, DataError) and bool((np.abs(sound) > 1).any())
+            )
+        while turn in done:
+            yield rows[turn], done.pop(turn)
+            turn += 1
+
+
+def _fit(
+    row: SourceRow, unit: str, text: str, sound: np.ndarray | DataError, config: IngestConfig, key: bytes
+) -> Row | Rejected:
     try:
-        text, samples = _words(row.text), _samples(row, config.data, sketcher)
+        samples = _audible(sound, config.data)
     except DataError as error:
         return Rejected(row.source_id, str(error))
     seconds = len(samples) / audio.RATE_HZ
     if not len(text) <= _MAX_CHARACTERS_PER_S * seconds:
         return Rejected(row.source_id, f"wrongly labelled: {len(text)} characters of text for {seconds:.2f} s of audio")
+    pseudonym = _pseudonym(key, "unit", unit)
     return Row(
-        id=_pseudonym(key, "id", row.source_id),
-        unit=_pseudonym(key, "unit", unit),
+        id=_pseudonym(key, f"id\0{pseudonym}", row.source_id),
+        unit=pseudonym,
         split=split_of(unit, config.seed, config.data.test_fraction),
         flac=audio.flac(samples),
         text=text,
         seconds=seconds,
     )
+
+
+def _unit(row: SourceRow, config: DataConfig) -> str:
+    """Whose the row is.
+
+    Raises:
+      DataError: nobody is named.
+    """
+    unit = people.unit_name(row.unit, config)
+    if not unit:
+        raise DataError("no unit: nobody is named whose recording it is")
+    return unit
 
 
 def _words(text: str) -> str:
@@ -174,40 +261,24 @@ def _words(text: str) -> str:
     return text
 
 
-def _samples(row: SourceRow, config: DataConfig, sketcher: lineage.Sketcher) -> np.ndarray:
-    """Float32 samples (N,) at 16 kHz of the row, or of its segment.
+def _audible(sound: np.ndarray | DataError, config: DataConfig) -> np.ndarray:
+    """Float32 samples (N,) at 16 kHz that can be learned from.
 
     Raises:
-      DataError: they are unreadable, empty, silent, too short or too long.
+      DataError: there are none, or they are silent, too short or too long.
     """
-    limit_s = config.max_seconds if row.duration_s is None else _MAX_RECORDING_S
-    try:
-        size = len(row.audio) if isinstance(row.audio, bytes) else row.audio.stat().st_size
-        # By the header first, so that nothing huge is decoded.
-        recording_s = audio.duration_s(row.audio) if size else 0.0
-        samples = audio.read(row.audio) if 0 < recording_s <= limit_s else np.zeros(0, np.float32)
-    except (DataError, OSError) as error:
-        raise DataError(f"unreadable: {error if isinstance(error, DataError) else type(error).__name__}") from None
-    if not recording_s <= limit_s:
-        raise DataError(f"too long: {recording_s:.1f} s, expected at most {limit_s}")
-    if not abs(len(samples) / audio.RATE_HZ - recording_s) <= _SLACK_S:
-        raise DataError(f"cut off: {len(samples) / audio.RATE_HZ:.1f} s of the {recording_s:.1f} s in its header")
-    sketcher.add(samples)
-    if row.duration_s is not None:
-        end = round((row.start_s + row.duration_s) * audio.RATE_HZ)
-        if not end <= len(samples) + _SLACK_S * audio.RATE_HZ:
-            raise DataError("bad segment: it ends after its recording")
-        samples = samples[round(row.start_s * audio.RATE_HZ) : end]
-    seconds = len(samples) / audio.RATE_HZ
-    if len(samples) == 0:
+    if isinstance(sound, DataError):
+        raise sound
+    seconds = len(sound) / audio.RATE_HZ
+    if len(sound) == 0:
         raise DataError("empty: no samples")
     if not seconds >= config.min_seconds:
         raise DataError(f"too short: {seconds:.3f} s, expected at least {config.min_seconds}")
     if not seconds <= config.max_seconds:
         raise DataError(f"too long: {seconds:.1f} s, expected at most {config.max_seconds}")
-    if not float(np.abs(samples).max()) >= _SILENT_PEAK:
+    if not float(np.abs(sound).max()) >= _SILENT_PEAK:
         raise DataError(f"silent: no sample reaches {_SILENT_PEAK} of full scale")
-    return samples
+    return sound
 
 
 def _counted(rows: Iterable[Row | Rejected], on_row: Callable[[int], None]) -> Iterator[Row | Rejected]:

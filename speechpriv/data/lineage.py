@@ -24,7 +24,6 @@ import functools
 import hashlib
 import heapq
 import hmac
-import itertools
 import json
 import math
 import os
@@ -37,15 +36,12 @@ from typing import Any
 import numpy as np
 
 from speechpriv import store
-from speechpriv.data import audio
-from speechpriv.data.rows import Rejected, SourceRow
-from speechpriv.errors import DataError, LedgerError
+from speechpriv.errors import LedgerError
 
 SKETCH = "sketch.json"
 _KEY = "people.key"
 _SIZE = 1024
 _SILENT_PEAK = 3  # of 32,768
-_MOST_LISTENED = 5000  # rows
 _LEAST_NAMES, _LEAST_SHARE = 2, 0.1  # in common, of the smaller corpus's people
 
 
@@ -75,6 +71,24 @@ class Family:
         return Family(self.ledger, self.names | other.names, self.sketch | other.sketch, self.apart | other.apart)
 
 
+class Heard:
+    """The hash of one recording that comes block by block; how it is cut into blocks changes nothing."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=8)
+        self._peak = 0
+
+    def update(self, samples: np.ndarray) -> None:
+        """Take in the next samples (N,) as decoded, before any cut."""
+        pcm = np.rint(samples * 32768).astype("<i4")
+        self._peak = max(self._peak, int(np.abs(pcm).max(initial=0)))
+        self._hash.update(pcm.tobytes())
+
+    def mark(self) -> int | None:
+        """64 bits; None if it was silent, which is the same in everybody's corpus."""
+        return int.from_bytes(self._hash.digest()) if self._peak > _SILENT_PEAK else None
+
+
 class Sketcher:
     """Collects the smallest hashes of recordings and people; memory does not grow with their number.
 
@@ -87,13 +101,11 @@ class Sketcher:
         self._recordings: set[int] = set()
         self._people: set[int] = set()
 
-    def add(self, samples: np.ndarray) -> None:
-        """Take in a whole recording: samples (N,) as decoded, before any cut."""
-        pcm = np.rint(samples * 32768).astype("<i4")
-        if np.abs(pcm).max(initial=0) <= _SILENT_PEAK:
-            return  # the same in everybody's corpus
-        digest = hashlib.blake2b(pcm.tobytes(), digest_size=8).digest()
-        self._recordings = _with(self._recordings, int.from_bytes(digest))
+    def add(self, recording: Heard) -> None:
+        """Take in a recording that was heard to its end."""
+        mark = recording.mark()
+        if mark is not None:
+            self._recordings = _with(self._recordings, mark)
 
     def add_person(self, name: str) -> None:
         """Take in a unit's name as the corpus gives it; white space aside."""
@@ -111,19 +123,6 @@ def people_key(folder: Path) -> bytes:
     """The key under which names are hashed: one for all ledgers of a folder, so that runs can be compared."""
     with _locked(folder / ".lock"):
         return store.secret(folder / _KEY)
-
-
-def listen(rows: Iterable[SourceRow | Rejected], key: bytes | None = None) -> Sketch:
-    """Sketch of a corpus that was not taken in, by its first 5,000 rows."""
-    sketcher = Sketcher(key)
-    for row in itertools.islice(rows, _MOST_LISTENED):
-        try:
-            if isinstance(row, SourceRow):
-                sketcher.add(audio.read(row.audio))
-                sketcher.add_person(row.unit)
-        except (DataError, OSError):
-            continue  # what cannot be read is in no other corpus either
-    return sketcher.sketch()
 
 
 def write(path: Path, sketch: Sketch) -> None:

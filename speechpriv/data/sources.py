@@ -1,61 +1,41 @@
 """Corpora as people keep them, read row by row: one small adapter a layout, nothing decoded, nothing executed.
 
 What an adapter cannot make sense of it hands on as `Rejected`; only a corpus that cannot be read at all is an error.
+docs/sources.md says what each layout looks like.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
-import datasets
-
-from speechpriv.data import rows
-from speechpriv.data.rows import Found, Rejected, SourceRow
+from speechpriv.data import archives, kaldi, layouts, lhotse_manifests, rows, tables
+from speechpriv.data.rows import Found, Rejected, Roots, SourceRow
 from speechpriv.errors import DataError
-from speechpriv.sections import DataConfig
+from speechpriv.sections import DataConfig, Layout
 
 __all__ = ["Found", "Layout", "Located", "Rejected", "SourceRow", "inputs", "lineage", "locate", "open_source"]
 
-Layout = Literal["folder", "common_voice", "librispeech", "nemo", "kaldi", "hub"]
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HELP = (
+    f"Layouts that are read (docs/sources.md): {', '.join(get_args(Layout))}. Any other becomes one by a "
+    'metadata.jsonl in its folder, a line a recording: {"file_name": "a.wav", "text": "hello", "speaker": "7"}'
+)
+_Reader = Callable[[Path, Roots, DataConfig], Found]
 
 
 class Located(NamedTuple):
-    """Where a corpus is: its layout, and its resolved folder or manifest on this machine, None for a hub id."""
+    """Where a corpus is: its layout, and its resolved folder or file on this machine, None for a hub id."""
 
     layout: Layout
     path: Path | None
 
 
-# By these a folder's layout is known; the first that is there decides.
-_MARKS: tuple[tuple[Layout, str], ...] = (
-    ("common_voice", "validated.tsv"),
-    ("common_voice", "train.tsv"),
-    ("kaldi", "wav.scp"),
-    ("folder", "metadata.jsonl"),
-    ("folder", "metadata.csv"),
-    ("nemo", "*manifest*.json"),
-    ("nemo", "*manifest*.jsonl"),
-    ("folder", "**/metadata.jsonl"),
-    ("folder", "**/metadata.csv"),
-    ("librispeech", "**/*.trans.txt"),
-    ("hub", "**/*.parquet"),
-)
-_FILE_LAYOUTS: dict[str, Layout] = {".tsv": "common_voice", ".csv": "folder", ".json": "nemo", ".jsonl": "nemo"}
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-_HUB_PARQUET = "refs/convert/parquet"  # the branch where the hub keeps its own Parquet copy of a data set
-_EXPECTED = (
-    "Expected a folder with metadata.jsonl or metadata.csv (source folder), clips/ and validated.tsv or a tsv "
-    "(common_voice), SPEAKER/CHAPTER/*.trans.txt (librispeech), *manifest*.json (nemo), wav.scp, text and utt2spk "
-    "(kaldi), Parquet files or a hub id such as owner/name (hub). Correct data.path, or set data.source"
-)
-
-
 def open_source(config: DataConfig) -> Found:
-    """Rows of a corpus in the order it stores them, one in memory at a time.
+    """Read the rows of a corpus in the order it stores them, one in memory at a time.
 
     Args:
       config: `path` is relative to the current directory.
@@ -65,29 +45,79 @@ def open_source(config: DataConfig) -> Found:
         hub cannot be read.
     """
     layout, path = locate(config)
-    return _ADAPTERS[layout](path, config) if path and layout != "hub" else _hub(config)
+    if path is None:
+        return tables.read_hub(config)
+    root = config.audio_root
+    if root is not None and not Path(root).is_dir():
+        raise DataError(f"data.audio_root = {root}: no such folder; expected the one that holds the recordings.")
+    return _READERS[layout](path, Roots(_root(path), Path(root).resolve() if root else None), config)
 
 
 def locate(config: DataConfig) -> Located:
-    """Find the corpus and its layout; for `auto`, by what is on disk, or else by the form of a hub id.
+    """Find the corpus and its layout; for `auto`, by what is on disk. The hub is asked only with `source: hub`.
 
     Raises:
       DataError: nothing is there, or it is no layout that is known.
     """
     if config.made_up or config.path is None:
         raise DataError(f"data.source = {config.source}: made-up voices are read from nowhere. See data/ingest.py.")
-    asked = next((layout for layout in get_args(Layout) if layout == config.source), None)
     path = Path(config.path)
     if not path.exists():
-        if asked == "hub" or (asked is None and _HUB_ID.fullmatch(config.path)):
+        if config.source == "hub":
             return Located("hub", None)
-        raise DataError(f"data.path = {config.path}: no such file or directory here. {_EXPECTED}.")
-    by_name = "folder" if path.stem == "metadata" else _FILE_LAYOUTS.get(path.suffix)
-    by_content = (layout for layout, pattern in _MARKS if any(path.glob(pattern)))
-    layout = asked or (next(by_content, None) if path.is_dir() else by_name)
+        hub = " For a data set on the Hugging Face hub set data.source=hub." if _HUB_ID.fullmatch(config.path) else ""
+        raise DataError(f"data.path = {config.path}: no such file or directory here.{hub} {_HELP}.")
+    # `hub` and a local path: the config's own default, with another path set beside it.
+    asked = next((one for one in get_args(Layout) if one == config.source and one != "hub"), None)
+    layout = asked or (_layout_of_folder(path) if path.is_dir() else _layout_of_file(path))
     if layout is None:
-        raise DataError(f"data.path = {config.path}: not a layout that is known. {_EXPECTED}.")
+        raise DataError(f"data.path = {config.path}: not a layout that is known. {_HELP}.")
     return Located(layout, path.resolve())
+
+
+def _layout_of_folder(folder: Path) -> Layout | None:
+    """The first layout whose mark is there."""
+    return next((layout for layout, is_there in _MARKS if is_there(folder)), None)
+
+
+def _layout_of_file(file: Path) -> Layout | None:
+    if file.stem == "metadata":
+        return "parquet" if file.suffix == ".parquet" else "folder"
+    return _FILE_LAYOUTS.get("".join(file.suffixes[-2:])) or _FILE_LAYOUTS.get(file.suffix)
+
+
+def _holds(*patterns: str) -> Callable[[Path], bool]:
+    return lambda folder: any(True for pattern in patterns for _ in folder.glob(pattern))
+
+
+# By these a folder's layout is known; the first that is there decides.
+_MARKS: tuple[tuple[Layout, Callable[[Path], bool]], ...] = (
+    ("common_voice", _holds("validated.tsv", "train.tsv", "ss-corpus-*.tsv")),
+    ("kaldi", _holds("wav.scp")),
+    ("ljspeech", layouts.is_ljspeech),
+    ("folder", _holds("metadata.jsonl", "metadata.csv", "metadata.tsv")),
+    ("lhotse", _holds("cuts*.jsonl*", "*supervisions*.jsonl*")),
+    ("nemo", _holds("*manifest*.json", "*manifest*.jsonl")),
+    ("datasets", tables.is_saved),
+    ("parquet", _holds("metadata.parquet")),
+    ("common_voice", _holds("*/validated.tsv", "*/*/validated.tsv")),
+    ("folder", _holds("**/metadata.jsonl", "**/metadata.csv", "**/metadata.tsv")),
+    ("librispeech", _holds("**/*.trans.txt")),
+    ("libritts", _holds("**/*.normalized.txt")),
+    ("mls", lambda folder: _holds("**/transcripts.txt")(folder) and _holds("**/audio/*/*/*")(folder)),
+    ("voxforge", _holds("**/etc/PROMPTS")),
+    ("vctk", lambda folder: _holds("**/txt/*/*.txt")(folder) and _holds("**/wav48*")(folder)),
+    ("timit", _holds("**/*.phn", "**/*.PHN")),
+    ("speech_commands", _holds("**/*_nohash_*.wav")),
+    ("parquet", _holds("**/*.parquet")),
+    ("webdataset", _holds("**/*.tar")),
+    ("nemo", _holds("*.json", "*.jsonl")),
+    ("text_files", lambda folder: next(layouts.with_text(folder, layouts.TEXTS), None) is not None),
+)
+_CONTAINERS = ("webdataset", "datasets", "parquet")
+_FILE_LAYOUTS: dict[str, Layout] = {
+    ".tsv": "common_voice", ".csv": "folder", ".json": "nemo", ".jsonl": "nemo", ".parquet": "parquet",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,9 +135,11 @@ class Listed:
         """
         digest = hashlib.sha256()
         for row in open_source(self.config):
-            told: dict[str, Any] = vars(row) | {"audio": None}
+            told: dict[str, Any] = dict(vars(row))
             if isinstance(row, SourceRow) and isinstance(row.audio, Path):
                 told["audio"] = [str(row.audio).removeprefix(str(self.root)), *_size_and_time(row.audio)]
+            elif isinstance(row, SourceRow) and isinstance(row.audio, bytes):
+                told["audio"] = hashlib.sha256(row.audio).hexdigest()
             digest.update(json.dumps(told).encode() + b"\n")  # JSON escapes names that are not UTF-8
         return digest.hexdigest()
 
@@ -117,8 +149,8 @@ def inputs(config: DataConfig) -> dict[str, Path | Listed]:
     layout, path = ("hub", None) if config.made_up else locate(config)
     if path is None:
         return {}
-    # Which files of a folder of Parquet are read, `datasets` alone knows.
-    return {"source": path if layout == "hub" else Listed(config, _root(path))}
+    # Where recordings lie inside tables and archives, these files are what counts: rows need not be read for it.
+    return {"source": path if layout in _CONTAINERS else Listed(config, _root(path))}
 
 
 def _size_and_time(file: Path) -> tuple[int, ...]:
@@ -152,114 +184,68 @@ def _files(path: Path, *patterns: str) -> list[Path]:
     """The manifest that was given itself, or those in the folder, by pattern and name."""
     if path.is_file():
         return [path]
-    found = [file for pattern in patterns for file in sorted(path.glob(pattern)) if rows.inside(path, file)]
+    found = [file for pattern in patterns for file in sorted(path.glob(pattern)) if _is_inside(path, file)]
     if not found:
-        raise DataError(f"{path}: holds no {' or '.join(patterns)}. {_EXPECTED}.")
+        raise DataError(f"{path}: holds no {' or '.join(patterns)}. {_HELP}.")
     return found
 
 
-def _folder(path: Path, config: DataConfig) -> Found:
-    """Hugging Face audiofolder: metadata.jsonl or .csv, also in subfolders; file_name is relative to it."""
-    for file in _files(path, "**/metadata.jsonl", "**/metadata.csv"):
-        yield from rows.table(file, file.parent, _root(path), config)
+def _is_inside(folder: Path, file: Path) -> bool:
+    return isinstance(rows.find(Roots(folder), file.parent, file.name), Path)
 
 
-def _common_voice(path: Path, config: DataConfig) -> Found:
-    """Common Voice: a tsv beside clips/; of a folder, the clips that were validated."""
-    file = _files(path, "validated.tsv", "train.tsv")[0]
-    return rows.table(file, file.parent / "clips", _root(path), config)
+def _read_folder(path: Path, roots: Roots, config: DataConfig) -> Found:
+    """Read an audiofolder of Hugging Face: metadata.jsonl, .csv or .tsv, also in subfolders, which names start from."""
+    files = _files(path, "**/metadata.jsonl", "**/metadata.csv", "**/metadata.tsv")
+    return rows.tables(((file, file.parent) for file in files), roots, config)
 
 
-def _nemo(path: Path, config: DataConfig) -> Found:
-    """NeMo: JSON lines with audio_filepath, text, a speaker, and the offset and duration of a segment."""
-    for file in _files(path, "*manifest*.json", "*manifest*.jsonl"):
-        yield from rows.table(file, file.parent, _root(path), config, segments=True)
+def _read_common_voice(path: Path, roots: Roots, config: DataConfig) -> Found:
+    """Read Common Voice: a tsv beside clips/, or audios/ of spontaneous speech; of a folder, the validated clips."""
+    marks = ("validated.tsv", "train.tsv", "ss-corpus-*.tsv", "*/validated.tsv", "*/*/validated.tsv")
+    file = _files(path, *marks)[0]
+    folder = file.parent / ("audios" if (file.parent / "audios").is_dir() else "clips")
+    return rows.tables([(file, folder)], roots, config)
 
 
-def _librispeech(path: Path, _config: DataConfig) -> Found:
-    """LibriSpeech: SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt beside one FLAC a line."""
-    for file in _files(path, "**/*.trans.txt"):
-        for name, text in rows.pairs(file):
-            yield rows.row(_root(path), file.parent / f"{name}.flac", name.partition("-")[0], text)
+def _read_nemo(path: Path, roots: Roots, config: DataConfig) -> Found:
+    """Read NeMo: JSON lines with audio_filepath, text, a speaker, and the offset and duration of a segment."""
+    named = [file for pattern in ("*manifest*.json", "*manifest*.jsonl") for file in sorted(roots.corpus.glob(pattern))]
+    files = _files(path, *(("*manifest*.json", "*manifest*.jsonl") if named else ("*.json", "*.jsonl")))
+    tarred = [file for file in files if archives.is_tarred(file)]
+    plain = [(file, file.parent) for file in files if file not in tarred]
+    yield from rows.tables(plain, roots, config, from_start=True)
+    for file in tarred:
+        yield from archives.read_tarred_manifest(file, roots, config)
 
 
-def _kaldi(path: Path, _config: DataConfig) -> Found:
-    """Kaldi: wav.scp, text and utt2spk, and segments if there are; a command in wav.scp is never run."""
-    root = _root(path)
-    text, speaker = (dict(rows.pairs(_files(root, name)[0])) for name in ("text", "utt2spk"))
-    for name, file, segment in _kaldi_utterances(root):
-        if file.endswith("|"):
-            yield Rejected(name, "a command: wav.scp names a program, which is not run. Write its output to a file")
-        else:
-            yield rows.row(root, root / file, speaker.get(name, ""), text.get(name, ""), name=name, segment=segment)
+def _by_folder(layout: Layout, read: Callable[[Roots], Found]) -> _Reader:
+    """Make a reader of a layout that is told by a folder alone."""
+
+    def read_folder(path: Path, roots: Roots, _config: DataConfig) -> Found:
+        if not (path.is_dir() and dict(_MARKS)[layout](path)):
+            raise DataError(f"data.path = {path}: holds no corpus of the layout {layout}. {_HELP}.")
+        return read(roots)
+
+    return read_folder
 
 
-def _kaldi_utterances(root: Path) -> Iterator[tuple[str, str, tuple[float, float] | None]]:
-    """(utterance, entry of wav.scp, its part of that recording as start and duration or None for the whole)."""
-    recordings = rows.pairs(_files(root, "wav.scp")[0])
-    if not (root / "segments").exists():
-        yield from ((name, file, None) for name, file in recordings)
-        return
-    file_of = dict(recordings)
-    for name, rest in rows.pairs(_files(root, "segments")[0]):
-        recording, start, end = (*rest.split(), "", "", "")[:3]
-        yield name, file_of.get(recording, ""), (rows.seconds(start), rows.seconds(end) - rows.seconds(start))
-
-
-def _hub(config: DataConfig) -> Found:
-    """A data set on the Hugging Face hub, or Parquet files in a local folder, as a stream."""
-    try:
-        stream = _load(config)
-    except Exception as error:
-        raise DataError(
-            f"data.path = {config.path}: is no folder here and did not load from the Hugging Face hub "
-            f"({type(error).__name__}: {error}). Check the id, data.hub_config, data.hub_split and the connection, "
-            "or set data.path to a folder."
-        ) from error
-    features = stream.features or {}
-    names = rows.columns(features, config, str(config.path))
-    labels = features[names.text].names if isinstance(features[names.text], datasets.ClassLabel) else None
-    if isinstance(features[names.audio], datasets.Audio):
-        stream = stream.cast_column(names.audio, datasets.Audio(decode=False))
-    try:
-        for index, record in enumerate(stream):
-            name = f"{config.hub_split}/{index}"
-            audio, text = record[names.audio], record[names.text]
-            if labels:
-                text = labels[text] if text in range(len(labels)) else None
-            # Only bytes that the table itself holds are read: a path in it could name any file of this machine.
-            data = audio.get("bytes") if isinstance(audio, dict) else audio
-            if isinstance(data, bytes):
-                yield SourceRow(name, rows.cell(record[names.unit]), rows.cell(text), data)
-            else:
-                yield Rejected(name, "no audio: the table holds no bytes of it")
-    except Exception as error:  # noqa: BLE001  whatever it was, its words may quote a row: only its kind is told
-        raise DataError(
-            f"data.path = {config.path}: reading broke off ({type(error).__name__}). Run again; if it breaks off there "
-            f"again, set data.hub_revision={_HUB_PARQUET}, the hub's own copy."
-        ) from None
-
-
-def _load(config: DataConfig) -> datasets.IterableDataset:
-    """The stream of one split; a data set that is a program is read from the hub's own copy."""
-    if config.hub_revision != _HUB_PARQUET:
-        try:
-            return datasets.load_dataset(
-                config.path, config.hub_config, split=config.hub_split, revision=config.hub_revision, streaming=True
-            )
-        except RuntimeError as error:
-            if "scripts are no longer supported" not in str(error):
-                raise
-    # In the copy, each configuration is a folder.
-    return datasets.load_dataset(
-        config.path, data_dir=config.hub_config, split=config.hub_split, revision=_HUB_PARQUET, streaming=True
-    )
-
-
-_ADAPTERS: dict[Layout, Callable[[Path, DataConfig], Found]] = {
-    "folder": _folder,
-    "common_voice": _common_voice,
-    "librispeech": _librispeech,
-    "nemo": _nemo,
-    "kaldi": _kaldi,
+_READERS: dict[Layout, _Reader] = {
+    "folder": _read_folder,
+    "common_voice": _read_common_voice,
+    "librispeech": _by_folder("librispeech", layouts.read_librispeech),
+    "libritts": _by_folder("libritts", layouts.read_libritts),
+    "mls": _by_folder("mls", layouts.read_mls),
+    "voxforge": _by_folder("voxforge", layouts.read_voxforge),
+    "vctk": _by_folder("vctk", layouts.read_vctk),
+    "timit": _by_folder("timit", layouts.read_timit),
+    "speech_commands": _by_folder("speech_commands", layouts.read_speech_commands),
+    "ljspeech": _by_folder("ljspeech", layouts.read_ljspeech),
+    "text_files": _by_folder("text_files", layouts.read_text_files),
+    "nemo": _read_nemo,
+    "kaldi": _by_folder("kaldi", kaldi.read_kaldi),
+    "lhotse": _by_folder("lhotse", lhotse_manifests.read_lhotse),
+    "webdataset": lambda _path, roots, config: archives.read_webdataset(roots, config),
+    "datasets": tables.read_saved,
+    "parquet": tables.read_parquet,
 }

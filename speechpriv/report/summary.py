@@ -38,10 +38,15 @@ def figures(facts: Facts) -> dict[str, Any]:
         "public_wer_by_step": facts.wer_by_step,
         "phrases": dict(pictures.published(facts)),
         "rehearsal": facts.rehearsal,
-        "counts": {stage: counts for stage in facts.stages if (counts := facts.counts(stage))},
+        "counts": {stage: counts for stage in facts.stages if (counts := _told(facts.counts(stage)))},
         "seconds": _seconds(facts),
         "bundle": {**facts.bundle.get("counts", {}), "bytes": dict(facts.sizes_bytes)},
     }
+
+
+def _told(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts of a stage without its warnings, which are for the owner of the recordings."""
+    return {name: value for name, value in counts.items() if name != "warnings"}
 
 
 def to_json(facts: Facts) -> str:

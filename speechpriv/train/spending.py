@@ -11,7 +11,7 @@ from speechpriv import progress
 from speechpriv.claim import Claim
 from speechpriv.config import PipelineConfig
 from speechpriv.data import lineage as kin
-from speechpriv.data import sources
+from speechpriv.data import recordings, sources
 from speechpriv.errors import ConfigError, LedgerError
 from speechpriv.sections import DataConfig
 from speechpriv.train import accounting, releases
@@ -95,7 +95,8 @@ def find(corpus: Path) -> Path:
         name = sources.lineage(data, seed)
         path = kin.find(_FOLDER, name, kin.Sketch())
         if not path.is_file() and _FOLDER.is_dir() and sources.inputs(data):  # moved or copied, or the same people
-            path = kin.find(_FOLDER, name, kin.listen(sources.open_source(data), kin.people_key(_FOLDER)), _tell)
+            heard = recordings.listen(sources.open_source(data), data, kin.people_key(_FOLDER))
+            path = kin.find(_FOLDER, name, heard, _tell)
     return _there(path, corpus)
 
 

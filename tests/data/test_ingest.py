@@ -80,10 +80,12 @@ def test_counts_and_rows(made):
     assert summary.counts == {
         "rows_read": 25,
         "rows_kept": 24,
+        "clipped": 0,
         "quarantined": {"no such file": 1},
         "units_train": 12 - summary.counts["units_test"],
         "units_test": summary.counts["units_test"],
         "hours": round(24 * 0.5 / 3600, 3),
+        "warnings": [],
     }
     written = corpus.read(summary.directory)
     assert len(written) == 24
@@ -104,10 +106,13 @@ def test_ids_units_and_order_are_keyed(made):
     def expected(kind, name):
         return hmac.new(KEY, f"{kind}\0{name}".encode(), hashlib.sha256).hexdigest()[:16]
 
-    assert {(row.id, row.unit) for row in rows} == {(expected("id", a), expected("unit", b)) for a, b in names}
+    def scoped(name, unit):
+        return expected(f"id\0{expected('unit', unit)}", name), expected("unit", unit)
+
+    assert {(row.id, row.unit) for row in rows} == {scoped(*pair) for pair in names}
     order = [hmac.digest(KEY, row.id.encode(), "sha256") for row in rows]
     assert order == sorted(order)
-    assert [row.id for row in rows] != [expected("id", name) for name, _ in names]
+    assert [row.id for row in rows] != [scoped(*pair)[0] for pair in names]
 
 
 def test_another_key_changes_every_name_and_no_split(made, tmp_path):
@@ -167,7 +172,7 @@ def test_audio_is_canonical_whatever_it_was(tmp_path):
         (utterance(sound=wav(noise(0, 0))), "empty"),
         (utterance(sound=b"RIFF and so on"), "unreadable"),
         (utterance(sound=wav(noise(0))[:60]), "unreadable"),
-        (utterance(sound=audio.flac(noise(0))[:4_000]), "unreadable"),
+        (utterance(sound=audio.flac(noise(0))[:4_000]), "cut off"),
         (utterance(sound=mp3(noise(0, 2))[:4_000]), "cut off"),
         (utterance(sound=wav(np.zeros((8_000, 9), np.float32))), "unreadable"),
         (utterance(sound=wav(np.full(8_000, np.nan, np.float32))), "unreadable"),
@@ -211,7 +216,9 @@ def test_a_long_recording_is_not_decoded(monkeypatch):
         raise AssertionError("decoded")
 
     sound = wav(np.zeros(16_000 * 40, np.float32))
-    monkeypatch.setattr(audio, "read", refuse)
+    monkeypatch.setattr(audio._Decoder, "blocks", refuse)
+    with pytest.raises(AssertionError, match="decoded"):
+        check(utterance(sound=wav(noise(0))))
     assert check(utterance(sound=sound))[0].reason.startswith("too long")
 
 

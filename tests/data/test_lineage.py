@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechpriv.data import ingest, lineage, sources
+from speechpriv.data import ingest, lineage, recordings, sources
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import LedgerError
 from speechpriv.sections import DataConfig
@@ -43,8 +43,15 @@ def sketch(root, out):
     return lineage.read(done.directory / lineage.SKETCH)
 
 
-def heard(*recordings):
-    return lineage.Sketch(frozenset(recordings))
+def heard(*blocks):
+    recording = lineage.Heard()
+    for block in blocks:
+        recording.update(block)
+    return recording
+
+
+def sketched(*marks):
+    return lineage.Sketch(frozenset(marks))
 
 
 @pytest.fixture
@@ -71,7 +78,7 @@ def test_a_copy_has_the_ledger_of_its_original(tmp_path, ledgers, case):
     seeds, suffix, layout = KIN[case]
     copy = sketch(corpus(tmp_path / "copy", seeds, suffix, layout), tmp_path / "i2")
     assert lineage.join(ledgers, "b", copy) == first == ledgers / "a.sqlite"
-    assert lineage.find(ledgers, "b", heard()) == first  # known by its name from now on
+    assert lineage.find(ledgers, "b", sketched()) == first  # known by its name from now on
 
 
 def test_other_recordings_have_another_ledger(tmp_path, ledgers):
@@ -81,16 +88,16 @@ def test_other_recordings_have_another_ledger(tmp_path, ledgers):
 
 
 def test_a_ledger_knows_what_its_later_corpora_brought(ledgers):
-    lineage.join(ledgers, "a", heard(1, 2, 3))
-    lineage.join(ledgers, "b", heard(3, 4, 5))
-    assert lineage.find(ledgers, "c", heard(5)) == ledgers / "a.sqlite"
+    lineage.join(ledgers, "a", sketched(1, 2, 3))
+    lineage.join(ledgers, "b", sketched(3, 4, 5))
+    assert lineage.find(ledgers, "c", sketched(5)) == ledgers / "a.sqlite"
 
 
 def test_a_corpus_between_two_ledgers_is_refused(ledgers):
-    lineage.join(ledgers, "a", heard(1, 2))
-    lineage.join(ledgers, "b", heard(3, 4))
+    lineage.join(ledgers, "a", sketched(1, 2))
+    lineage.join(ledgers, "b", sketched(3, 4))
     with pytest.raises(LedgerError, match=r"in 2 ledgers \(a.sqlite, b.sqlite\).*kept apart"):
-        lineage.join(ledgers, "c", heard(2, 3))
+        lineage.join(ledgers, "c", sketched(2, 3))
 
 
 def test_a_fraction_of_a_large_corpus_shares_that_fraction_of_the_sketch():
@@ -100,7 +107,7 @@ def test_a_fraction_of_a_large_corpus_shares_that_fraction_of_the_sketch():
     def marks(samples):
         sketcher = lineage.Sketcher()
         for one in samples:
-            sketcher.add(one)
+            sketcher.add(heard(one))
         return sketcher.sketch().recordings
 
     whole = marks(large)
@@ -113,9 +120,9 @@ def test_a_fraction_of_a_large_corpus_shares_that_fraction_of_the_sketch():
 
 def test_silence_is_no_kinship():
     sketcher = lineage.Sketcher()
-    sketcher.add(np.zeros(16_000, np.float32))
-    sketcher.add(np.zeros(0, np.float32))
-    sketcher.add(np.full(100, 3e-5, np.float32))
+    sketcher.add(heard(np.zeros(16_000, np.float32)))
+    sketcher.add(heard(np.zeros(0, np.float32)))
+    sketcher.add(heard(np.full(100, 3e-5, np.float32)))
     assert sketcher.sketch() == lineage.Sketch()
 
 
@@ -123,7 +130,7 @@ def test_listening_is_what_the_first_stage_hears(tmp_path):
     root = corpus(tmp_path / "first", range(12))
     rows = list(sources.open_source(DataConfig(path=str(root))))
     broken = [Rejected("x", "no audio"), SourceRow("y", "u", "t", b"no sound"), SourceRow("z", "u", "t", root / "none")]
-    assert lineage.listen([*broken, *rows]) == sketch(root, tmp_path / "i")
+    assert recordings.listen([*broken, *rows], DataConfig(path=str(root))) == sketch(root, tmp_path / "i")
 
 
 def test_only_the_owner_may_read_and_no_name_is_written(tmp_path, ledgers):
@@ -136,10 +143,10 @@ def test_only_the_owner_may_read_and_no_name_is_written(tmp_path, ledgers):
 
 
 def test_a_damaged_sketch_stops_the_search(ledgers):
-    lineage.join(ledgers, "a", heard(1))
+    lineage.join(ledgers, "a", sketched(1))
     (ledgers / "a.json").write_text("{")
     with pytest.raises(LedgerError, match=r"a\.json: not what is kept beside a ledger"):
-        lineage.find(ledgers, "b", heard(1))
+        lineage.find(ledgers, "b", sketched(1))
 
 
 RECORDINGS = itertools.count()
@@ -234,16 +241,16 @@ def test_who_names_a_ledger_says_that_people_of_the_same_names_are_others(ledger
 
 
 def test_known_recordings_are_refused_to_any_other_ledger(tmp_path, ledgers):
-    lineage.join(ledgers, "a", heard(1, 2))
+    lineage.join(ledgers, "a", sketched(1, 2))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     for name, named in (("b", ledgers / "fresh.sqlite"), ("b", elsewhere / "x.sqlite"), ("a", elsewhere / "x.sqlite")):
         with pytest.raises(LedgerError, match=r"privacy\.ledger = .*are known to a\.sqlite.*name that ledger, or none"):
-            lineage.join(ledgers, name, heard(2, 3), named=named)
-    assert lineage.join(ledgers, "b", heard(2, 3), named=ledgers / "a.sqlite") == ledgers / "a.sqlite"
+            lineage.join(ledgers, name, sketched(2, 3), named=named)
+    assert lineage.join(ledgers, "b", sketched(2, 3), named=ledgers / "a.sqlite") == ledgers / "a.sqlite"
     (ledgers / "old.sqlite").touch()  # of an older version, without a sketch
     with pytest.raises(LedgerError, match=r"known to old\.sqlite"):
-        lineage.join(ledgers, "old", heard(9), named=elsewhere / "x.sqlite")
+        lineage.join(ledgers, "old", sketched(9), named=elsewhere / "x.sqlite")
 
 
 def test_what_lies_beside_the_ledger_that_is_named_counts_too(tmp_path, ledgers):
@@ -251,30 +258,30 @@ def test_what_lies_beside_the_ledger_that_is_named_counts_too(tmp_path, ledgers)
     shared, here = tmp_path / "shared", tmp_path / "here"
     shared.mkdir()
     here.mkdir()
-    assert lineage.join(ledgers, "a", heard(1, 2), named=shared / "one.db") == shared / "one.db"
-    lineage.join(ledgers, "b", heard(5, 6), named=shared / "two.sqlite")
+    assert lineage.join(ledgers, "a", sketched(1, 2), named=shared / "one.db") == shared / "one.db"
+    lineage.join(ledgers, "b", sketched(5, 6), named=shared / "two.sqlite")
     (shared / "two.sqlite").touch()
     with pytest.raises(LedgerError, match=r"known to two\.sqlite"):
-        lineage.join(here, "c", heard(6, 7), named=shared / "three.sqlite")
-    assert lineage.join(here, "d", heard(2, 3), named=shared / "one.db") == shared / "one.db"
+        lineage.join(here, "c", sketched(6, 7), named=shared / "three.sqlite")
+    assert lineage.join(here, "d", sketched(2, 3), named=shared / "one.db") == shared / "one.db"
     # And both folders know of it, by whatever was brought from either.
-    assert lineage.find(ledgers, "e", heard(3)) == (shared / "one.db").resolve()
-    assert lineage.find(here, "e", heard(1)) == (shared / "one.db").resolve()
+    assert lineage.find(ledgers, "e", sketched(3)) == (shared / "one.db").resolve()
+    assert lineage.find(here, "e", sketched(1)) == (shared / "one.db").resolve()
 
 
 def test_files_of_others_beside_a_named_ledger_are_left_alone(tmp_path, ledgers):
     (tmp_path / "notes.json").write_text("[1")
     (tmp_path / "mine.json").write_text('{"mine": 1}')
     with pytest.raises(LedgerError, match=r"mine\.json: not what is kept beside a ledger.*folder of their own"):
-        lineage.join(ledgers, "a", heard(1), named=tmp_path / "mine.sqlite")
+        lineage.join(ledgers, "a", sketched(1), named=tmp_path / "mine.sqlite")
     assert (tmp_path / "mine.json").read_text() == '{"mine": 1}'
-    lineage.join(ledgers, "a", heard(1), named=tmp_path / "other.sqlite")
+    lineage.join(ledgers, "a", sketched(1), named=tmp_path / "other.sqlite")
     with pytest.raises(LedgerError, match="no such folder"):
-        lineage.join(ledgers, "a", heard(1), named=tmp_path / "missing" / "other.sqlite")
+        lineage.join(ledgers, "a", sketched(1), named=tmp_path / "missing" / "other.sqlite")
 
 
 def _join(folder, number):
-    lineage.join(folder, f"corpus-{number}", heard(number, 10**6))
+    lineage.join(folder, f"corpus-{number}", sketched(number, 10**6))
 
 
 def test_processes_that_join_at_once_share_one_ledger(ledgers):
@@ -286,5 +293,5 @@ def test_processes_that_join_at_once_share_one_ledger(ledgers):
 
 def test_a_ledger_from_before_there_were_sketches_keeps_its_corpus(ledgers):
     (ledgers / "a.sqlite").touch()
-    assert lineage.join(ledgers, "a", heard(1, 2)) == ledgers / "a.sqlite"
-    assert lineage.find(ledgers, "b", heard(2)) == ledgers / "a.sqlite"
+    assert lineage.join(ledgers, "a", sketched(1, 2)) == ledgers / "a.sqlite"
+    assert lineage.find(ledgers, "b", sketched(2)) == ledgers / "a.sqlite"

@@ -99,10 +99,17 @@ def test_a_csv_field_without_end_does_not_end_the_run(tmp_path):
     assert all(row.text == "go" for row in good)
 
 
+OUTSIDE, NOWHERE = "outside the corpus folder", "no such file"
+
+
 @pytest.mark.parametrize(
-    "name", ["../secret.flac", "a/../../secret.flac", "link.flac", "folder/secret.flac", "\0", "x" * 5_000, "."]
-)
-def test_no_path_leaves_the_corpus_folder(tmp_path, name):
+    ("name", "reason"),
+    [
+        ("../secret.flac", OUTSIDE), ("a/../../secret.flac", OUTSIDE), ("link.flac", OUTSIDE),
+        ("folder/secret.flac", OUTSIDE), ("\0", NOWHERE), ("x" * 5_000, NOWHERE), (".", NOWHERE),
+    ],
+)  # fmt: skip
+def test_no_path_leaves_the_corpus_folder(tmp_path, name, reason):
     corpus = tmp_path / "corpus"
     lay(
         tmp_path, {"secret.flac": flac(), "corpus/metadata.jsonl": lines({"file_name": name, "text": "a", "user": "u"})}
@@ -111,7 +118,7 @@ def test_no_path_leaves_the_corpus_folder(tmp_path, name):
     (corpus / "folder").symlink_to(tmp_path)
     good, bad = read(corpus)
     assert good == []
-    assert bad[0].reason == "no such file: missing, or outside the corpus folder"
+    assert bad[0].reason.startswith(f"{reason}: {name}")
 
 
 def test_absolute_paths_are_read_inside_the_folder_only(tmp_path):
@@ -195,9 +202,9 @@ def test_nemo_manifest_with_segments(tmp_path):
     lay(tmp_path, {"wav/1.flac": flac(), "train_manifest.json": lines(*records, absolute)})
     good, bad = read(tmp_path)
     assert [(row.source_id, row.start_s, row.duration_s) for row in good] == [
-        ("wav/1.flac", 0.0, None),
+        ("wav/1.flac#0.0", 0.0, 0.3),
         ("wav/1.flac#0.1", 0.1, 0.2),
-        ("wav/1.flac", 0.0, None),
+        ("wav/1.flac#0.0", 0.0, 0.3),
     ]
     assert {row.unit for row in good} == {"s"}
     assert [row.reason.partition(":")[0] for row in bad] == ["bad segment"] * 2
@@ -220,7 +227,7 @@ def test_kaldi_and_its_commands_are_not_run(tmp_path):
     lay(tmp_path.parent, {"out.flac": flac()})
     good, bad = read(tmp_path)
     assert said(good) == [("a", "anna", "go home"), ("d", "dora", "")]
-    assert [(row.source_id, row.reason.partition(":")[0]) for row in bad] == [("b", "a command"), ("c", "no such file")]
+    assert [(row.source_id, row.reason.partition(":")[0]) for row in bad] == [("b", "a command"), ("c", OUTSIDE)]
     assert not trap.exists()
 
 
@@ -230,7 +237,42 @@ def test_kaldi_segments(tmp_path):
     lay(tmp_path, {"wav.scp": "r1 1.flac\n", "text": texts, "utt2spk": texts, "segments": segments, "1.flac": flac()})
     good, bad = read(tmp_path)
     assert [(row.source_id, row.start_s, row.duration_s) for row in good] == [("a", 0.05, pytest.approx(0.2))]
-    assert [row.source_id for row in bad] == list("bcde")
+    assert sorted(row.source_id for row in bad) == list("bcde")
+
+
+def test_kaldi_segments_of_one_file_come_together_and_name_its_channels(tmp_path):
+    files = {
+        "wav.scp": "r1-A 1.flac\nr2-A 2.flac\nr1-B 1.flac\n",
+        "segments": "u1 r1-A 0 0.2\nu2 r2-A 0 0.2\nu3 r1-B 0 0.2\n",
+        "text": "u1 a\nu2 b\nu3 c\n",
+        "utt2spk": "u1 s\nu2 s\nu3 t\n",
+        "1.flac": flac(1),
+        "2.flac": flac(2),
+    }
+    for sides in (("A", "A", "B"), ("1", "1", "2")):
+        named = zip(("r1-A", "r2-A", "r1-B"), ("r1", "r2", "r1"), sides, strict=True)
+        lay(tmp_path, files | {"reco2file_and_channel": "".join(f"{a} {b} {c}\n" for a, b, c in named)})
+        good, bad = read(tmp_path)
+        assert [(row.source_id, row.channel) for row in good] == [("u1", 0), ("u3", 1), ("u2", 0)]
+        assert bad == []
+    lay(tmp_path, {"reco2file_and_channel": "r1-A r1 0\nr2-A r2 0\nr1-B r1 1\n"})
+    with pytest.raises(DataError, match="numbers from 1"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv", "train_manifest.json"])
+def test_a_column_names_the_channel(tmp_path, name):
+    audio = "audio_filepath" if name.endswith(".json") else "file_name"
+    records = [{audio: "1.flac", "text": "a", "speaker": "u", "channel": side} for side in (0, "1", "B", "telephone")]
+    if name.endswith(".csv"):
+        header = ",".join(records[0])
+        content = "".join(line + "\n" for line in [header, *(",".join(map(str, row.values())) for row in records)])
+    else:
+        content = lines(*records)
+    lay(tmp_path, {"1.flac": flac(), name: content})
+    good, _ = read(tmp_path)
+    assert [row.channel for row in good] == [0, 1, 1, None]
+    assert len({row.source_id for row in good[:2]}) == 2  # two people of one file are no duplicates
 
 
 @pytest.mark.parametrize("missing", ["text", "utt2spk"])
@@ -265,16 +307,16 @@ def parquet(path, features=FEATURES):
 def test_hub_data_set_in_a_local_folder(tmp_path):
     parquet(tmp_path / "train.parquet")
     good, bad = read(tmp_path)
-    assert said(good) == [("train/0", "s1", "no"), ("train/1", "", "")]
+    assert said(good) == [("train/s1/0", "s1", "no"), ("train//0", "", "")]
     assert [row.audio for row in good] == [flac(1), flac(2)]
-    assert [row.source_id for row in bad] == ["train/2"]  # a path in a table could name any file of this machine
+    assert [row.source_id for row in bad] == ["train/s3/0"]  # a path in a table could name any file of this machine
     assert read(tmp_path, source="hub") == (good, bad)
 
 
 def test_parquet_without_feature_types(tmp_path):
     parquet(tmp_path / "train.parquet", features=None)
     good, _ = read(tmp_path)
-    assert said(good)[0] == ("train/0", "s1", "1")
+    assert said(good)[0] == ("train/s1/0", "s1", "1")
     assert good[0].audio == flac(1)
 
 
@@ -297,7 +339,7 @@ def test_a_data_set_that_is_a_program_is_read_from_the_hubs_copy(tmp_path, monke
         return real(str(tmp_path), *args, **settings)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    good, _ = read("somebody/words", hub_config="v2")
+    good, _ = read("somebody/words", source="hub", hub_config="v2")
     assert len(good) == 2  # one configuration, not both
     assert calls == [("somebody/words", None), ("somebody/words", "refs/convert/parquet")]
 
@@ -315,7 +357,7 @@ def test_a_stream_that_breaks_off_says_so_without_its_words(monkeypatch):
             raise ValueError("could not parse 'my secret'")
 
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: Broken())
-    found = sources.open_source(DataConfig(path="somebody/words"))
+    found = sources.open_source(DataConfig(source="hub", path="somebody/words"))
     assert next(found).text == "hello"
     with pytest.raises(DataError, match="broke off") as caught:
         next(found)
@@ -326,7 +368,7 @@ def test_a_stream_that_breaks_off_says_so_without_its_words(monkeypatch):
 OFFLINE = """
 from speechpriv.sections import DataConfig
 from speechpriv.data import sources
-list(sources.open_source(DataConfig(path="somebody/words")))
+list(sources.open_source(DataConfig(source="hub", path="somebody/words")))
 """
 
 
@@ -335,14 +377,16 @@ def test_the_hub_out_of_reach_says_what_to_do():
     done = subprocess.run([sys.executable, "-c", OFFLINE], env=env, capture_output=True, text=True, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("speechpriv.errors.DataError: data.path = somebody/words")
-    assert "set data.path to a folder" in last
+    assert "hub_split" in last
+    assert "the connection" in last
 
 
-@pytest.mark.parametrize("name", ["nowhere", "a/b/c", "/nowhere/words", "../a"])
-def test_what_is_nowhere_and_no_hub_id(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["nowhere", "a/b", "a/b/c", "/nowhere/words", "../a"])
+def test_what_is_nowhere_is_not_asked_for_at_the_hub(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"no such file or directory here.*librispeech"):
+    with pytest.raises(DataError, match=r"no such file or directory here.*librispeech") as caught:
         sources.locate(DataConfig(path=name))
+    assert ("data.source=hub" in str(caught.value)) == (name == "a/b")
 
 
 def test_an_unknown_layout_lists_those_known(tmp_path):
@@ -350,7 +394,7 @@ def test_an_unknown_layout_lists_those_known(tmp_path):
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(DataError, match=r"not a layout that is known.*kaldi"):
             sources.locate(DataConfig(path=str(path)))
-    with pytest.raises(DataError, match=r"holds no .*trans.txt"):
+    with pytest.raises(DataError, match=r"holds no corpus of the layout librispeech"):
         read(tmp_path, source="librispeech")
 
 
@@ -362,7 +406,8 @@ def test_paths_are_relative_to_the_current_directory(tmp_path, monkeypatch):
     located = sources.locate(DataConfig(path="a/b"))  # has the form of a hub id, but is a folder here
     assert located == ("folder", tmp_path.resolve() / "a/b")
     assert len(read("a/b")[0]) == 1
-    assert sources.locate(DataConfig(path="a/c")) == ("hub", None)
+    assert sources.locate(DataConfig(path="a/c", source="hub")) == ("hub", None)
+    assert sources.locate(DataConfig(path="a/b", source="hub")) == located  # another path beside a config's hub id
 
 
 def test_inputs_are_what_is_here_or_nothing(tmp_path):
@@ -371,7 +416,7 @@ def test_inputs_are_what_is_here_or_nothing(tmp_path):
     assert sources.inputs(asked) == {"source": sources.Listed(asked, tmp_path.resolve())}
     parquet = tmp_path / "parquet"
     assert sources.inputs(DataConfig(path=str(parquet))) == {"source": parquet.resolve()}
-    assert sources.inputs(DataConfig(path="somebody/words")) == {}
+    assert sources.inputs(DataConfig(source="hub", path="somebody/words")) == {}
     assert sources.inputs(DataConfig(source="demo")) == {}
 
 
@@ -450,7 +495,8 @@ def test_lineage_names_the_recordings_not_the_way_they_are_read(tmp_path, monkey
     one = lineage(path=".")
     assert len(one) == 16
     assert one == lineage(path=str(tmp_path), max_seconds=3, seed=2) == lineage(path="dev.tsv")
-    names = [one, lineage(path="other"), lineage(path="a/b"), lineage(path="a/b", hub_config="en")]
+    hub = {"source": "hub", "path": "a/b"}
+    names = [one, lineage(path="other"), lineage(**hub), lineage(**hub, hub_config="en")]
     names += [lineage(source="demo"), lineage(source="demo", seed=2), lineage(source="demo", demo={"units": 3})]
     assert len(set(names)) == len(names)
 
