@@ -21,7 +21,7 @@ _LIMIT_S, _LIMIT_PER_S = 60.0, 2.0
 _REASONS = ("not_alignable", "low_confidence", "nothing_to_say")  # see resynth.py; all else is `failed`
 
 
-@store.stage(version=2)
+@store.stage(version=3)
 def run(
     config: AnonymizeConfig,
     inputs: Mapping[str, Path],

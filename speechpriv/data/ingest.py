@@ -17,10 +17,9 @@ import numpy as np
 
 from speechpriv import corpus, store
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, clinic, demo, disorder, lineage, sources
+from speechpriv.data import audio, clinic, demo, disorder, lineage, sources, transcripts
 from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
-from speechpriv.models.asr import normalise
 from speechpriv.sections import DataConfig, Section
 
 QUARANTINE = "quarantine.jsonl"
@@ -38,7 +37,7 @@ class IngestConfig(Section):
     seed: int
 
 
-@store.stage(version=2)
+@store.stage(version=3)
 def run(
     config: IngestConfig,
     inputs: Mapping[str, Path],
@@ -141,7 +140,7 @@ def _check(row: SourceRow, config: IngestConfig, key: bytes, sketcher: lineage.S
     if not unit:
         return Rejected(row.source_id, "no unit: nobody is named whose recording it is")
     try:
-        text, samples = _words(row.text), _samples(row, config.data, sketcher)
+        text, samples = transcripts.clean(row.text), _samples(row, config.data, sketcher)
     except DataError as error:
         return Rejected(row.source_id, str(error))
     seconds = len(samples) / audio.RATE_HZ
@@ -155,20 +154,6 @@ def _check(row: SourceRow, config: IngestConfig, key: bytes, sketcher: lineage.S
         text=text,
         seconds=seconds,
     )
-
-
-def _words(text: str) -> str:
-    """The text on one line.
-
-    Raises:
-      DataError: it is not text, or no word is left of it.
-    """
-    text = " ".join(text.split())
-    if "\ufffd" in text or text.encode("utf-8", "ignore").decode() != text:
-        raise DataError("not text: bytes that are not UTF-8")
-    if not normalise(text):
-        raise DataError("no words: nothing a recogniser can learn (a-z and apostrophes) is left of the text")
-    return text
 
 
 def _samples(row: SourceRow, config: DataConfig, sketcher: lineage.Sketcher) -> np.ndarray:

@@ -37,7 +37,7 @@ class _Scrubbed:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-@store.stage(version=3)
+@store.stage(version=4)
 def run(
     config: CleanConfig,
     inputs: Mapping[str, Path],

@@ -47,7 +47,7 @@ class FinetuneConfig(Section):
     train: TrainConfig
 
 
-@store.stage(version=2, resumable=True)
+@store.stage(version=3, resumable=True)
 def run(
     config: FinetuneConfig,
     inputs: Mapping[str, Path],

@@ -31,7 +31,7 @@ class OrdinaryConfig(Section):
     seed: int
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(
     config: OrdinaryConfig,
     inputs: Mapping[str, Path],

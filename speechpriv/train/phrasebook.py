@@ -28,7 +28,7 @@ class PhrasebookConfig(Section):
     privacy: PrivacyConfig
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(
     config: PhrasebookConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes, ledger: Path
 ) -> dict[str, Any]:
