@@ -20,10 +20,9 @@ import numpy as np
 
 from speechpriv import corpus, store
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, clinic, demo, disorder, lineage, people, recordings, sources
+from speechpriv.data import audio, clinic, demo, disorder, lineage, people, recordings, sources, transcripts
 from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
-from speechpriv.models.asr import normalise
 from speechpriv.sections import DataConfig, Section
 
 QUARANTINE = "quarantine.jsonl"
@@ -196,7 +195,7 @@ def _check(
         try:
             unit = _unit(row, config.data)
             sketcher.add_person(unit)
-            said[index] = unit, _words(row.text)
+            said[index] = unit, transcripts.clean(row.text)
         except DataError as error:
             done[index] = Rejected(row.source_id, str(error))
     places = list(said)
@@ -245,20 +244,6 @@ def _unit(row: SourceRow, config: DataConfig) -> str:
     if not unit:
         raise DataError("no unit: nobody is named whose recording it is")
     return unit
-
-
-def _words(text: str) -> str:
-    """The text on one line.
-
-    Raises:
-      DataError: it is not text, or no word is left of it.
-    """
-    text = " ".join(text.split())
-    if "\ufffd" in text or text.encode("utf-8", "ignore").decode() != text:
-        raise DataError("not text: bytes that are not UTF-8")
-    if not normalise(text):
-        raise DataError("no words: nothing a recogniser can learn (a-z and apostrophes) is left of the text")
-    return text
 
 
 def _audible(sound: np.ndarray | DataError, config: DataConfig) -> np.ndarray:
