@@ -40,6 +40,8 @@ def read_kaldi(roots: Roots) -> Found:
         # One for each line, and at the last all that is left: the order is that of each unit's own lines.
         parts[name].pop()
         listed += [(name, *together[name].pop(0)) for _ in range(1 if parts[name] else len(together[name]))]
+    if not in_step:  # then lines are nobody's own, and so is their order
+        listed.sort(key=lambda one: (one[3], one[0]))
     if (root / "segments").is_file():  # they come by speaker; a file of several speakers is to be decoded once
         listed.sort(key=lambda one: one[1][1])
     for name, (recording, entry, segment), words, unit in listed:

@@ -107,7 +107,8 @@ def _audio(found: Any, rate_hz: Any, roots: Roots | None) -> Path | bytes | str:
     if isinstance(found, list | np.ndarray) and len(found) and isinstance(rate_hz, int) and rate_hz > 0:
         buffer = io.BytesIO()
         try:
-            soundfile.write(buffer, np.asarray(found, np.float32), rate_hz, format="WAV", subtype="FLOAT")
+            # A WAV of floats would hold the time of day.
+            soundfile.write(buffer, np.asarray(found, np.float32), rate_hz, format="AU", subtype="FLOAT")
         except (ValueError, TypeError, soundfile.LibsndfileError) as error:
             return f"unreadable: an array that is no sound ({type(error).__name__})"
         return buffer.getvalue()
