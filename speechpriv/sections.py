@@ -1,13 +1,16 @@
 """Sections of a config that say where recordings come from and what is taken out of them before training."""
 
+import os.path
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import re2
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+PathName = Annotated[str, AfterValidator(os.path.expanduser)]  # a path, with ~ for home, or a name that is none
 Term = Annotated[str, Field(pattern=r"\w")]  # has a letter or a digit
 Method = Literal["mcadams", "formant", "cascade", "resynth", "none"]
 Timing = Literal["kept", "randomised", "quantised", "replaced"]
@@ -57,7 +60,7 @@ class DataConfig(Section):
     source: Literal[
         "auto", "demo", "clinic", "risk", "folder", "common_voice", "librispeech", "nemo", "kaldi", "hub"
     ] = "auto"
-    path: str | None = None  # a directory, a manifest file, or a hub id such as google/speech_commands
+    path: PathName | None = None  # a directory, a manifest file, or a hub id such as google/speech_commands
     audio_column: str | None = None  # None: the usual names of each layout are tried
     text_column: str | None = None
     unit_column: str | None = None
@@ -73,6 +76,12 @@ class DataConfig(Section):
     min_seconds: Positive = 0.1
     max_seconds: Positive = 30.0
     max_quarantined: Fraction = 0.2  # of rows; more than this ends the run
+
+    @field_validator("path")
+    @classmethod
+    def _is_spelled_in_one_way(cls, path: str | None) -> str | None:
+        """`./a/` is `a`: another name of one folder would be another run, and would be spent for again."""
+        return str(Path(path)) if path else path
 
     @model_validator(mode="after")
     def _path_is_given(self) -> Self:
@@ -98,12 +107,12 @@ class ScrubConfig(Section):
     terms: tuple[Term, ...] = ()  # removed wherever they are said: contacts, projects; they stay in private/
     keep: tuple[Term, ...] = ()  # never removed: names of products, of the assistant itself
     patterns: dict[Kind, str] = {}  # regular expressions (RE2, case ignored) by the kind they stand for
-    tagger: str | None = None  # a token-classification model beside the rules: a directory or a hub id
+    tagger: PathName | None = None  # a token-classification model beside the rules: a directory or a hub id
     tagger_kinds: dict[str, Kind] = {  # kind by the model's label; other labels are nothing personal
         **dict.fromkeys(("PER", "PERSON"), "NAME"),
         **dict.fromkeys(("LOC", "GPE"), "CITY"),
     }
-    aligner: str = "tiny-en"  # the CTC recogniser that tells when a word is said: tiny-en, a directory or a hub id
+    aligner: PathName = "tiny-en"  # the CTC recogniser that tells when a word is said: tiny-en, a directory or a hub id
     min_word_confidence: Fraction = 0.02  # below this mean probability an alignment is not trusted: the row is dropped
     redaction: Literal["silence", "beep", "cut", "replace"] = "cut"  # what is heard instead; cut: 0.1 s of silence
     mark: Literal["token", "remove"] = "token"  # what is read instead: [KIND], or nothing (replace: the made-up values)
@@ -139,8 +148,9 @@ class AnonymizeConfig(Section):
 
     method: Method = "cascade"
     timing: Timing | None = None  # None: as it was said, but for resynth, which has its voice's own (replaced)
-    aligner: str = "tiny-en"  # the CTC recogniser that tells resynth when a word is said
+    aligner: PathName = "tiny-en"  # the CTC recogniser that tells resynth when a word is said
     min_confidence: Fraction = 0.004  # of resynth, see resynth.aligned; below it a row's words are not trusted: dropped
+    max_failed: Fraction = 0.01  # of recordings, here and by attackers; more that crash or take too long end the run
 
     @model_validator(mode="after")
     def _timing_goes_with_the_method(self) -> Self:
@@ -155,5 +165,5 @@ class AnonymizeConfig(Section):
 class AttackersConfig(Section):
     """Those who look for people by their voices among what `anonymize` made, to see what it is worth."""
 
-    voiceprint: str = "statistics"  # or network (trained on the spot: minutes), or a model for x-vectors: path, hub id
+    voiceprint: PathName = "statistics"  # or network (trained on the spot), or a model for x-vectors: path, hub id
     people: Count = 200  # whose voices are looked for, or learned from, at most

@@ -60,13 +60,14 @@ class IngestConfig(Section):
     seed: int
 
 
-@store.stage(version=3)
+@store.stage(version=4, notes=(QUARANTINE, lineage.SKETCH))
 def run(
     config: IngestConfig,
     inputs: Mapping[str, Path],
     out_dir: Path,
     *,
     key: bytes,
+    people_key: bytes | None = None,
     on_row: Callable[[int], None] = store.silent,
 ) -> dict[str, Any]:
     """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all private.
@@ -76,9 +77,10 @@ def run(
 
     Args:
       config: source, limits and the seed of the split.
-      inputs: `source`, the corpus folder, if it is on this machine; `sources.inputs(config.data)` says so.
+      inputs: `source`, if the corpus is on this machine; `sources.inputs(config.data)` says so.
       out_dir: gets the corpus and the quarantine.
       key: at least 16 random bytes, kept apart from the corpus.
+      people_key: see `lineage.people_key`; None: the same people in other recordings will not be recognised.
       on_row: told how many rows are read.
 
     Returns:
@@ -96,12 +98,12 @@ def run(
         raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.inputs.")
     found = _found(config)
     reasons: Counter[str] = Counter()
-    sketcher, listed = lineage.Sketcher(), Listed()
+    sketcher, listed = lineage.Sketcher(people_key), Listed()
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
         rows = _counted(checked(found, config, key, sketcher, listed), on_row)
         kept = _set_aside(rows, quarantine, reasons, config.data.max_quarantined)
         written = corpus.write(kept, out_dir, lineage=sources.lineage(config.data, config.seed), order_key=key)
-    lineage.write(out_dir / lineage.SKETCH, sketcher.marks())
+    lineage.write(out_dir / lineage.SKETCH, sketcher.sketch())
     n_units = {part: len(written.units(part)) for part in get_args(Split)}
     if not all(n_units.values()):
         raise DataError(
@@ -182,7 +184,9 @@ def _check(
     said: dict[int, tuple[str, str]] = {}
     for index, row in enumerate(rows):
         try:
-            said[index] = _unit(row), _words(row.text)
+            unit = _unit(row)
+            sketcher.add_person(unit)
+            said[index] = unit, _words(row.text)
         except DataError as error:
             done[index] = Rejected(row.source_id, str(error))
     places = list(said)

@@ -63,14 +63,17 @@ def sounds(
         yield from ((index, _reason(error)) for index in sorted(left))
 
 
-def listen(found: Iterable[SourceRow | Rejected], config: DataConfig) -> frozenset[int]:
+def listen(found: Iterable[SourceRow | Rejected], config: DataConfig, key: bytes | None = None) -> lineage.Sketch:
     """Sketch of a corpus that was not taken in, by its first 5,000 rows: what the first stage would hear of them."""
-    sketcher = lineage.Sketcher()
+    sketcher = lineage.Sketcher(key)
     for group in groups(itertools.islice(found, _MOST_LISTENED)):
-        if not isinstance(group, Rejected):
-            for _ in sounds(group, config, sketcher):
-                pass
-    return sketcher.marks()
+        if isinstance(group, Rejected):
+            continue
+        for row in group:
+            sketcher.add_person(row.unit)
+        for _ in sounds(group, config, sketcher):
+            pass
+    return sketcher.sketch()
 
 
 @dataclass

@@ -4,11 +4,13 @@ What an adapter cannot make sense of it hands on as `Rejected`; only a corpus th
 """
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import datasets
 
@@ -89,10 +91,43 @@ def locate(config: DataConfig) -> Located:
     return Located(layout, path.resolve())
 
 
-def inputs(config: DataConfig) -> dict[str, Path]:
-    """What on this machine a stage that reads the corpus depends on: its folder, or nothing on the hub."""
-    path = None if config.made_up else locate(config).path
-    return {"source": _root(path)} if path else {}
+@dataclass(frozen=True)
+class Listed:
+    """A corpus on this machine, as an input of a stage: what its manifests list, and nothing else in its folder."""
+
+    config: DataConfig
+    root: Path  # the folder that holds its files
+
+    def fingerprint(self) -> str:
+        """A digest of all rows in their order, and of the size and time of each recording; nothing is decoded.
+
+        Raises:
+          DataError: as `open_source`.
+        """
+        digest = hashlib.sha256()
+        for row in open_source(self.config):
+            told: dict[str, Any] = vars(row) | {"audio": None}
+            if isinstance(row, SourceRow) and isinstance(row.audio, Path):
+                told["audio"] = [str(row.audio).removeprefix(str(self.root)), *_size_and_time(row.audio)]
+            digest.update(json.dumps(told).encode() + b"\n")  # JSON escapes names that are not UTF-8
+        return digest.hexdigest()
+
+
+def inputs(config: DataConfig) -> dict[str, Path | Listed]:
+    """What on this machine a stage that reads the corpus depends on; nothing if that is on the hub or made up."""
+    layout, path = ("hub", None) if config.made_up else locate(config)
+    if path is None:
+        return {}
+    # Which files of a folder of Parquet are read, `datasets` alone knows.
+    return {"source": path if layout == "hub" else Listed(config, _root(path))}
+
+
+def _size_and_time(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.stat()
+    except OSError:  # gone since it was listed, or not to be looked at: ingest tells the reason
+        return ()
+    return found.st_size, found.st_mtime_ns
 
 
 def lineage(config: DataConfig, seed: int) -> str:

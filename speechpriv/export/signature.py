@@ -81,18 +81,20 @@ def problems(directory: Path, public_key: Path) -> list[str]:
     """What differs from what was signed, each with the file's name; empty if nothing does.
 
     Args:
-      directory: a bundle.
+      directory: a bundle, or a link to one; its files may be links to files, as in the hub's cache: what
+        counts is what they hold.
       public_key: PEM, from whoever is trusted to have signed it.
 
     Raises:
       ConfigError: the public key cannot be used, or there is no such directory.
     """
+    directory = directory.resolve()
     path = directory / store.SIGNATURE
     if not directory.is_dir():
         raise ConfigError(f"{directory}: no such directory; expected a bundle.")
     fingerprint(public_key)
-    if links := sorted(file for file in directory.rglob("*") if file.is_symlink()):
-        return [f"{link.relative_to(directory)}: a link, which nobody can sign" for link in links]
+    if links := sorted(link for link in directory.rglob("*") if link.is_symlink() and not link.is_file()):
+        return [f"{link.relative_to(directory)}: a link to no file, which nobody can sign" for link in links]
     if not path.is_file():
         return [f"{store.SIGNATURE}: missing; the bundle is not signed"]
     verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key).set_hashing_config(_hashing())
@@ -155,7 +157,8 @@ def _make(path: Path) -> None:
 
 def _hashing() -> hashing.Config:
     """Every file counts but the signature itself: by default the library passes over those of git."""
-    return hashing.Config().set_ignored_paths(paths=[store.SIGNATURE], ignore_git_paths=False)
+    ignored = hashing.Config().set_ignored_paths(paths=[store.SIGNATURE], ignore_git_paths=False)
+    return ignored.set_allow_symlinks(True)
 
 
 def _said(directory: Path, path: Path, error: Exception) -> list[str]:

@@ -66,10 +66,35 @@ def test_a_file_that_was_added_is_named(bundle, name):
     assert _problems(bundle) == sorted([f"{name}: added", "README.md: missing"])
 
 
-def test_a_link_is_named(bundle):
+def test_a_link_counts_as_what_it_leads_to(bundle, tmp_path):
     (bundle / "README.md").unlink()
     (bundle / "README.md").symlink_to("model.onnx")
-    assert _problems(bundle) == ["README.md: a link, which nobody can sign"]
+    assert _problems(bundle) == ["README.md: changed"]
+    for nowhere in (tmp_path, tmp_path / "nowhere"):
+        (bundle / "README.md").unlink()
+        (bundle / "README.md").symlink_to(nowhere)
+        assert _problems(bundle) == ["README.md: a link to no file, which nobody can sign"]
+
+
+def test_a_link_to_a_bundle_is_that_bundle(bundle, tmp_path):
+    (tmp_path / "latest").symlink_to(bundle)
+    assert _problems(tmp_path / "latest") == []
+    (bundle / "model.onnx").write_text("this is another")
+    assert _problems(tmp_path / "latest") == ["model.onnx: changed"]
+
+
+def test_the_hubs_cache_of_a_bundle_is_that_bundle(bundle, tmp_path):
+    """There each file is a link to a blob that is named by its digest."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "f00d"
+    blobs.mkdir()
+    for file in [path for path in bundle.rglob("*") if path.is_file()]:
+        blob, link = blobs / store.sha256(file), snapshot / file.relative_to(bundle)
+        shutil.copyfile(file, blob)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    assert _problems(snapshot) == []
+    (snapshot / "model.onnx").resolve().write_text("this is another")
+    assert _problems(snapshot) == ["model.onnx: changed"]
 
 
 def test_a_bundle_that_is_not_there_is_an_error(tmp_path, own):
