@@ -30,7 +30,7 @@ for method in typing.get_args(Method):
         convert.disguise(samples, 16_000, method, bytes(32), "one", words=speech.words, timing=timing)
 phrases.faster(phrases.Phrase("turn on", samples), 2.5)
 augment.distort(samples, numpy.random.default_rng(0))
-lineage.Sketcher().add(samples)
+lineage.Heard().update(samples)
 for way in redact.WAYS.values():
     way(samples, [(4_000, 8_000)], 16_000)
 audio.read(audio.flac(samples))
