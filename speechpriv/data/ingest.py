@@ -68,7 +68,7 @@ class IngestConfig(Section):
     seed: int
 
 
-@store.stage(version=3, notes=(QUARANTINE, lineage.SKETCH))
+@store.stage(version=4, notes=(QUARANTINE, lineage.SKETCH))
 def run(
     config: IngestConfig,
     inputs: Mapping[str, Path],
