@@ -98,35 +98,38 @@ class Listed:
     root: Path  # the folder that holds its files
 
     def fingerprint(self) -> str:
-        """A digest of all rows in their order, and of the size and time of each recording; nothing is decoded.
+        """A digest of all rows in their order, and of each recording's size and time, or its bytes in a table.
+
+        Nothing is decoded.
 
         Raises:
           DataError: as `open_source`.
         """
         digest = hashlib.sha256()
         for row in open_source(self.config):
-            told: dict[str, Any] = vars(row) | {"audio": None}
-            if isinstance(row, SourceRow) and isinstance(row.audio, Path):
-                told["audio"] = [str(row.audio).removeprefix(str(self.root)), *_size_and_time(row.audio)]
+            told: dict[str, Any] = dict(vars(row))
+            if isinstance(row, SourceRow):
+                told["audio"] = _known(row.audio, self.root)
             digest.update(json.dumps(told).encode() + b"\n")  # JSON escapes names that are not UTF-8
         return digest.hexdigest()
 
 
-def inputs(config: DataConfig) -> dict[str, Path | Listed]:
+def inputs(config: DataConfig) -> dict[str, Listed]:
     """What on this machine a stage that reads the corpus depends on; nothing if that is on the hub or made up."""
-    layout, path = ("hub", None) if config.made_up else locate(config)
-    if path is None:
-        return {}
-    # Which files of a folder of Parquet are read, `datasets` alone knows.
-    return {"source": path if layout == "hub" else Listed(config, _root(path))}
+    path = None if config.made_up else locate(config).path
+    return {"source": Listed(config, _root(path))} if path else {}
 
 
-def _size_and_time(file: Path) -> tuple[int, ...]:
+def _known(audio: Path | bytes, root: Path) -> list[object]:
+    """What changes with a recording: a file's size and time, since to read all files would take as long as ingest."""
+    if isinstance(audio, bytes):
+        return [hashlib.sha256(audio).hexdigest()]
+    name = str(audio).removeprefix(str(root))
     try:
-        found = file.stat()
+        found = audio.stat()
     except OSError:  # gone since it was listed, or not to be looked at: ingest tells the reason
-        return ()
-    return found.st_size, found.st_mtime_ns
+        return [name]
+    return [name, found.st_size, found.st_mtime_ns]
 
 
 def lineage(config: DataConfig, seed: int) -> str:
