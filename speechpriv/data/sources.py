@@ -114,7 +114,6 @@ _MARKS: tuple[tuple[Layout, Callable[[Path], bool]], ...] = (
     ("nemo", _holds("*.json", "*.jsonl")),
     ("text_files", lambda folder: next(layouts.with_text(folder, layouts.TEXTS), None) is not None),
 )
-_CONTAINERS = ("webdataset", "datasets", "parquet")
 _FILE_LAYOUTS: dict[str, Layout] = {
     ".tsv": "common_voice", ".csv": "folder", ".json": "nemo", ".jsonl": "nemo", ".parquet": "parquet",
 }  # fmt: skip
@@ -128,7 +127,9 @@ class Listed:
     root: Path  # the folder that holds its files
 
     def fingerprint(self) -> str:
-        """A digest of all rows in their order, and of the size and time of each recording; nothing is decoded.
+        """A digest of all rows in their order, and of each recording's size and time, or its bytes in a table.
+
+        Nothing is decoded.
 
         Raises:
           DataError: as `open_source`.
@@ -136,29 +137,28 @@ class Listed:
         digest = hashlib.sha256()
         for row in open_source(self.config):
             told: dict[str, Any] = dict(vars(row))
-            if isinstance(row, SourceRow) and isinstance(row.audio, Path):
-                told["audio"] = [str(row.audio).removeprefix(str(self.root)), *_size_and_time(row.audio)]
-            elif isinstance(row, SourceRow) and isinstance(row.audio, bytes):
-                told["audio"] = hashlib.sha256(row.audio).hexdigest()
+            if isinstance(row, SourceRow):
+                told["audio"] = _known(row.audio, self.root)
             digest.update(json.dumps(told).encode() + b"\n")  # JSON escapes names that are not UTF-8
         return digest.hexdigest()
 
 
-def inputs(config: DataConfig) -> dict[str, Path | Listed]:
+def inputs(config: DataConfig) -> dict[str, Listed]:
     """What on this machine a stage that reads the corpus depends on; nothing if that is on the hub or made up."""
-    layout, path = ("hub", None) if config.made_up else locate(config)
-    if path is None:
-        return {}
-    # Where recordings lie inside tables and archives, these files are what counts: rows need not be read for it.
-    return {"source": path if layout in _CONTAINERS else Listed(config, _root(path))}
+    path = None if config.made_up else locate(config).path
+    return {"source": Listed(config, _root(path))} if path else {}
 
 
-def _size_and_time(file: Path) -> tuple[int, ...]:
+def _known(audio: Path | bytes, root: Path) -> list[object]:
+    """What changes with a recording: a file's size and time, since to read all files would take as long as ingest."""
+    if isinstance(audio, bytes):
+        return [hashlib.sha256(audio).hexdigest()]
+    name = str(audio).removeprefix(str(root))
     try:
-        found = file.stat()
+        found = audio.stat()
     except OSError:  # gone since it was listed, or not to be looked at: ingest tells the reason
-        return ()
-    return found.st_size, found.st_mtime_ns
+        return [name]
+    return [name, found.st_size, found.st_mtime_ns]
 
 
 def lineage(config: DataConfig, seed: int) -> str:

@@ -411,11 +411,9 @@ def test_paths_are_relative_to_the_current_directory(tmp_path, monkeypatch):
 
 
 def test_inputs_are_what_is_here_or_nothing(tmp_path):
-    lay(tmp_path, {"dev.tsv": COMMON_VOICE, "parquet/1.parquet": ""})
+    lay(tmp_path, {"dev.tsv": COMMON_VOICE})
     asked = DataConfig(path=str(tmp_path / "dev.tsv"))
     assert sources.inputs(asked) == {"source": sources.Listed(asked, tmp_path.resolve())}
-    parquet = tmp_path / "parquet"
-    assert sources.inputs(DataConfig(path=str(parquet))) == {"source": parquet.resolve()}
     assert sources.inputs(DataConfig(source="hub", path="somebody/words")) == {}
     assert sources.inputs(DataConfig(source="demo")) == {}
 
@@ -463,6 +461,21 @@ def test_a_corpus_is_known_by_what_it_lists(tmp_path, monkeypatch, layout):
     (tmp_path / recording).unlink()
     seen.add(known())
     assert len(seen) == 5
+
+
+def test_a_table_is_known_by_what_it_holds(tmp_path):
+    def known():
+        return store.fingerprint(sources.inputs(DataConfig(path=str(tmp_path)))["source"])
+
+    parquet(tmp_path / "train.parquet")
+    before = known()
+    os.utime(tmp_path / "train.parquet", (1, 1))
+    lay(tmp_path, {"notes.txt": "x"})
+    assert known() == before
+    records = pq.read_table(tmp_path / "train.parquet").to_pylist()
+    records[0]["audio"]["bytes"] = flac(7)
+    pq.write_table(pa.Table.from_pylist(records, schema=FEATURES.arrow_schema), tmp_path / "train.parquet")
+    assert known() != before
 
 
 def test_a_recording_named_in_another_code_is_known_too(tmp_path):

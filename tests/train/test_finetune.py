@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from speechpriv import corpus as corpora
+from speechpriv import store
 from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import BudgetError, ConfigError, LedgerError, ModelError
@@ -244,6 +245,27 @@ def test_another_key_is_another_release_and_both_compose(train, done):
     assert [other.epsilon for other in second.other_releases] == [first.epsilon]
     assert second.epsilon == first.epsilon < second.composed_epsilon < 2 * first.epsilon
     assert weights(done) != weights(directory)
+
+
+def test_a_base_that_is_an_input_is_known_by_its_content_and_not_by_its_path(base, corpus_dir, tmp_path):
+    """Else the same training, called from another folder, would be another release."""
+
+    @store.stage(version=1)
+    def begun(_config, _inputs, out_dir):
+        shutil.copytree(base, out_dir / "model")
+        return {}
+
+    def train(start, key=KEY):
+        asked = config("nowhere")
+        inputs = {"corpus": corpus_dir, "base": start}
+        return finetune.run(asked, inputs, tmp_path / "train", key=key, ledger=tmp_path / "ledger.sqlite")
+
+    settings = config(base)
+    first, other = (begun(settings, {}, tmp_path / name).directory for name in ("first", "other"))
+    assert not train(first).up_to_date
+    assert train(other, key=bytes(32)).up_to_date
+    with Ledger(tmp_path / "ledger.sqlite") as book:
+        assert len(book.spent()) == 1
 
 
 def test_a_killed_run_with_a_lost_key_starts_over_and_both_are_counted(train):
