@@ -38,7 +38,7 @@ def of(facts: Facts) -> dict[str, Any]:
 
 def _extraction(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """A row an attack: out of the private model, of phrases that stayed out, of the twin."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for place, mine in enumerate(found.get("private", ())):
         told = (words(mine["attack"]), _hits(mine["planted"]), _hits(mine["controls"]))
         twin = found["twin"][place]["planted"] if "twin" in found else {}  # which a release has not
