@@ -28,13 +28,16 @@ def read_members(tar: Path) -> Iterator[tuple[str, bytes]]:
                     continue
                 if member.size > _LARGEST_BYTES:
                     raise DataError(
-                        f"{tar.name}: a file of {member.size:,} bytes; expected at most {_LARGEST_BYTES:,}."
+                        f"an archive (*.tar) holds a file of {member.size:,} bytes; expected at most "
+                        f"{_LARGEST_BYTES:,}."
                     )
                 file = archive.extractfile(member)
                 if file is not None:
                     yield member.name.removeprefix("./"), file.read()
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise DataError(f"{tar.name}: cannot be read to its end ({type(error).__name__}). Copy it anew.") from error
+        raise DataError(
+            f"an archive (*.tar) cannot be read to its end ({type(error).__name__}). Copy it anew (tar -tf says which)."
+        ) from None
 
 
 def read_webdataset(roots: Roots, config: DataConfig) -> Found:

@@ -89,7 +89,8 @@ def columns(present: Iterable[str], config: DataConfig, where: str) -> Columns:
         if chosen[role] is None
     ]
     if missing:
-        known = any(chosen.values())
+        # A cell of a row may be a usual name by chance; but then another one names a file.
+        known = any(chosen.values()) and not any(set("./\\") & set(name) for name in names)
         told = f"columns are {', '.join(names)}" if known else f"no line of column names ({len(names)} columns)"
         raise DataError(f"{where}: {told}; {'; '.join(missing)}.")
     return Columns(**{role: str(name) for role, name in chosen.items()})
@@ -330,5 +331,10 @@ def open_text(file: Path) -> Iterator[IO[str]]:
         with opener(file, "rt", encoding=encoding, errors="replace", newline="") as text:
             yield text
     except (OSError, EOFError) as error:
+        # Not its name, which may be a person's; nor as a cause, which would tell it.
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise DataError(f"{file}: cannot be read ({reason}).") from error
+        kind = "".join(file.suffixes) or file.name
+        raise DataError(
+            f"a file of the corpus, *{kind}, cannot be read ({reason}). Look for folders of such a name, and for "
+            "files that are damaged or that you may not read (find PATH ! -readable)."
+        ) from None

@@ -5,6 +5,7 @@ followed in a local folder alone, where it must stay inside.
 """
 
 import io
+import logging
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ from speechpriv.errors import DataError
 from speechpriv.sections import DataConfig
 
 _HUB_PARQUET = "refs/convert/parquet"  # the branch where the hub keeps its own Parquet copy of a data set
+# How messages begin that name configurations and splits, and nothing else.
+_HARMLESS = ("Config name is missing", "BuilderConfig ", "Bad split", "Unknown split")
 _MARKS = ("dataset_dict.json", "state.json")  # of what `save_to_disk` wrote
 
 
@@ -60,14 +63,19 @@ def is_saved(root: Path) -> bool:
 
 
 def _read(config: DataConfig, roots: Roots | None, load: Callable[[], Any]) -> Found:
+    logger, level = datasets.logging.get_logger("datasets"), datasets.logging.get_verbosity()
     try:
+        logger.setLevel(logging.CRITICAL + 1)  # it would tell the names of files
         table = load()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it was, its words may quote a row or a file
         where = "did not load from the Hugging Face hub" if roots is None else "is no table that can be read"
+        known = str(error) if str(error).startswith(_HARMLESS) else type(error).__name__
         raise DataError(
-            f"data.path = {config.path}: {where} ({type(error).__name__}: {error}). Check data.path, data.hub_config "
-            "and data.hub_split, and for the hub the connection."
-        ) from error
+            f"data.path = {config.path}: {where} ({known}). Check data.path, data.hub_config = {config.hub_config} and "
+            f"data.hub_split = {config.hub_split}, and for the hub the connection."
+        ) from None
+    finally:
+        logger.setLevel(level)
     features = table.features or {}
     names = rows.columns(features, config, str(config.path))
     labels = features[names.text].names if isinstance(features[names.text], datasets.ClassLabel) else None
