@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -313,7 +315,7 @@ def verify(
 
 
 def main() -> None:
-    """Entry point: an expected error is a message and exit code 3, not a traceback."""
+    """Entry point: an error is a message and exit code 3, not a traceback."""
     # Read when torch is first imported. By default a thread that waits for another spins, and on a busy machine takes
     # the core that the other one needs: everything took up to 30 times as long (LOG.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -323,6 +325,19 @@ def main() -> None:
         told = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(_ERROR)
+    except Exception as error:  # noqa: BLE001  nobody knows what the words of such an error quote
+        notes = getattr(error, "__notes__", ()) or (_put_aside(error, None),)
+        told = "\n".join([f"{type(error).__name__}: a fault of speechpriv's own.", *notes])
+        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(_ERROR)
+
+
+def _put_aside(error: Exception, folder: Path | None) -> str:
+    """Write what may quote people's words, names and files where its owner alone reads it, and say where."""
+    number, name = tempfile.mkstemp(prefix="error-", suffix=".log", dir=folder)  # mode 0600
+    with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123  a descriptor
+        file.writelines(traceback.format_exception(error))
+    return f"Its message may quote people's words: read it in {name}, and show it to nobody who may not hear them."
 
 
 def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None, until: str | None = None) -> Path:
@@ -348,7 +363,13 @@ def _held(path: Path, config: configs.Config, runs: Path) -> Iterator[Path]:
         import torch
 
         torch.set_num_threads(config.performance.threads)
-        yield run_dir
+        try:
+            yield run_dir
+        except SpeechprivError:
+            raise
+        except Exception as error:
+            error.add_note(_put_aside(error, run_dir / "private"))
+            raise
 
 
 def _wanted(epsilons: str) -> list[float]:

@@ -145,3 +145,42 @@ def test_runs_lists_the_newest_first_with_verdict_and_claim(tmp_path: Path) -> N
     assert old.split() == ["old-00000002", "FAIL", "-", "76.3", "%", "scrub"]
     assert new.split() == ["new-00000001", "-", "-", "-", "-"]
     assert "not-a-run" not in "".join(lines)
+
+
+FAULTY = """
+def main(config, run_dir, until="report"):
+    raise KeyError("turn on the lamp of miss quill")
+"""
+
+
+def test_an_error_that_nobody_expected_is_told_to_the_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FAULTY)
+    shown = speechpriv("prepare", "assistant", "--recipe", "mine.py", cwd=tmp_path)
+    assert shown.returncode == 3
+    assert "KeyError: a fault of speechpriv's own" in shown.stderr
+    assert "quill" not in shown.stderr + shown.stdout
+    (kept,) = tmp_path.glob("runs/assistant-*/private/error-*.log")
+    assert str(kept.relative_to(tmp_path)) in shown.stderr
+    assert "miss quill" in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_so_it_is_outside_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def fail() -> None:
+        raise FileNotFoundError("recordings/miss quill.wav")
+
+    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "quill" not in "".join(capsys.readouterr())
+    assert "miss quill" in next(tmp_path.glob("error-*.log")).read_text()
+
+
+def test_a_runs_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    shown = speechpriv("prepare", "assistant", cwd=tmp_path)
+    assert shown.returncode == 3
+    assert "cannot be" in shown.stderr
+    assert "--runs" in shown.stderr
+    assert "Traceback" not in shown.stderr

@@ -63,12 +63,13 @@ def locate(config: DataConfig) -> Located:
         raise DataError(f"data.source = {config.source}: made-up voices are read from nowhere. See data/ingest.py.")
     path = Path(config.path)
     if not path.exists():
-        if config.source == "hub":
+        if config.source == "hub" and _HUB_ID.fullmatch(config.path):
             return Located("hub", None)
         hub = " For a data set on the Hugging Face hub set data.source=hub." if _HUB_ID.fullmatch(config.path) else ""
         raise DataError(f"data.path = {config.path}: no such file or directory here.{hub} {_HELP}.")
     # `hub` and a local path: the config's own default, with another path set beside it.
-    asked = next((one for one in get_args(Layout) if one == config.source and one != "hub"), None)
+    named = "parquet" if config.source == "hub" and _holds("**/*.parquet")(path) else config.source
+    asked = next((one for one in get_args(Layout) if one == named and one != "hub"), None)
     layout = asked or (_layout_of_folder(path) if path.is_dir() else _layout_of_file(path))
     if layout is None:
         raise DataError(f"data.path = {config.path}: not a layout that is known. {_HELP}.")

@@ -81,7 +81,7 @@ def find(corpus: Path) -> Path:
     if corpus.suffix == ".sqlite":
         return _there(corpus, corpus)
     settings, taken_in = corpus / "private" / "config.json", corpus / "private" / "ingest"
-    data, seed = DataConfig(path=str(corpus)), 0
+    data, seed = DataConfig(path=str(corpus), source="auto" if corpus.exists() else "hub"), 0
     if settings.is_file():
         config = PipelineConfig.model_validate_json(settings.read_text())
         data, seed = config.data, config.seed

@@ -9,7 +9,7 @@ import pytest
 
 from speechpriv import progress
 from speechpriv.data import ingest, preview, sources
-from speechpriv.errors import SpeechprivError
+from speechpriv.errors import DataError, SpeechprivError
 from speechpriv.sections import DataConfig
 
 MARK = "qx"
@@ -76,3 +76,11 @@ def test_a_corpus_with_a_fault_is_told_of_without_its_contents(tmp_path, capfd, 
             shutil.rmtree(tmp_path / "out", ignore_errors=True)
             caplog.clear()
     assert leaks == []
+
+
+@pytest.mark.parametrize("words", ["qxgo home", "file", "label", "audio"])
+def test_a_row_in_place_of_the_column_names_is_not_told(tmp_path, words):
+    (tmp_path / "metadata.csv").write_text(f"qxclips/1.wav,{words},qxanna\n" * 3)
+    with pytest.raises(DataError, match=r"no line of column names \(3 columns\).*set data.unit_column") as caught:
+        list(sources.open_source(DataConfig(path=str(tmp_path))))
+    assert MARK not in str(caught.value)

@@ -387,6 +387,9 @@ def test_what_is_nowhere_is_not_asked_for_at_the_hub(name, tmp_path, monkeypatch
     with pytest.raises(DataError, match=r"no such file or directory here.*librispeech") as caught:
         sources.locate(DataConfig(path=name))
     assert ("data.source=hub" in str(caught.value)) == (name == "a/b")
+    if name != "a/b":
+        with pytest.raises(DataError, match="no such file or directory here"):
+            sources.locate(DataConfig(path=name, source="hub"))
 
 
 def test_an_unknown_layout_lists_those_known(tmp_path):
@@ -408,6 +411,9 @@ def test_paths_are_relative_to_the_current_directory(tmp_path, monkeypatch):
     assert len(read("a/b")[0]) == 1
     assert sources.locate(DataConfig(path="a/c", source="hub")) == ("hub", None)
     assert sources.locate(DataConfig(path="a/b", source="hub")) == located  # another path beside a config's hub id
+    parquet(tmp_path / "a/b/train.parquet")
+    assert sources.locate(DataConfig(path="a/b", source="hub")).layout == "parquet"
+    assert sources.locate(DataConfig(path="a/b")) == located
 
 
 def test_inputs_are_what_is_here_or_nothing(tmp_path):

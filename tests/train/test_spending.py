@@ -144,6 +144,14 @@ def test_a_ledger_is_found_from_the_file_the_corpus_and_the_run(tmp_path, monkey
     assert spending.find(Path("corpus")) == spending.find(run) == spending.find(path) == path
 
 
+def test_the_ledger_of_a_hub_id_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = DataConfig(source="hub", path="somebody/words")
+    path = spending.ledger_path(pipeline(data), sources.lineage(data, 0), tmp_path / "run")
+    record(path, (10, "speaker", DELTA))
+    assert spending.find(Path("somebody/words")) == path
+
+
 def recordings(root, first=0, name="p"):
     """A folder of short noises of six people."""
     root.mkdir()
