@@ -1,11 +1,11 @@
-"""Transcripts as people write them: what is said and can be spelled goes on, all else is told apart by its reason."""
+"""Transcripts as people write them: what can be spelled goes on, all else is set aside by its reason."""
 
 from speechpriv.errors import DataError
 from speechpriv.models import spelling, tags
 
 
 def clean(text: str) -> str:
-    """A transcript on one line and in one form of Unicode, without tags that stand for no word.
+    """Bring a transcript on one line and into one form of Unicode, without tags that say no word.
 
     It stays as it was written, digits too: the scrubber reads it so, and `spelling.normalise` spells it for labels.
 

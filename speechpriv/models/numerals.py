@@ -1,7 +1,8 @@
-"""One written word with digits, as it is said: amounts, times, prices, dates, ordinals, telephone numbers.
+"""One written word with digits, as it is said: amounts, times, prices, dates, telephone numbers.
 
-American words without "and" ("one hundred five"), as this package's made-up text has them; zero is "zero". What has two
-readings gets the likelier one: 5/2/2019 is in May, and 1984 reads as a year unless something is counted.
+American words without "and" ("one hundred five"), as this package's made-up text has them; zero is
+"zero". What has two readings gets the likelier one: 5/2/2019 is in May, and 1984 reads as a year
+unless something is counted.
 """
 
 import functools
@@ -79,7 +80,7 @@ def amount(text: str) -> str:
 
 
 def month(word: str, *, certain: bool = False) -> str:
-    """The month that a word names, or ""; `certain`: not where it may be a verb ("may", "march") in small letters."""
+    """The month that a word names, or ""; `certain`: not where it may be a verb ("may", "march")."""
     low = word.lower()
     if certain and word == low and low in ("may", "march", "mar", "dec", "sep", "jan"):
         return ""

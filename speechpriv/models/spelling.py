@@ -1,4 +1,4 @@
-"""The one text front end: how labels, references and what a model writes are spelled, so that like meets like.
+"""The one text front end: labels, references and what a model writes are spelled alike.
 
 Needs no torch, since a server that only answers has none. A corpus keeps its texts as they were
 written, for the scrubber finds more in them (LOG.md); they are spelled where labels are made and
@@ -47,7 +47,7 @@ _LETTERS = str.maketrans(
 
 
 def normalise(text: str) -> str:
-    """The words as they are said and as a recogniser learns them: small letters a-z and apostrophes.
+    """Spell a text as it is said and as a recogniser learns it: small letters a-z and apostrophes.
 
     "Café at 7:30!" is "cafe at seven thirty"; scrubbed slots (`[NAME]`), tags and what cannot be spelled are gone.
     """
@@ -57,7 +57,7 @@ def normalise(text: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text is letters, with punctuation that nobody says, so that its words are as they are written."""
+    """Whether a text is letters and punctuation that nobody says: it is said as it is written."""
     text = text.rstrip()
     if text.endswith("."):
         text = text[:-1]
@@ -71,9 +71,9 @@ def is_plain(text: str) -> bool:
 
 
 def spelled(text: str) -> list[str]:
-    """Of each white-space separated word of `text` the words as which it is said, "" where it says none.
+    """Spell each white-space separated word of `text` by itself, "" where nothing of it is said.
 
-    Together they are `normalise(text)`: so what is known of what was said leads back to what was written.
+    Together they are `normalise(text)`, so what was said leads back to what was written.
     """
     if is_plain(text):
         return [" ".join(word.translate(_PLAIN).lower().split()) for word in text.split()]
@@ -103,7 +103,7 @@ def unspellable(text: str) -> str:
 
 
 def canonical(text: str) -> str:
-    """The same text with one apostrophe and one hyphen, without full-width letters and signs of no width (NFKC)."""
+    """Bring a text into one form of Unicode (NFKC), with one apostrophe, and no signs of no width."""
     if text.isascii():
         return _ENTITY.sub(_character, text).replace("`", "'")
     text = _UNSEEN.sub("", _ENTITY.sub(_character, text)).translate(_ALIKE)
@@ -129,7 +129,7 @@ def _tokens(text: str) -> list[tuple[int, str, str]]:
 
 
 def _masked(text: str) -> str:
-    """`text` with tags in brackets made signs that say nothing; slots stay, and so does the number of words."""
+    """`text` with tags made signs that say nothing; slots stay, and so does the number of words."""
     pieces, at = [], 0
     for start, end, _ in tags.bracketed(text):
         tag = text[start:end]

@@ -15,7 +15,8 @@ from typing import Literal
 Kind = Literal["silent", "untranscribed", "redacted", "unknown"]
 
 SLOT = re.compile(r"\[[A-Z][A-Z0-9_]*\]")  # as our own scrubber writes them
-# No bracket within another, so that every pattern is linear; the round ones say words too, unless they are listed.
+# No bracket within another, so that every pattern is linear. Round ones hold words that are said,
+# unless they are listed.
 _BRACKETS = re.compile(
     r"\[\*\*[^\[\]]*\]|\{\{[^{}]*\}\}|\(\([^()]*\)\)|\[[^\[\]]*\]|\{[^{}]*\}|</?(?![\s\d])[^<>]*>|\([^()\[\]{}<>]*\)"
     r"|(?<![\w%])%[A-Za-z]+\b|\+\+[A-Za-z_]+\+\+|[♩♪♫♬]"
@@ -29,7 +30,7 @@ def listed(text: str) -> frozenset[str]:
     return frozenset(line.strip() for line in text.replace("\n", ",").split(",") if line.strip())
 
 
-# Nobody says a word: noises, pauses, hesitations that recognisers are taught to leave out, punctuation, mark-up.
+# Nobody says a word: noises, pauses, punctuation, hesitations that recognisers learn to leave out.
 SILENT = listed("""
     noise, background noise, bkg, static, click, clicks, beep, ring, ringing, phone ringing, dtmf
     tone, hum, buzz, door slam, music, background music, music playing, upbeat music, applause
@@ -56,7 +57,7 @@ UNTRANSCRIBED = listed("""
     sings, lalala, untranscribed, not transcribed, missing, inaudible speech
     unintelligible speech, no transcript, xxx, yyy, ?, ??, ???
 """)
-# Somebody says there what the text hides. Marks written like our own slots are of this kind too, whatever they say.
+# Somebody says there what the text hides. So do marks that are written like our own slots.
 REDACTED = listed("""
     person, person name, first name, last name, full name, name, names, patient, doctor, nurse
     username, user name, profession, phone number, phone, telephone, fax, email address, email

@@ -1,4 +1,4 @@
-"""Written words as they are said, word by word: what is written in other signs than letters is read aloud."""
+"""Written words as they are said: what is written in other signs than letters is read aloud."""
 
 import functools
 import re
@@ -53,7 +53,7 @@ class _Word(NamedTuple):
 
 
 def spelled(words: Sequence[str]) -> list[str]:
-    """Each of `words` as it is said: small letters a-z, apostrophes and spaces, "" where nothing is said.
+    """Spell each of `words` as it is said: a-z, apostrophes and spaces, "" where nothing is said.
 
     What cannot be said is left in it, sign by sign; see `spelling.unspellable`.
 
@@ -149,7 +149,7 @@ def _address(core: str) -> str:
 
 @functools.lru_cache(maxsize=1 << 14)
 def _letters(core: str) -> str:
-    """Letters in small and without accents; signs with one name as it; dashes and other punctuation part words."""
+    """Small letters without accents, signs with one name as it; all other punctuation parts words."""
     pieces = core.split("&")
     if len(pieces) > 1 and all(piece.isalpha() and piece.isupper() and len(piece) <= 2 for piece in pieces):
         core = "&".join(" ".join(piece) for piece in pieces)  # AT&T

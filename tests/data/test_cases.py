@@ -1,7 +1,7 @@
 """Faulty and unusual corpora from the field: what ingest makes of each.
 
 They are written by `shared/cases/corpora.py` beside the checkout, of real recordings that this project may not hold;
-without these the tests are skipped. The same kinds with synthetic sound: test_layouts.py, test_audio.py, test_text.py.
+without these the tests are skipped. The same kinds with synthetic sound: test_layouts.py, test_audio.py, test_transcripts.py.
 """
 
 import subprocess
@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from speechpriv import corpus as corpora
-from speechpriv.data import ingest, sources
+from speechpriv.data import ingest, preview, sources
 from speechpriv.errors import DataError
+from speechpriv.models.spelling import normalise
 from speechpriv.sections import DataConfig
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -85,3 +86,32 @@ def test_a_table_without_a_header_is_told_of_without_its_words(cases, tmp_path):
     with pytest.raises(DataError, match="no line of column names") as caught:
         taken_in(cases / "csv_no_header", tmp_path / "out")
     assert all(cell not in str(caught.value) for cell in row)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "set_aside"),
+    [("transcriber_tags", 18, {"untranscribed": 12}), ("already_redacted", 0, {"redacted": 30}), ("digits", 30, {})],
+)
+def test_marks_in_transcripts(cases, name, kept, set_aside):
+    found = preview.preview(ingest.IngestConfig(data=DataConfig(path=str(cases / name)), seed=1))
+    assert (found.kept, found.set_aside) == (kept, set_aside)
+
+
+def test_tags_are_no_words_and_digits_are_spelled(cases, tmp_path):
+    _, corpus = taken_in(cases / "transcriber_tags", tmp_path / "tags")
+    words = {word for text in corpus.table["text"] for word in normalise(text).split()}
+    assert not words & {"comma", "period", "laughter", "unk", "spoken", "noise", "inaudible", "uh", "hesitation"}
+    _, corpus = taken_in(cases / "digits", tmp_path / "digits")
+    assert {normalise(text) for text in corpus.table["text"]} == {
+        "set a timer for twenty five minutes",
+        "it is seven thirty a m",
+        "turn it to sixty eight percent",
+        "channel four",
+        "it costs three dollars and fifty cents",
+        "the second of may",
+    }
+
+
+def test_every_apostrophe_is_one(cases, tmp_path):
+    _, corpus = taken_in(cases / "apostrophes", tmp_path / "out")
+    assert all("don't" in normalise(text).split() for text in corpus.table["text"])

@@ -62,10 +62,7 @@ def test_written_numbers_are_found_where_they_are_said(tiny_en):
     cases = [
         ("wake me at 7:30 tomorrow morning", ["wake", "me", "at", "seven thirty", "tomorrow", "morning"]),
         ("it costs $3.50 at the market", ["it", "costs", "three dollars and fifty cents", "at", "the", "market"]),
-        (
-            "my number is 555-0143 thank you",
-            ["my", "number", "is", "five five five zero one four three", "thank", "you"],
-        ),
+        ("my number is 555-0143 thanks", ["my", "number", "is", "five five five zero one four three", "thanks"]),
     ]
     rng, inside, late_ms = np.random.default_rng(1), [], []
     for number in range(18):
