@@ -11,7 +11,7 @@ from typing import Literal
 
 from speechpriv import corpus, progress, store
 from speechpriv.anonymize import stage as anonymize
-from speechpriv.anonymize.worker import imitation, imitations
+from speechpriv.anonymize.rows import imitation, imitations
 from speechpriv.audit import attackers, canary, personal, survival
 from speechpriv.audit import stage as audit
 from speechpriv.config import PipelineConfig
@@ -37,8 +37,8 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     # Prepare: pseudonyms and checks, personal words cut from text and audio, voices disguised.
     with progress.bar("ingest") as update:
         settings, source = ingest.IngestConfig(data=config.data, seed=config.seed), sources.inputs(config.data)
-        raw = ingest.run(settings, source, private / "ingest", key=store.secret(keys / "ids"), on_row=update)
-    progress.show("ingest", raw)
+        secrets = {"key": store.secret(keys / "ids"), "people_key": spending.people_key(config)}
+        raw = progress.show("ingest", ingest.run(settings, source, private / "ingest", on_row=update, **secrets))
     probed = progress.show("personal", personal.run(  # made-up, and scrubbing must find it; taken out before training
         config.canary, {"corpus": raw.directory}, private / "personal", key=store.secret(keys / "ids")
     ))  # fmt: skip
@@ -86,9 +86,9 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     progress.show("evaluate", figures)
     with progress.bar("attackers") as update:
         settings = attackers.StageConfig(attackers=config.attackers, anonymize=config.anonymize)
-        voices, disguise = {"before": scrubbed.directory, "after": disguised.directory}, imitation(config.anonymize)
+        voices, say = {"before": scrubbed.directory, "after": disguised.directory}, imitation(config.anonymize, speed)
         progress.show("attackers", attackers.run(
-            settings, voices, private / "attackers", disguise=disguise, device=speed.device, on_row=update
+            settings, voices, private / "attackers", disguise=say, device=speed.device, on_row=update
         ))  # fmt: skip
     audited = {"plant": planted.directory, "survival": survived.directory, "people": scrubbed.directory}
     with progress.bar("audit"):

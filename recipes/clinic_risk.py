@@ -40,8 +40,8 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     # Prepare: pseudonyms and checks, and voices disguised if that is asked for.
     with progress.bar("ingest") as update:
         settings, source = ingest.IngestConfig(data=config.data, seed=config.seed), sources.inputs(config.data)
-        raw = ingest.run(settings, source, private / "ingest", key=store.secret(keys / "ids"), on_row=update)
-    progress.show("ingest", raw)
+        secrets = {"key": store.secret(keys / "ids"), "people_key": spending.people_key(config)}
+        raw = progress.show("ingest", ingest.run(settings, source, private / "ingest", on_row=update, **secrets))
     with progress.bar("anonymize", raw.counts["rows_kept"]) as update:
         clean = progress.show("anonymize", anonymize.run(
             config.anonymize, {"corpus": raw.directory}, private / "anonymize",
@@ -102,10 +102,12 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
 
 def learn(config: PipelineConfig, training: Inputs, out_dir: Path, keys: Path, ledger: Path) -> Inputs:
     """Train privately: where the `model` is. `speechpriv curve` calls it."""
-    speed, (_, train) = config.performance, begin(config, out_dir)
+    speed, (base, _) = config.performance, begin(config, out_dir)
+    # An input, known by its content: a path in the settings, spelled otherwise, would be another release.
+    training = training | {"base": Path(base).parent}
     with progress.bar("train", config.privacy.steps) as update:
         trained = finetune.run(
-            finetune.FinetuneConfig(privacy=config.privacy, train=train), training, out_dir / "train",
+            finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training, out_dir / "train",
             key=store.secret(keys / "noise"), ledger=ledger, device=speed.device,
             checkpoint_every=speed.checkpoint_every, batch_s=speed.batch_s, on_step=update,
         )  # fmt: skip

@@ -19,11 +19,26 @@ Count = Annotated[int, Field(ge=1)]
 _NOT_COVERED = (
     "People who are only mentioned in a recording: they are not units of their own.",
     "Choices made outside the ledger: utility figures, and settings or models selected after a look at results.",
-    "Releases from the same recordings that the ledger does not hold.",
+    (
+        "Releases that the ledger does not hold: people are recognised by the exact sound of a recording, or by the "
+        "names that a corpus gives them if a tenth of these recur, and only among the ledgers of one folder."
+    ),
     "People whose recordings, or copies of them, are spread over several units.",
     "People who are heard in recordings of other units.",
 )
 _IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "women"}
+
+
+def not_covered(stated_apart: int = 0) -> tuple[str, ...]:
+    """What a claim leaves out.
+
+    Args:
+      stated_apart: ledgers with people of the same names, who were said to be others.
+    """
+    if not stated_apart:
+        return _NOT_COVERED
+    held = "another ledger holds" if stated_apart == 1 else f"{stated_apart} other ledgers hold"
+    return (*_NOT_COVERED, f"Releases that {held}, of people with the same names: the trainer stated that they differ.")
 
 
 class _Frozen(BaseModel):
@@ -42,6 +57,21 @@ class UtteranceLevel(_Frozen):
 
     utterances: Count
     epsilon: Annotated[float, Field(ge=0)]  # at the claim's delta
+
+
+class GroupPrivacy(_Frozen):
+    """What is guaranteed to so many units that are added or removed together."""
+
+    size: Annotated[int, Field(ge=2)]
+    epsilon: Annotated[float, Field(ge=0)]
+    delta: Annotated[float, Field(gt=0, le=1)]  # 1: no bound, as they may have published what only they say
+    published: Annotated[float, Field(ge=0, le=1)] = 0.0  # probability of that, at most; the rest of delta is for sums
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if not self.published <= self.delta:
+            raise ValueError(f"published = {self.published} is above delta = {self.delta}, of which it is a part")
+        return self
 
 
 class Claim(_Frozen):
@@ -74,7 +104,9 @@ class Claim(_Frozen):
     )
     other_releases: tuple[OtherRelease, ...] = ()
     composed_epsilon: Annotated[float, Field(ge=0)]  # of this run and the other releases together, at `delta`
+    ledger_head: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None  # the ledger's newest row's hash, then
     utterance_level: tuple[UtteranceLevel, ...] = ()  # what an epsilon per utterance would have hidden
+    groups: tuple[GroupPrivacy, ...] = ()  # of several units; never so many times what one unit has
     not_covered: tuple[str, ...] = _NOT_COVERED
 
     @model_validator(mode="after")
@@ -120,6 +152,14 @@ class Claim(_Frozen):
             f"at most {self.named_of_100()} of 100 {units} who took part; epsilon {_up(self.epsilon, 3)}{others}, "
             f"delta {_up(self.delta, 2)}, per {self.unit}{every}."
         )
+
+    def of_groups(self) -> str:
+        """What is guaranteed to several units together, every number rounded up."""
+        told = [f"{one.size}: epsilon {_up(one.epsilon, 3)}, delta {_up(one.delta, 2)}" for one in self.groups]
+        if not told:
+            return "not stated"
+        shared = ". In delta is the chance that a phrase is published that only they say: where delta is 1, it may be"
+        return "; ".join(told) + (shared if self.phrases else "")
 
     def to_json(self) -> str:
         """The claim as indented JSON."""

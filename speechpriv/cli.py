@@ -16,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from speechpriv import cli_canary, packaged, store
+from speechpriv import cli_budget, cli_canary, packaged, store
 from speechpriv import config as configs
 from speechpriv.errors import ConfigError, SpeechprivError
 from speechpriv.progress import console
@@ -25,6 +25,7 @@ from speechpriv.progress import console
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 app.add_typer(cli_canary.app, name="canary")
+app.command()(cli_budget.budget)
 
 Name = Annotated[
     str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of one that `speechpriv ls` lists.")
@@ -164,6 +165,7 @@ def audit(
     for path in inputs.values():
         store.require(path)
     done = stage.run(settings, inputs, private / ("audit-artefact" if artefact else "audit"))
+    stage.check_weights(done.directory, inputs["model"])  # an older verdict may be about others
     found = json.loads((done.directory / "verdict.json").read_text())
     print(json.dumps(found, indent=2))
     raise typer.Exit(verdict.EXIT_CODES[found["verdict"]])
@@ -207,7 +209,10 @@ def report(
     to: Annotated[Path, typer.Option(help="Where --compare writes.")] = Path("comparison.html"),
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Write the report again (HTML, Markdown, JSON, and private/listen.html); print where it is."""
+    """Write the report again (HTML, Markdown, JSON); print where the edition is that may be shown.
+
+    The edition with all figures, and recordings to listen to, are beside it in private/.
+    """
     from speechpriv.report import page
 
     if compare != (len(run_dirs) > 1):
@@ -309,50 +314,6 @@ def verify(
     print(f"as signed by {signature.fingerprint(key)}")
 
 
-@app.command()
-def budget(
-    corpus: Annotated[Path, typer.Argument(help="Recordings' folder or hub id, a run directory, or a ledger file.")],
-) -> None:
-    """What has been spent on a corpus, by run, and what is left of its budget.
-
-    Copies of a corpus share its ledger; a moved or filtered one is known by its recordings.
-    """
-    from speechpriv.train import spending
-
-    path = spending.find(corpus)
-    found = spending.read(path)
-    print(f"{path.name}: every private run on these recordings")
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("run", overflow="fold")
-    for name in ("per", "drawn"):
-        table.add_column(name, no_wrap=True)
-    for name in ("steps", "epsilon", "so far", "delta"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for one in found.runs:
-        run = one.run
-        so_far = "-" if one.so_far is None else f"{one.so_far:.3f}"
-        steps = f"{run.recorded_steps}/{run.planned_steps}"
-        table.add_row(
-            run.run_id, run.unit, run.sampled, steps, f"{one.epsilon:.3f}", so_far, f"{run.delta:g}", run.state
-        )
-    Console().print(table)
-    if found.composed is None:
-        print("The runs protect different units: their guarantees do not add up, and no one epsilon holds for all.")
-    else:
-        print(
-            f"all together: epsilon {found.composed:.3f} at delta {found.delta:g}; a run counts in full once it opens"
-        )
-    if found.limit is None:
-        print("no budget is set: privacy.budget_epsilon sets one for this run and all later ones")
-    elif found.room is not None:
-        left = max(0.0, found.limit.epsilon - (found.composed or 0.0))
-        print(
-            f"budget: epsilon {found.limit.epsilon:g} at delta {found.limit.delta:g}; left {left:.3f}, enough for one "
-            f"more run with an epsilon of {found.room:.3f} by itself"
-        )
-
-
 def main() -> None:
     """Entry point: an error is a message and exit code 3, not a traceback."""
     # Read when torch is first imported. By default a thread that waits for another spins, and on a busy machine takes
@@ -361,11 +322,12 @@ def main() -> None:
     try:
         app()
     except SpeechprivError as error:
-        console.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        told = "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+        console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(_ERROR)
     except Exception as error:  # noqa: BLE001  nobody knows what the words of such an error quote
         notes = getattr(error, "__notes__", ()) or (_put_aside(error, None),)
-        told = f"{type(error).__name__}: a fault of speechpriv's own. {notes[0]}"
+        told = "\n".join([f"{type(error).__name__}: a fault of speechpriv's own.", *notes])
         console.print(told, style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(_ERROR)
 
@@ -379,7 +341,9 @@ def _put_aside(error: Exception, folder: Path | None) -> str:
 
 
 def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None, until: str | None = None) -> Path:
-    """Load a config, hold its run directory and call its recipe."""
+    """Load a config, hold its run directory and call its recipe; at the end say what became of the rows."""
+    from speechpriv.report import losses
+
     path = packaged.find(name)
     config = configs.load(path, overrides or ())
     if until is not None and config.recipe != "assistant":
@@ -387,18 +351,18 @@ def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None,
     with _held(path, config, runs) as run_dir:
         main_of = packaged.recipe(packaged.find(recipe) if recipe else packaged.named(f"{config.recipe}.py"))
         main_of(config, run_dir, **({"until": until} if until else {}))
+    losses.tell(run_dir)
     return run_dir
 
 
 @contextmanager
 def _held(path: Path, config: configs.Config, runs: Path) -> Iterator[Path]:
     """The run directory of a config, made and held for this process."""
-    import torch
-
-    torch.set_num_threads(config.performance.threads)
     run_dir = runs / f"{path.stem}-{configs.fingerprint(config)}"
-    (run_dir / "private").mkdir(mode=0o700, parents=True, exist_ok=True)
     with store.locked(run_dir / "private"):
+        import torch
+
+        torch.set_num_threads(config.performance.threads)
         try:
             yield run_dir
         except SpeechprivError:

@@ -29,7 +29,7 @@ from speechpriv.sections import (
 )  # fmt: skip
 
 PhraseKind = Literal["words", "digits", "name_address"]
-Placed = Literal["own_unit", "real_unit", "spread"]
+Placed = Literal["own_unit", "spread"]
 
 
 class CanaryConfig(Section):
@@ -41,7 +41,7 @@ class CanaryConfig(Section):
     words: Annotated[int, Field(ge=3, le=12)] = 6  # of a phrase of the kind `words`
     kinds: Annotated[tuple[PhraseKind, ...], Field(min_length=1)] = ("words",)  # each canary's is drawn
     speeds: Annotated[tuple[Annotated[float, Field(ge=1, le=4)], ...], Field(min_length=1)] = (1.0,)  # so is its speed
-    placed: Placed = "own_unit"  # as made-up units, inside real ones, or each phrase spread over `repeats` made-up ones
+    placed: Placed = "own_unit"  # each phrase as one made-up unit, or spread over `repeats` of them
     recordings: DataConfig | None = None  # the caller's own, instead of made-up phrases; not the corpus trained on
     command: tuple[str, ...] = ()  # speaks the words {text} into the file {out}; run without a shell
     command_limit_s: Positive = 60.0
@@ -87,8 +87,12 @@ class PrivacyConfig(Section):
     cap_per_unit: Count = 8  # utterances of one unit, at most: in a step (units), or in the whole run (utterances)
     cap_seconds_per_unit: Positive | None = None  # the same for seconds; one utterance is always left
     phrases: PhrasesConfig | None = None  # None: nothing is published, and training on recordings gets all of epsilon
-    budget_epsilon: Positive | None = None  # on the corpus, over all runs; None: recorded, not limited
-    ledger: PathName | None = None  # the file that records them; None: ledgers/, by corpus
+    # On the corpus, over all runs; None: as an earlier run stated it, or else runs are recorded, and a model leaves if
+    # all together have at most `epsilon`.
+    budget_epsilon: Positive | None = None
+    # The file that records them; None: ledgers/, by corpus. Naming it says that people who have the same names as those
+    # of another ledger are other people.
+    ledger: PathName | None = None
 
     @model_validator(mode="after")
     def _is_meaningful(self) -> Self:
@@ -176,7 +180,10 @@ class ExportConfig(Section):
 
 
 class PerformanceConfig(Section):
-    """Speed only: nothing in it may change the guarantee or the weights' distribution."""
+    """Speed only: nothing in it may change the guarantee or the weights' distribution.
+
+    Threads, device and batch_s change how sums are rounded, so a killed run goes on only with those that it began with.
+    """
 
     threads: Count = 2  # of torch; models as small as tiny-en are fastest with one (LOG.md)
     workers: Count = 2  # processes that disguise voices
@@ -201,15 +208,6 @@ class PipelineConfig(Section):
     audit: AuditConfig = AuditConfig()
     export: ExportConfig = ExportConfig()
     performance: PerformanceConfig = PerformanceConfig()
-
-    @model_validator(mode="after")
-    def _canaries_are_trained_on(self) -> Self:
-        if self.canary.placed == "real_unit" and self.privacy.sampling == "utterances":
-            raise ValueError(
-                "canary.placed = real_unit: with privacy.sampling = utterances, privacy.cap_per_unit may leave them "
-                "out of the whole run, unseen. Place them as own_unit"
-            )
-        return self
 
     @model_validator(mode="after")
     def _labels_are_for_those_who_give_them(self) -> Self:
@@ -307,8 +305,9 @@ def canary(settings: Sequence[str]) -> CanaryConfig:
 
 
 def fingerprint(config: Config) -> str:
-    """Eight hex digits of the resolved config; `performance` is left out, since it changes nothing."""
-    canonical = json.dumps(config.model_dump(mode="json", exclude={"performance"}), sort_keys=True)
+    """Eight hex digits of the resolved config, less what no training depends on: to say it makes no other run."""
+    left_out: dict[str, Any] = {"performance": True, "export": {"override_reason"}}
+    canonical = json.dumps(config.model_dump(mode="json", exclude=left_out), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 

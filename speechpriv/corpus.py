@@ -106,6 +106,9 @@ def write(rows: Iterable[Row], directory: Path, *, lineage: str, order_key: byte
     datasets.disable_progress_bars()  # the stages have their own
     table.save_to_disk(str(directory / "table"))
     stream.unlink()
+    # `datasets` would put the time of writing into its own fingerprint; without one, it makes one when it reads.
+    state = directory / "table" / "state.json"
+    store.write_json(state, store.read_json(state) | {"_fingerprint": None})
     store.write_json(directory / "corpus.json", {"lineage": lineage})
     return read(directory)
 

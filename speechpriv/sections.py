@@ -1,6 +1,7 @@
 """Sections of a config that say where recordings come from and what is taken out of them before training."""
 
 import os.path
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import re2
@@ -80,6 +81,12 @@ class DataConfig(Section):
     max_seconds: Positive = 30.0
     max_quarantined: Fraction = 0.2  # of rows; more than this ends the run
 
+    @field_validator("path")
+    @classmethod
+    def _is_spelled_in_one_way(cls, path: str | None) -> str | None:
+        """`./a/` is `a`: another name of one folder would be another run, and would be spent for again."""
+        return str(Path(path)) if path else path
+
     @model_validator(mode="after")
     def _path_is_given(self) -> Self:
         if not self.made_up and self.path is None:
@@ -147,6 +154,7 @@ class AnonymizeConfig(Section):
     timing: Timing | None = None  # None: as it was said, but for resynth, which has its voice's own (replaced)
     aligner: PathName = "tiny-en"  # the CTC recogniser that tells resynth when a word is said
     min_confidence: Fraction = 0.004  # of resynth, see resynth.aligned; below it a row's words are not trusted: dropped
+    max_failed: Fraction = 0.01  # of recordings, here and by attackers; more that crash or take too long end the run
 
     @model_validator(mode="after")
     def _timing_goes_with_the_method(self) -> Self:

@@ -4,6 +4,10 @@ A stage is a function `run(config, inputs, out_dir) -> Summary`. The decorator `
 directory beside `out_dir`, writes `manifest.json` there last, fsyncs and renames. No manifest: the stage did not
 happen. Same inputs, config and code version: the stage is up to date and is skipped. Names that begin with a dot are
 scratch: kept until all else is on the disk, for a run that is killed or finds the disk full, and gone afterwards.
+
+An input is known by what it holds, never by when or how it was made: a stage that ran again and wrote the same bytes
+makes nothing after it run again. What a stage reads, and what is called up to date, is first compared with the hashes
+in its manifest.
 """
 
 import errno
@@ -15,8 +19,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,11 +31,16 @@ from safetensors import SafetensorError
 from speechpriv.errors import StageError
 
 MANIFEST = "manifest.json"
+_FIELDS = {"stage", "identity", "counts", "files"}  # that tell ours from others
 SIGNATURE = "model.sig"  # over all files of a bundle, the manifest too; so the manifest cannot list it
 _PACKAGES = ("speechpriv", "torch", "torchaudio", "transformers", "datasets", "opacus", "dp-accounting", "numpy")
 IDENTITY = ".identity"
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
 _FIXED_TIME_S = 315_532_800  # 1980-01-01: file times say nothing about when anybody spoke
+_TICK_NS = 20_000_000  # file systems stamp changes by a clock that may stand still this long
+_NAMED = 5  # files in a message
+
+_HASHED: dict[tuple[int, ...], str] = {}  # by what `_state` says: within a process every file is read once
 
 
 @dataclass(frozen=True)
@@ -43,28 +52,51 @@ class Summary:
     up_to_date: bool = False
 
 
+class Source(Protocol):
+    """An input that no stage wrote, and that says itself what identifies it."""
+
+    def fingerprint(self) -> str:
+        """A digest of all that is read of it."""
+
+
+Inputs = Mapping[str, Path | Source]
+
+
 class Stage(Protocol):
     """`run(config, inputs, out_dir) -> Summary`; a stage may take secrets as keyword arguments."""
 
-    def __call__(self, config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any) -> Summary: ...
+    def __call__(self, config: BaseModel, inputs: Inputs, out_dir: Path, **secrets: Any) -> Summary: ...
 
 
-def stage(*, version: int, resumable: bool = False) -> Callable[[Callable[..., dict[str, Any]]], Stage]:
+def stage(
+    *, version: int, resumable: bool = False, timed: bool = True, notes: Collection[str] = ()
+) -> Callable[[Callable[..., dict[str, Any]]], Stage]:
     """Make a stage of `body(config, inputs, work_dir, **secrets) -> counts`.
+
+    The stage raises StageError if an input, or what is up to date otherwise, is not as it was written.
 
     Args:
       version: raised whenever the body's output changes, so that older directories are made again.
       resumable: keep the working directory of a killed run if config and inputs are still the same.
+      timed: say in the manifest how long it took; not where the manifest is released, since that
+        tells how much data there is.
+      notes: files that no later stage reads: if they alone change, nothing after this stage is made again.
     """
 
     def decorate(body: Callable[..., dict[str, Any]]) -> Stage:
         @functools.wraps(body)
-        def run(config: BaseModel, inputs: Mapping[str, Path], out_dir: Path, **secrets: Any) -> Summary:
-            identity = _identity(body.__module__, version, config, inputs)
+        def run(config: BaseModel, inputs: Inputs, out_dir: Path, **secrets: Any) -> Summary:
+            for path in inputs.values():
+                check(path)
+            known = {name: fingerprint(path) for name, path in inputs.items()}
+            identity = _identity(body.__module__, version, config, known)
             done = manifest(out_dir)
             if done and done["identity"] == identity:
+                check(out_dir)
                 return Summary(out_dir, done["counts"], up_to_date=True)
-            work_dir = out_dir.with_name(f".{out_dir.name}.partial")
+            if not done and out_dir.is_dir() and any(out_dir.iterdir()):
+                raise StageError(_remedy(out_dir, f"holds files but no whole {MANIFEST}", body.__module__))
+            work_dir, old_dir = partial(out_dir), out_dir.with_name(f".{out_dir.name}.old")
             with writing(out_dir):
                 _prepare(work_dir, identity, resumable=resumable)
                 started = time.monotonic()
@@ -73,19 +105,28 @@ def stage(*, version: int, resumable: bool = False) -> Callable[[Callable[..., d
                     "stage": body.__module__,
                     "identity": identity,
                     "config": config.model_dump(mode="json"),
-                    "inputs": {name: fingerprint(path) for name, path in inputs.items()},
+                    "inputs": known,
                     "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
                     "counts": counts,
-                    "duration_s": round(time.monotonic() - started, 3),
+                    "notes": list(notes),
+                    **({"duration_s": round(time.monotonic() - started, 3)} if timed else {}),
                 })  # fmt: skip
-                shutil.rmtree(out_dir, ignore_errors=True)
+                shutil.rmtree(old_dir, ignore_errors=True)
+                if out_dir.exists():  # moved at once: one half deleted by a kill would pass for a damaged one
+                    out_dir.rename(old_dir)
                 work_dir.rename(out_dir)
                 _fsync(out_dir.parent)
+                shutil.rmtree(old_dir, ignore_errors=True)
             return Summary(out_dir, counts)
 
         return run
 
     return decorate
+
+
+def partial(out_dir: Path) -> Path:
+    """Where a stage works until it is done; what a killed one leaves."""
+    return out_dir.with_name(f".{out_dir.name}.partial")
 
 
 @contextmanager
@@ -116,7 +157,7 @@ def manifest(directory: Path) -> dict[str, Any] | None:
         found = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and "identity" in found else None
+    return found if isinstance(found, dict) and found.keys() >= _FIELDS and isinstance(found["files"], dict) else None
 
 
 def require(directory: Path) -> dict[str, Any]:
@@ -133,37 +174,73 @@ def require(directory: Path) -> dict[str, Any]:
 
 def verify(directory: Path) -> list[str]:
     """Names of files that are missing, altered or added since the manifest was written; empty if none."""
-    listed = require(directory)["files"]
-    present = {str(path.relative_to(directory)): path for path in _files(directory)}
-    changed = [name for name, digest in listed.items() if name not in present or sha256(present[name]) != digest]
-    return sorted(changed + [name for name in present if name not in listed])
+    return sorted(_changed(directory, require(directory)["files"]))
 
 
-def fingerprint(path: Path) -> str:
-    """What identifies an input: a stage's manifest, a file's content, or a folder's names, sizes and times.
+def check(path: Path | Source) -> None:
+    """See that what a finished stage left at `path`, which may be a part of its directory, is as it was written.
+
+    Raises:
+      StageError: it is not; the message names the files, the directory to delete and the stage that makes it anew.
+    """
+    if (found := _written(path)) is None:
+        return
+    directory, done, part = found
+    changed = _changed(directory, done["files"], part)
+    if changed:
+        names = [f"{_printable(name)} {how}" for name, how in sorted(changed.items())]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        raise StageError(_remedy(directory, f"{', '.join(names[:_NAMED])}{more}", done["stage"]))
+
+
+def fingerprint(path: Path | Source) -> str:
+    """What identifies an input: what it holds if a stage or a file, or a folder's names, sizes and times.
+
+    Of a stage, or of a part of one, it is a digest of the names and hashes in its manifest, notes left out, and of the
+    stage's name. See that they are true with `check`.
 
     Raises:
       StageError: nothing is there.
     """
+    if not isinstance(path, Path):
+        return path.fingerprint()
     if path.is_file():
-        return sha256(path)
+        try:
+            return sha256(path)
+        except OSError as error:
+            raise StageError(f"{path}: cannot be read ({error.strerror}).") from error
     if not path.is_dir():
         raise StageError(f"{path}: no such file or directory.")
-    if manifest(path):
-        return sha256(path / MANIFEST)
-    if manifest(path.parent):  # a part of what a stage wrote
-        return hashlib.sha256(f"{sha256(path.parent / MANIFEST)}/{path.name}".encode()).hexdigest()
     digest = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
-        stat = file.stat()
-        digest.update(f"{file.relative_to(path)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    if found := _written(path):
+        _, done, part = found
+        held = {name: value for name, value in done["files"].items() if name not in done.get("notes", ())}
+        told = [done["stage"], part, {name: value for name, value in held.items() if _is_of(part, name)}]
+        digest.update(json.dumps(told, sort_keys=True).encode())
+    else:
+        for file in _files(path):
+            with suppress(OSError):  # gone since it was listed
+                digest.update(os.fsencode(file.relative_to(path)) + f"\0{_state(file.stat())[2:4]}\n".encode())
     return digest.hexdigest()
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's content."""
+    """Hex digest of a file's content, read once as long as neither time, size nor inode of the file change."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        state = _state(os.fstat(file.fileno()))
+        if state in _HASHED:
+            return _HASHED[state]
+        # Of a file that changed just now, another change within the same tick would go unseen.
+        is_settled = state[-1] + _TICK_NS < time.time_ns()
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if is_settled:
+            _HASHED[state] = found
+        return found
+
+
+def weights(directory: Path) -> dict[str, str]:
+    """SHA-256 of each safetensors file of a model, by name; the same if it is saved again."""
+    return {path.name: sha256(path) for path in sorted(directory.glob("*.safetensors"))}
 
 
 def read_json(path: Path) -> Any:
@@ -198,12 +275,19 @@ def secret(path: Path) -> bytes:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold `directory` for this process.
+    """Hold `directory`, made for its owner alone if it is not there, for this process.
 
     Raises:
-      StageError: another process holds it.
+      StageError: another process holds it, or it cannot be written.
     """
-    with (directory / ".lock").open("w") as file:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (directory / ".lock").open("w")
+    except OSError as error:
+        raise StageError(
+            f"{directory}: cannot be written ({error.strerror}). Make the folder writable, or name another with --runs."
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -211,14 +295,9 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def _identity(name: str, version: int, config: BaseModel, inputs: Mapping[str, Path]) -> str:
-    """A digest of all that the stage's output depends on."""
-    parts = {
-        "stage": name,
-        "version": version,
-        "config": config.model_dump(mode="json"),
-        "inputs": {key: fingerprint(path) for key, path in inputs.items()},
-    }
+def _identity(name: str, version: int, config: BaseModel, inputs: Mapping[str, str]) -> str:
+    """A digest of all that the stage's output depends on; of inputs, their fingerprints."""
+    parts = {"stage": name, "version": version, "config": config.model_dump(mode="json"), "inputs": inputs}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -232,13 +311,13 @@ def _prepare(work_dir: Path, identity: str, *, resumable: bool) -> None:
 
 
 def _seal(work_dir: Path, facts: dict[str, Any]) -> None:
-    """Write the manifest, fix the file times, put everything on the disk, and only then drop the scratch."""
+    """Fix the file times, write the manifest, put everything on the disk, and only then drop the scratch."""
+    for path in sorted(work_dir.rglob("*")):
+        _settle(path)
     names = {str(path.relative_to(work_dir)): path for path in _files(work_dir)}
     facts["files"] = {name: sha256(path) for name, path in names.items() if not name.startswith(".")}
     write_json(work_dir / MANIFEST, facts)
-    for path in sorted(work_dir.rglob("*")):
-        os.utime(path, (_FIXED_TIME_S, _FIXED_TIME_S))
-        _fsync(path)
+    _settle(work_dir / MANIFEST)
     for path in work_dir.glob(".*"):
         if path.is_dir():
             shutil.rmtree(path)
@@ -247,9 +326,60 @@ def _seal(work_dir: Path, facts: dict[str, Any]) -> None:
     _fsync(work_dir)
 
 
+def _written(path: Path | Source) -> tuple[Path, dict[str, Any], str] | None:
+    """The finished stage that `path` is or is in: its directory and manifest, and which part of it `path` is."""
+    if not isinstance(path, Path):
+        return None
+    if done := manifest(path):
+        return path, done, ""
+    return (path.parent, done, path.name) if (done := manifest(path.parent)) else None
+
+
+def _is_of(part: str, name: str) -> bool:
+    return not part or name == part or name.startswith(f"{part}/")
+
+
+def _changed(directory: Path, listed: Mapping[str, str], part: str = "") -> dict[str, str]:
+    """Names of files, or of those of one part, that are not as listed, and what became of each."""
+    present = {str(path.relative_to(directory)) for path in _files(directory)}
+    changed = {name: "was added" for name in present - listed.keys() if _is_of(part, name)}
+    for name, digest in listed.items():
+        try:
+            if _is_of(part, name) and sha256(directory / name) != digest:
+                changed[name] = "was altered"
+        except OSError:
+            changed[name] = "is unreadable" if name in present else "is missing"
+    return changed
+
+
+def _remedy(directory: Path, what: str, stage_name: str) -> str:
+    return (
+        f"{directory}: not as its stage left it ({what}). Put back what was there, or delete {directory} and run "
+        f"again: {stage_name} makes it anew, and a private training made anew counts as one more release."
+    )
+
+
+def _printable(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _state(file: os.stat_result) -> tuple[int, ...]:
+    """What changes with every change of a file's content."""
+    return file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
+
+
 def _files(directory: Path) -> list[Path]:
+    """Files below a directory, sorted."""
     unlisted = (directory / MANIFEST, directory / SIGNATURE)
-    return sorted(path for path in directory.rglob("*") if path.is_file() and path not in unlisted)
+    found = (Path(folder, name) for folder, _, names in os.walk(directory) for name in names)
+    # Path.is_file raises where nobody may look, and os.walk and this pass it over.
+    return sorted(path for path in found if os.path.isfile(path) and path not in unlisted)  # noqa: PTH113
+
+
+def _settle(path: Path) -> None:
+    """Fix a file's times, and put it on the disk."""
+    os.utime(path, (_FIXED_TIME_S, _FIXED_TIME_S))
+    _fsync(path)
 
 
 def _fsync(path: Path) -> None:

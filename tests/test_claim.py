@@ -133,6 +133,9 @@ def test_what_is_not_finite_or_negative_is_refused(name, value):
         ({"event": json.dumps({"records": 4}), "sampling": "utterances"}, "4 records of a unit, and the claim 8"),
         ({"utterance_level": [{"utterances": 0, "epsilon": 1.0}]}, "utterances"),
         ({"utterance_level": [{"utterances": 4, "epsilon": math.inf}]}, "finite"),
+        ({"groups": [{"size": 1, "epsilon": 8.0, "delta": 1e-5}]}, "size"),
+        ({"groups": [{"size": 2, "epsilon": math.inf, "delta": 1e-5}]}, "finite"),
+        ({"groups": [{"size": 2, "epsilon": 20.0, "delta": 0.3, "published": 0.4}]}, "above delta"),
     ],
 )
 def test_a_claim_that_does_not_hold_together_is_refused(change, text):

@@ -112,6 +112,17 @@ def test_a_corpus_is_written_from_another_and_the_first_stays(tmp_path):
     same(corpus.read(tmp_path / "a").rows(), rows(5))
 
 
+def test_the_same_rows_are_the_same_bytes(tmp_path):
+    """Else all that is made from a corpus would be made again."""
+
+    def content(name):
+        corpus.write(rows(5), tmp_path / name, lineage="abc", order_key=KEY)
+        files = (path for path in (tmp_path / name).rglob("*") if path.is_file())
+        return {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files}
+
+    assert content("one") == content("two")
+
+
 def test_no_row_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no row is left"):
         corpus.write([], tmp_path / "empty", lineage="abc")

@@ -1,11 +1,14 @@
 import errno
+import hashlib
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -261,13 +264,179 @@ def test_fingerprint_of_a_file_is_its_content(tmp_path):
     assert store.fingerprint(first) != store.fingerprint(second)
 
 
-def test_fingerprint_of_a_stage_is_its_manifest(done):
+def rewrite(directory, **facts):
+    """Change what a manifest says."""
+    path = directory / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+
+
+def test_fingerprint_of_a_stage_is_what_it_holds(done):
     before = store.fingerprint(done)
     os.utime(done / "word.txt")
+    rewrite(done, identity="other", duration_s=7.0, versions={}, inputs={}, config={}, counts={"words": 2})
     assert store.fingerprint(done) == before
-    facts = json.loads((done / "manifest.json").read_text())
-    (done / "manifest.json").write_text(json.dumps(facts | {"identity": "other"}))
+    files = store.require(done)["files"]
+    for changed in ({"word.txt": "0" * 64}, {"new.txt": "0" * 64}):
+        rewrite(done, files=files | changed)
+        assert store.fingerprint(done) != before
+    rewrite(done, files=files, stage="another")
     assert store.fingerprint(done) != before
+
+
+def test_fingerprint_of_a_part_is_what_the_part_holds(done):
+    part, whole = store.fingerprint(done / "sub"), store.fingerprint(done)
+    files = store.require(done)["files"]
+    rewrite(done, files=files | {"word.txt": "0" * 64})
+    assert store.fingerprint(done / "sub") == part != whole
+    rewrite(done, files=files | {"sub/more.txt": "0" * 64})
+    assert store.fingerprint(done / "sub") != part
+
+
+def test_a_stage_that_makes_the_same_again_makes_nothing_else_run(tmp_path, source):
+    @store.stage(version=1, notes=("note.txt",))
+    def reads(config, inputs, out_dir):
+        told = inputs["source"].read_text()
+        (out_dir / "kept.txt").write_text(told.partition("#")[0])
+        (out_dir / "note.txt").write_text(told)
+        return {}
+
+    def both():
+        first = reads(Settings(), source, tmp_path / "first")
+        return first.up_to_date, run(Settings(), {"in": first.directory / "kept.txt"}, tmp_path / "then").up_to_date
+
+    run, _ = make()
+    assert both() == (False, False)
+    assert both() == (True, True)
+    source["source"].write_text("b#")  # another input, the same output
+    assert both() == (False, True)
+    source["source"].write_text("b#noted")  # the note alone
+    before = store.fingerprint(tmp_path / "first")
+    assert both() == (False, True)
+    assert store.fingerprint(tmp_path / "first") == before
+    assert store.verify(tmp_path / "first") == []
+    source["source"].write_text("c")
+    assert both() == (False, False)
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "word.txt was altered": lambda root: (root / "word.txt").write_text("a"),
+    "sub/more.txt was altered": lambda root: flipped(root / "sub" / "more.txt"),
+    "sub/more.txt is missing": lambda root: (root / "sub" / "more.txt").unlink(),
+    "sub/new.txt was added": lambda root: (root / "sub" / "new.txt").write_text(""),
+    r"\\xff was added": lambda root: Path(os.fsdecode(os.fsencode(root) + b"/\xff")).write_text(""),
+    "word.txt is missing": lambda root: shutil.rmtree(root) or root.mkdir() or rewritten(root),
+}
+
+
+def rewritten(root):
+    (root / "manifest.json").write_text(json.dumps({"stage": "s", "identity": "", "counts": {}, "files": FILES}))
+
+
+FILES = {"word.txt": "0" * 64}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_what_was_damaged_is_not_read(tmp_path, done, what):
+    DAMAGES[what](done)
+    run, calls = make()
+    with pytest.raises(StageError, match=rf"{done}: not as its stage left it.*{what}.*delete {done} and run again"):
+        run(Settings(), {"source": done}, tmp_path / "then")
+    assert calls == []
+
+
+@pytest.mark.parametrize("what", [what for what in DAMAGES if what != "word.txt is missing"])
+def test_what_was_damaged_is_not_up_to_date(source, done, what):
+    DAMAGES[what](done)
+    run, calls = make()
+    with pytest.raises(StageError, match=rf"{done}: not as.*{what}.*{make.__module__} makes it anew"):
+        run(Settings(), source, done)
+    assert calls == []
+    shutil.rmtree(done)
+    assert not run(Settings(), source, done).up_to_date
+    assert run(Settings(), source, done).up_to_date
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"identity": "x"}'])
+def test_a_manifest_that_is_damaged_does_not_make_a_stage_run_again(source, done, content):
+    """It was made, and may have spent: that is not to happen again without a word."""
+    (done / "manifest.json").unlink() if content is None else (done / "manifest.json").write_text(content)
+    run, calls = make()
+    with pytest.raises(StageError, match=rf"{done}: not as.*no whole manifest.json.*delete {done}"):
+        run(Settings(), source, done)
+    assert calls == []
+    shutil.rmtree(done)
+    assert not run(Settings(), source, done).up_to_date
+
+
+def test_a_table_of_another_stage_is_refused(tmp_path, source):
+    first, _ = make()
+    one, other = (first(Settings(word=word), source, tmp_path / word).directory for word in "ab")
+    shutil.copyfile(one / "word.txt", other / "word.txt")
+    with pytest.raises(StageError, match=rf"{other}: not as.*word.txt was altered"):
+        first(Settings(word="b"), source, other)
+
+
+def test_a_part_is_checked_by_the_manifest_above_it(tmp_path, done):
+    run, _ = make()
+    part = {"source": done / "sub" / "more.txt"}
+    (done / "word.txt").write_text("none of the part's business")
+    store.check(done / "sub")
+    (done / "sub" / "more.txt").write_text("less")
+    with pytest.raises(StageError, match=rf"{done}: not as.*sub/more.txt was altered"):
+        store.check(done / "sub")
+    run(Settings(), part, tmp_path / "then")  # a file deeper down is an input by its content
+
+
+def test_of_many_files_five_are_named(done):
+    for number in range(9):
+        (done / f"{number}.txt").write_text("")
+    with pytest.raises(StageError, match=r"4.txt was added and 4 more\)"):
+        store.check(done)
+
+
+def test_a_file_is_hashed_once(tmp_path, source, done, monkeypatch):
+    settled = time.time_ns() + 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: settled)  # as if all had been written a while ago
+    read, real = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, name: read.append(file.name) or real(file, name))
+    run, _ = make()
+    for name in ("one", "two"):
+        run(Settings(), {"source": done / "word.txt", "more": done / "sub" / "more.txt"}, tmp_path / name)
+    for path in (done, tmp_path / "one", tmp_path / "two"):
+        store.check(path)
+        assert store.verify(path) == []
+    assert len(read) == 6
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_a_change_of_the_same_size_is_seen_at_once(tmp_path, keep_time):
+    path = tmp_path / "file"
+    for number in range(50):
+        path.write_text(f"{number:03}")
+        if keep_time:
+            os.utime(path, (1, 1))
+        assert store.sha256(path) == hashlib.sha256(f"{number:03}".encode()).hexdigest()
+
+
+def test_a_directory_is_replaced_at_once(tmp_path, source, done, monkeypatch):
+    """A kill while the older one is deleted must not leave a half of it under its name."""
+    seen, real = [], shutil.rmtree
+
+    def watched(path, **options):
+        seen.append((done / "word.txt").read_text() if done.exists() else None)
+        return real(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    make()[0](Settings(word="c"), source, done)
+    assert seen[-1] == "cb"
+    assert None not in seen
+    assert sorted(path.name for path in done.parent.iterdir()) == ["out", "source.txt"]
 
 
 @pytest.mark.parametrize(
@@ -288,6 +457,58 @@ def test_fingerprint_of_a_folder_sees_names_sizes_and_times(tmp_path, change):
     assert store.fingerprint(tmp_path) == before
     change(tmp_path)
     assert store.fingerprint(tmp_path) != before
+
+
+def test_fingerprint_of_a_folder_with_names_that_are_not_text(tmp_path):
+    before = store.fingerprint(tmp_path)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")).write_text("x")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    assert store.fingerprint(tmp_path) != before
+
+
+def test_fingerprint_of_a_folder_passes_over_what_cannot_be_looked_at(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("x")
+    only = store.fingerprint(tmp_path)
+    (tmp_path / "b").write_text("x")
+    assert store.fingerprint(tmp_path) != only
+    real = Path.stat
+
+    def refused(path, **options):
+        if path.name == "b":
+            raise PermissionError(errno.EACCES, "no")
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert store.fingerprint(tmp_path) == only
+
+
+def test_an_input_that_cannot_be_read_is_said(tmp_path, source, monkeypatch):
+    def refused(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(store, "sha256", refused)
+    with pytest.raises(StageError, match=r"source.txt: cannot be read \(Permission denied\)"):
+        make()[0](Settings(), source, tmp_path / "out")
+
+
+def test_a_source_says_itself_what_identifies_it(tmp_path):
+    class Known:
+        told = "a"
+
+        def fingerprint(self):
+            return self.told
+
+    @store.stage(version=1)
+    def run(config, inputs, out_dir):
+        (out_dir / "word.txt").write_text("a")
+        return {}
+
+    known = Known()
+    assert not run(Settings(), {"source": known}, tmp_path / "out").up_to_date
+    assert run(Settings(), {"source": known}, tmp_path / "out").up_to_date
+    known.told = "b"
+    assert not run(Settings(), {"source": known}, tmp_path / "out").up_to_date
 
 
 def test_a_missing_input_is_a_stage_error(tmp_path):
@@ -347,6 +568,19 @@ def test_one_process_at_a_time_holds_a_directory(tmp_path):
         pass
     with store.locked(tmp_path):
         pass
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_it_is_held(tmp_path, monkeypatch):
+    (tmp_path / "runs").write_text("a file, and no folder")
+    with pytest.raises(StageError, match=r"cannot be written \(Not a directory\).*--runs"):
+        store.locked(tmp_path / "runs" / "a" / "private").__enter__()
+
+    def refused(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(StageError, match=r"cannot be written \(Read-only file system\)"):
+        store.locked(tmp_path / "private").__enter__()
 
 
 def test_paths_in_a_manifest_are_relative(done):

@@ -16,13 +16,12 @@ utterances tell no more of it than one. The rest an attacker who trains on disgu
 
 from dataclasses import dataclass
 
-import librosa
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 import scipy.signal
 
-from speechpriv.anonymize import mcadams, timing
+from speechpriv.anonymize import mcadams, pitch, timing
 from speechpriv.data import augment
 
 RATE_HZ = 16_000
@@ -89,15 +88,15 @@ def disguise(samples: Audio, draw: Draw, rng: np.random.Generator) -> Audio:
     samples = samples - samples.mean(dtype=float).astype(np.float32)  # a constant would count as loudness
     if not samples.any():
         return np.zeros(wanted, np.float32)
-    pitch = float(np.clip(draw.pitch_hz / _median_pitch_hz(samples), LOWEST, HIGHEST))
-    warp = draw.formants * pitch**_FOLLOWS / pitch
+    higher = float(np.clip(draw.pitch_hz / _median_pitch_hz(samples), LOWEST, HIGHEST))
+    warp = draw.formants * higher**_FOLLOWS / higher
     shift = (warp - 1) / (warp + 1)
 
     def move(angle: Floats, radius: Floats) -> tuple[Floats, Floats]:
         warped = angle + 2 * np.arctan(shift * np.sin(angle) / (1 - shift * np.cos(angle)))
         return np.pi * (warped / np.pi) ** draw.alpha, radius * draw.radius
 
-    faster = augment.speed(np.pad(samples, (0, 2)), pitch)  # never empty
+    faster = augment.speed(np.pad(samples, (0, 2)), higher)  # never empty
     shaped = mcadams.reshaped(timing.stretch(faster, [0, len(faster)], [0, wanted]), RATE_HZ, move)
     coloured = augment.add_noise(_equalised(shaped, draw.curve_db), rng, draw.snr_db)
     loudness = np.sqrt(np.mean(coloured.astype(float) ** 2))
@@ -107,10 +106,9 @@ def disguise(samples: Audio, draw: Draw, rng: np.random.Generator) -> Audio:
 def _median_pitch_hz(samples: Audio) -> float:
     """Median fundamental of the louder half of the frames, by YIN."""
     padded = np.pad(samples, (0, max(0, 2 * _FRAME - len(samples))))
-    hop = _FRAME // 2
-    pitch_hz = librosa.yin(padded, fmin=_FLOOR_HZ, fmax=_CEILING_HZ, sr=RATE_HZ, frame_length=_FRAME, hop_length=hop)
-    loudness = librosa.feature.rms(y=padded, frame_length=_FRAME, hop_length=hop)[0]
-    return float(np.median(pitch_hz[loudness >= np.median(loudness)]))
+    cut = pitch.frames(padded, _FRAME, _FRAME // 2)
+    power = np.mean(cut**2, axis=1)
+    return float(np.median(pitch.yin(cut, RATE_HZ, _FLOOR_HZ, _CEILING_HZ)[power >= np.median(power)]))
 
 
 def _equalised(samples: Audio, curve_db: tuple[float, ...]) -> Audio:

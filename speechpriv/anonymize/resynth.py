@@ -5,7 +5,6 @@ What remains of the speaker is which words were said and, unless timing is repla
 
 import functools
 import math
-import string
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from speechpriv.data.voices import Speech, SpokenWord
 from speechpriv.errors import DataError
 from speechpriv.models import align, asr
 from speechpriv.models.asr import CtcRecogniser
-from speechpriv.models.spelling import normalise, without_slots
+from speechpriv.models.spelling import normalise
 from speechpriv.sections import Timing
 
 RATE_HZ = 16_000
@@ -44,26 +43,25 @@ def aligned(
         over word pieces, 0 to 1.
 
     Returns:
-      The white-space separated words of `text` that have a sound, in order, covering the audio without overlap: the
-      time of what was cut out of it (`[NAME]`) falls to its neighbours.
+      The words of `text` as they are said ("7:30" is two), in order, covering the audio without overlap: the time of
+      what was cut out of it (`[NAME]`) falls to its neighbours.
 
     Raises:
       DataError: the words do not fit the audio, or the recogniser is not sure enough that they are said there.
     """
-    words = (recogniser.transcribe([samples])[0] if text is None else text).split()
-    sounding = [word for word in words if _sound(word)]
-    if words and not sounding:
-        raise DataError(f"nothing_to_say: none of {len(words)} words has a sound. Drop the utterance.")
-    said = " ".join(map(_sound, sounding))
+    words = recogniser.transcribe([samples])[0] if text is None else text
+    said = normalise(words)
+    if words.strip() and not said:
+        raise DataError(f"nothing_to_say: none of {len(words.split())} words has a sound. Drop the utterance.")
     with torch.inference_mode():
         log_probs = recogniser.log_probs([samples])[0][0]
     found = align.align(recogniser, samples, said, log_probs)
     if not found:
-        raise DataError(f"not_alignable: {len(sounding)} words and {len(samples)} samples. Drop the utterance.")
+        raise DataError(f"not_alignable: {len(said.split())} words and {len(samples)} samples. Drop the utterance.")
     confidence = _confidence(recogniser, log_probs, said)
     if not confidence >= min_confidence:
         raise DataError(f"low_confidence: {confidence:.2g}, expected at least {min_confidence}. Drop the utterance.")
-    return [SpokenWord(word, at.start, at.end) for word, at in zip(sounding, found, strict=True)]
+    return [SpokenWord(word, at.start, at.end) for word, at in zip(said.split(), found, strict=True)]
 
 
 def heard(samples: Audio) -> list[SpokenWord]:
@@ -90,16 +88,14 @@ def disguise(words: Sequence[SpokenWord], kept: Timing, rng: np.random.Generator
       ConfigError: the synthesiser is not installed.
       DataError: there is nothing to say.
     """
-    sounding = [(word, sound) for word in words if (sound := _sound(word.text))]
+    sounding = [spoken for word in words for spoken in _spoken(word)]
     if not sounding:
         raise DataError(f"nothing_to_say: none of {len(words)} words has a sound. Drop the utterance.")
-    speech = _trimmed(voices.speak(" ".join(sound for _, sound in sounding), voices.random_voice(rng)))
+    speech = _trimmed(voices.speak(" ".join(word.text for word in sounding), voices.random_voice(rng)))
     said = speech.samples
     if kept != "replaced":
         grid = round(GRID_S * RATE_HZ) if kept == "quantised" else 1
-        said = _placed(
-            speech, [(round(word.start / grid) * grid, round(word.end / grid) * grid) for word, _ in sounding]
-        )
+        said = _placed(speech, [(round(word.start / grid) * grid, round(word.end / grid) * grid) for word in sounding])
     return np.pad(said, rng.integers(0, round(EDGE_S * RATE_HZ), 2))
 
 
@@ -110,10 +106,11 @@ def _confidence(recogniser: CtcRecogniser, log_probs: torch.Tensor, text: str) -
     return math.exp(min(0.0, -loss - float(log_probs.double().amax(-1).sum())) / len(pieces))
 
 
-def _sound(word: str) -> str:
-    """What is said of a word, nothing for a slot or a lone sign; punctuation would be a pause."""
-    bare = without_slots(word).strip(string.punctuation + string.whitespace)
-    return "".join(bare.split()) if normalise(bare) or any(map(str.isdigit, bare)) else ""
+def _spoken(word: SpokenWord) -> list[SpokenWord]:
+    """A word as it is said, in words that share its time evenly; none for a slot or a sign that nobody says."""
+    said = normalise(word.text).split()
+    edges = [word.start + (word.end - word.start) * part // max(1, len(said)) for part in range(len(said) + 1)]
+    return [SpokenWord(*part) for part in zip(said, edges[:-1], edges[1:], strict=True)]
 
 
 def _trimmed(speech: Speech) -> Speech:

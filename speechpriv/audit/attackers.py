@@ -14,8 +14,9 @@ Source: Tomashenko et al. 2022, "The VoicePrivacy 2020 Challenge" (attackers, na
 utterance-level disguise; on speaker-level disguise an attacker looks weaker than it is).
 """
 
+import contextlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,11 @@ from speechpriv.audit import reid, voiceprints
 from speechpriv.audit.voiceprints import Embed, Features, Vectors, Voiceprint
 from speechpriv.corpus import Corpus, Row
 from speechpriv.data import audio
-from speechpriv.errors import AuditError, DataError
+from speechpriv.drops import Dropped, Drops
+from speechpriv.errors import AuditError
 from speechpriv.sections import AnonymizeConfig, AttackersConfig, Section
 
-Disguise = Callable[[Row], bytes]
+Disguise = Callable[[Iterable[Row]], Generator[tuple[Row, bytes | Dropped]]]  # of each, FLAC or why there is none
 Pairs = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp], npt.NDArray[np.intp]]  # scores, heard, claimed
 
 FILE = "attackers.json"
@@ -66,7 +68,7 @@ class Heard:
     released: Features
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(
     config: StageConfig, inputs: Mapping[str, Path], out_dir: Path, *, disguise: Disguise, device: str = "cpu",
     on_row: Callable[[int], None] = store.silent,
@@ -77,16 +79,20 @@ def run(
       config: see `StageConfig`.
       inputs: `before`, a corpus as it was before voices were disguised, and `after`, the same after it.
       out_dir: the stage directory.
-      disguise: a recording disguised by the same method, as FLAC, with a key of the attacker's own.
+      disguise: gives recordings, in order, disguised by the same method with a key of the attacker's own; in other
+        processes, since what computes may crash.
       device: where a voiceprint's model lives.
       on_row: told how many recordings have been heard.
 
     Raises:
       ModelError: the voiceprint's model cannot be read.
+      DataError: more than `config.anonymize.max_failed` of the recordings could not be disguised.
     """
     voiceprint = voiceprints.named(config.attackers.voiceprint, device)
     before, after = corpora.read(inputs["before"]), corpora.read(inputs["after"])
-    recordings = heard(before, after, voiceprint, disguise, config.attackers.people, on_row)
+    asked = _asked(after, config.attackers.people)
+    drops = Drops("attackers", len(asked), config.anonymize.max_failed)
+    recordings = heard(before, after, asked, voiceprint, disguise, drops, on_row)
     try:
         found = attack(recordings, voiceprint)
     except AuditError as error:
@@ -94,30 +100,39 @@ def run(
     settings = {"method": config.anonymize.method, "voiceprint": Path(config.attackers.voiceprint).name}
     store.write_json(out_dir / FILE, {**settings, **found})
     told = found.get("semi_informed", {}).get("pooled")
-    return settings | ({"equal_error_rate": round(told["eer"], 3)} if told else {"not_measured": 1})
+    counts = {"rows_in": len(asked), "rows": len(recordings), "dropped": drops.counts()}
+    return settings | counts | ({"equal_error_rate": round(told["eer"], 3)} if told else {"not_measured": 1})
 
 
 def heard(
-    before: Corpus, after: Corpus, voiceprint: Voiceprint, disguise: Disguise, people: int,
+    before: Corpus, after: Corpus, asked: Sequence[int], voiceprint: Voiceprint, disguise: Disguise, drops: Drops,
     on_row: Callable[[int], None] = store.silent,
 ) -> list[Heard]:  # fmt: skip
-    """Features of the recordings of some people who have two at least, up to `2 * POOLED` of each; those that the
-    attacker cannot disguise are left out.
-    """
+    """Features of the recordings in the rows `asked` of `after`, but for those that the attacker cannot disguise."""
     places = {name: row for row, name in enumerate(before.table["id"])}
-    several = ((unit, rows) for unit, rows in after.units("train").items() if len(rows) > 1)
+    ids = after.table["id"]
+
+    def as_they_were() -> Iterator[Row]:
+        for index in asked:
+            yield before[places[ids[index]]]
+
     found: list[Heard] = []
-    for unit, rows in itertools.islice(several, people):
-        for index in rows[: 2 * POOLED]:
-            row = after[index]
-            as_it_was = before[places[row.id]]
-            try:
-                sounds = (as_it_was.flac, disguise(as_it_was), row.flac)
-            except DataError:
-                continue
-            found.append(Heard(unit, *(voiceprint.features(audio.read(flac)) for flac in sounds)))
-            on_row(len(found))
+    with contextlib.closing(disguise(as_they_were())) as imitated:
+        for done, (index, (as_it_was, outcome)) in enumerate(zip(asked, imitated, strict=True), start=1):
+            if isinstance(outcome, Dropped):
+                drops.add(outcome)
+            else:
+                row = after[index]
+                sounds = (as_it_was.flac, outcome, row.flac)
+                found.append(Heard(row.unit, *(voiceprint.features(audio.read(flac)) for flac in sounds)))
+            on_row(done)
     return found
+
+
+def _asked(after: Corpus, people: int) -> list[int]:
+    """Rows of some people who have two recordings at least, up to `2 * POOLED` of each."""
+    several = (rows for rows in after.units("train").values() if len(rows) > 1)
+    return [index for rows in itertools.islice(several, people) for index in rows[: 2 * POOLED]]
 
 
 def attack(recordings: Sequence[Heard], voiceprint: Voiceprint) -> dict[str, Any]:

@@ -67,9 +67,8 @@ class Canary:
         """Whether its coin adds or removes one unit, as a claim about one unit has it.
 
         A phrase spread over several units is several people's: the claim holds for such a group with a larger epsilon.
-        One inside a real unit changes a unit and adds none; that is one removed and another added, again two steps.
         """
-        return self.placed == "own_unit" or (self.placed == "spread" and self.repeats <= 1)
+        return self.placed == "own_unit" or self.repeats <= 1
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -77,18 +76,18 @@ class Canary:
         return tuple(self._pseudonym(f"row {number}") for number in range(self.repeats))
 
     @property
-    def units(self) -> tuple[str | None, ...]:
-        """The made-up unit of each of its recordings; None where that is a real one."""
+    def units(self) -> tuple[str, ...]:
+        """The made-up unit of each of its recordings; never a real one, which claims are about."""
         if self.placed == "spread":
             return tuple(self._pseudonym(f"unit {number}") for number in range(self.repeats))
-        return (self.id if self.placed == "own_unit" else None,) * self.repeats
+        return (self.id,) * self.repeats
 
     def _pseudonym(self, what: str) -> str:
         return hmac.digest(self.id.encode(), what.encode(), "sha256").hex()[:16]
 
 
-def inputs(config: CanaryConfig) -> dict[str, Path]:
-    """What on this machine the phrases depend on: the folder of the caller's recordings, or nothing."""
+def inputs(config: CanaryConfig) -> dict[str, Path | store.Source]:
+    """What on this machine the phrases depend on: the caller's recordings, or nothing."""
     found = sources.inputs(config.recordings) if config.recordings else {}
     return {"recordings": found["source"]} if found else {}
 
@@ -134,7 +133,7 @@ def make(
     return registry, spoken()
 
 
-@store.stage(version=3)
+@store.stage(version=4)
 def run(
     config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes,
     speak: Callable[..., Iterator[Phrase]] = phrases.spoken,
@@ -145,23 +144,21 @@ def run(
     data that were planted before scrubbing (`inputs["personal"]`, if there were any) are taken out.
 
     Raises:
-      AuditError: these canaries are in the corpus already, there are too few units or recordings for them, or the
-        command does not speak.
+      AuditError: these canaries are in the corpus already, there are too few recordings, or the command does not speak.
     """
     corpus = corpora.read(inputs["corpus"])
     probes = {probe.id for probe in personal.read(inputs["personal"])} if "personal" in inputs else set()
     registry, spoken = make(config, key, speak)
-    hosts = _hosts(registry, [unit for unit in corpus.units("train") if unit not in probes], key)
     said = write(registry, spoken, out_dir)
 
     def joined() -> Iterator[Row]:
         for row in corpus.rows():
             if row.id not in probes:
                 yield row
-        for canary, row, host in zip(registry, said.rows(), hosts, strict=True):
+        for canary, row in zip(registry, said.rows(), strict=True):
             if canary.planted:
                 for name, unit in zip(canary.rows, canary.units, strict=True):
-                    yield Row(name, unit or host, "train", row.flac, row.text, row.seconds)
+                    yield Row(name, unit, "train", row.flac, row.text, row.seconds)
 
     planted = corpora.write(joined(), out_dir / "corpus", lineage=corpus.lineage, order_key=key)
     check_planted(registry, planted)
@@ -170,22 +167,10 @@ def run(
         "planted": sum(canary.planted for canary in registry),
         "references": config.references,
         "rows": len(planted),
+        "rows_removed": sum(name in probes for name in corpus.table["id"]),
         "rows_planted": sum(len(canary.rows) for canary in registry if canary.planted),
         "units": len(planted.units("train")),
     }
-
-
-def _hosts(registry: Sequence[Canary], units: Sequence[str], key: bytes) -> list[str]:
-    """A real unit for each canary to be planted in, drawn whatever its coin; no unit has two. Else empty names."""
-    candidates = [canary for canary in registry if canary.repeats and canary.placed == "real_unit"]
-    if len(candidates) > len(units):
-        raise AuditError(
-            f"canary.placed = real_unit: {len(candidates)} candidates for {len(units)} units to train on; expected a "
-            "unit for each. Draw fewer candidates, or place them as own_unit."
-        )
-    # By hashes, not by the corpus's order: the draw then differs from all others made with this key.
-    drawn = iter(sorted(units, key=lambda unit: hmac.digest(key, f"host {unit}".encode(), "sha256")))
-    return [next(drawn) if canary.repeats and canary.placed == "real_unit" else "" for canary in registry]
 
 
 def write(registry: Sequence[Canary], spoken: Iterator[Row], directory: Path) -> Corpus:
@@ -256,7 +241,7 @@ def check_planted(registry: Sequence[Canary], corpus: Corpus) -> None:
 
     def is_wrong(canary: Canary) -> bool:
         expected = int(canary.planted)
-        own = Counter(unit for unit in canary.units if unit)
+        own = Counter(canary.units)
         return any(rows[name] != expected for name in canary.rows) or any(
             units.get(unit, 0) != expected * count for unit, count in own.items()
         )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -79,7 +78,7 @@ def insert(directory: Path, corpus: Path, destination: Path) -> int:
     """Copy a folder with metadata.jsonl to `destination`, with the planted recordings in it; return how many.
 
     Files are linked where the file system can, so no disk is spent twice; `corpus` is never changed. The columns of
-    the corpus are found as `speechpriv run` finds them. Canaries to be placed inside real units get one each, drawn.
+    the corpus are found as `speechpriv run` finds them.
 
     Args:
       directory: what `make` wrote.
@@ -88,7 +87,7 @@ def insert(directory: Path, corpus: Path, destination: Path) -> int:
 
     Raises:
       AuditError: `directory` or `corpus` has no metadata.jsonl, `destination` cannot be used, or the canaries are in
-        the corpus already, or it has fewer units than canaries to be placed inside them.
+        the corpus already.
       DataError: the corpus's columns are not known.
     """
     planted = directory / _PLANTED
@@ -104,14 +103,10 @@ def insert(directory: Path, corpus: Path, destination: Path) -> int:
         raise AuditError(f"{corpus}: holds these canaries already; planted twice they prove nothing. Insert them once.")
     content = (corpus / _METADATA).read_bytes().rstrip()
     columns = rows.columns(_first_record(corpus, content), DataConfig(path=str(corpus)), f"{corpus}/{_METADATA}")
-    hosts = _hosts(records, corpus)
     with _whole(destination) as work:
         shutil.copytree(corpus, work, copy_function=_link, dirs_exist_ok=True)
         (work / _METADATA).unlink()  # a link to the corpus's own
-        lines = [
-            {columns.audio: r["file_name"], columns.text: r["text"], columns.unit: r["user"] or hosts[r["canary"]]}
-            for r in records
-        ]
+        lines = [{columns.audio: r["file_name"], columns.text: r["text"], columns.unit: r["user"]} for r in records]
         appended = "".join(json.dumps(line) + "\n" for line in lines)
         (work / _METADATA).write_bytes(content + b"\n" + appended.encode())
         for record in records:
@@ -184,21 +179,6 @@ def _survival(registry: Sequence[Canary], phrases: Corpus, corpus: str, base: st
             "corpus, or files were renamed. Name the corpus that was trained on, as `speechpriv canary insert` left it."
         )
     return survival.check(registry, phrases, found, texts, asr.load(base))
-
-
-def _hosts(records: Sequence[dict[str, Any]], corpus: Path) -> dict[str, str]:
-    """A real unit for each canary without one, by chance; no unit has two."""
-    homeless = list(dict.fromkeys(record["canary"] for record in records if not record["user"]))
-    if not homeless:
-        return {}
-    found = sources.open_source(DataConfig(path=str(corpus), source="folder"))
-    units = sorted({row.unit for row in found if isinstance(row, SourceRow) and row.unit})
-    if len(homeless) > len(units):
-        raise AuditError(
-            f"{corpus}: {len(units)} units for {len(homeless)} canaries to be placed inside them; expected at least as "
-            "many. Make canaries with fewer candidates, or with placed=own_unit."
-        )
-    return dict(zip(homeless, random.SystemRandom().sample(units, len(homeless)), strict=True))
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class Probe:
     secret: str
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes) -> dict[str, Any]:
     """Plant `config.personal` phrases of each kind in `inputs["corpus"]`, each as a made-up unit of its own.
 
@@ -72,7 +72,7 @@ def run(config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key:
 
     written = corpora.write(joined(), out_dir / "corpus", lineage=corpus.lineage, order_key=key)
     (out_dir / REGISTRY).write_text("".join(json.dumps(asdict(probe)) + "\n" for probe in probes))
-    return {"rows": len(written), **Counter(probe.kind for probe in probes)}
+    return {"rows": len(written), "rows_added": len(probes), **Counter(probe.kind for probe in probes)}
 
 
 def make(config: CanaryConfig, key: bytes) -> tuple[list[Probe], Iterator[Row]]:

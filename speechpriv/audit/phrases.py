@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+import torchaudio.functional
 
 from speechpriv.config import CanaryConfig
 from speechpriv.corpus import Row
@@ -39,6 +41,7 @@ _CITIES = (
 _RATES_WPM = (100, 150)
 _SLOWEST_WPM = 80
 _MIN_S_PER_LETTER = 0.07
+_FRAME = 2_048  # samples, of the phase vocoder
 
 
 class Phrase(NamedTuple):
@@ -98,13 +101,20 @@ def faster(phrase: Phrase, speed: float) -> Phrase:
 
     Source: sped-up canaries, Wang et al. 2023, arXiv:2310.11739.
     """
-    samples = phrase.samples
-    if speed != 1:
-        from librosa.effects import time_stretch  # noqa: PLC0415  a second to import, and only needed here
-
-        samples = time_stretch(samples, rate=speed).astype(np.float32)
+    samples = phrase.samples if speed == 1 else _compressed(phrase.samples, speed)
     missing = round(_MIN_S_PER_LETTER * len(phrase.text) * audio.RATE_HZ) - len(samples)
     return Phrase(phrase.text, np.pad(samples, (0, max(0, missing))))
+
+
+def _compressed(samples: np.ndarray, speed: float) -> np.ndarray:
+    """Samples in 1 / `speed` of their time at the same pitch, by a phase vocoder (Flanagan and Golden 1966)."""
+    window, hop = torch.hann_window(_FRAME), _FRAME // 4
+    spectrum = torch.stft(
+        torch.from_numpy(samples), _FRAME, hop, window=window, pad_mode="constant", return_complex=True
+    )
+    advance = torch.linspace(0, np.pi * hop, len(spectrum))[:, None]  # of each bin's phase from frame to frame
+    faster = torchaudio.functional.phase_vocoder(spectrum, speed, advance)
+    return torch.istft(faster, _FRAME, hop, window=window, length=round(len(samples) / speed)).numpy()
 
 
 def _words(rng: np.random.Generator, config: CanaryConfig) -> str:

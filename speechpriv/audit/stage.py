@@ -18,6 +18,7 @@ from speechpriv.audit import (
     power,
     published,
     record,
+    released,
     scores,
     statistics,
     stranger,
@@ -45,7 +46,7 @@ class AuditStageConfig(Section):
     base: str
 
 
-@store.stage(version=7)
+@store.stage(version=8)
 def run(
     config: AuditStageConfig,
     inputs: Mapping[str, Path],
@@ -62,13 +63,15 @@ def run(
         `claim.json`) and `twin` (the non-private twin's stage); `survival`, if canaries were seen to survive;
         `people`, a corpus of people who took part and others, all treated alike, if membership is to be told;
         `phrases`, if a table of phrases was published.
-      out_dir: gets `verdict.json` and `exposures.json`; neither holds a phrase. The audit is counted in audits.json
+      out_dir: gets `verdict.json`, `exposures.json` and `released.json`, the part of the verdict
+        that may leave (see released.py); none holds a phrase. The audit is counted in audits.json
         beside the plant stage.
       device: where models live.
       on_model: told each model's name when it has been scored.
 
     Raises:
-      AuditError: canaries, corpus and models do not belong together, or a phrase cannot be scored.
+      AuditError: canaries, corpus and models do not belong together, a bundle's weights are not
+        those that its audit.json is about, or a phrase cannot be scored.
     """
     registry, phrases = canary.read(inputs["plant"])
     trained_on = corpora.read(inputs["plant"] / "corpus")
@@ -77,11 +80,13 @@ def run(
     for name, directory in audited.items():
         _check_trained_on(inputs["plant"] / "corpus", name, directory)
     claim = _claim(inputs["model"] / "claim.json")
-    sources = {n: str(d / "model" if (d / "model").is_dir() else d) for n, d in audited.items()}
+    sources = {name: str(_model(directory)) for name, directory in audited.items()}
+    weights = {name: store.weights(Path(source)) for name, source in sources.items()}
+    _check_bundle(inputs["model"], weights["private"])
     found = scores.scores(sources, config.base, phrases, device=device, on_model=on_model)
     canaries = store.sha256(inputs["plant"] / canary.REGISTRY)
     same = record.identity(
-        models=[_weights(source) for source in sources.values()], base=config.base,
+        models=[[*digests.values()] for digests in weights.values()], base=config.base,
         claim=claim.to_json() if claim else None, settings=config.audit.model_dump(),
     )  # fmt: skip
     audits = inputs["plant"].parent / record.NAME
@@ -99,7 +104,9 @@ def run(
     if "people" in inputs:
         judged["membership"] = stranger.who_took_part(models, base, corpora.read(inputs["people"]), trained_on)
         on_model("membership")
+    judged["weights"] = weights
     store.write_json(out_dir / "verdict.json", judged)
+    store.write_json(out_dir / released.FILE, released.released(judged))
     store.write_json(out_dir / "exposures.json", {n: _exposures(registry, s) for n, s in found.items()})
     return {"verdict": judged["verdict"], "twin": judged["twin"]["verdict"]}
 
@@ -235,9 +242,43 @@ def _check_trained_on(corpus: Path, name: str, model: Path) -> None:
         )
 
 
-def _weights(source: str) -> list[str]:
-    """Digests of a model's weights: the same model elsewhere is the same model."""
-    return [store.sha256(path) for path in sorted(Path(source).glob("*.safetensors"))]
+def check_weights(directory: Path, model: Path) -> None:
+    """See that a verdict is about the weights that are there now.
+
+    Args:
+      directory: what `run` left.
+      model: the `model` it was given.
+
+    Raises:
+      AuditError: it is about others.
+    """
+    scored = store.read_json(directory / "verdict.json")["weights"]["private"]
+    if scored != store.weights(_model(model)):
+        raise AuditError(
+            f"{directory}: the verdict is about other weights than those in {model}, which were "
+            "changed after the audit. Put them back, or remove the first directory and audit again."
+        )
+
+
+def _check_bundle(model: Path, weights: Mapping[str, str]) -> None:
+    """See that the weights of a bundle are those that its own audit.json and claim are about."""
+    path = model / "audit.json"
+    if not path.is_file():
+        return
+    try:
+        audited = store.read_json(path)
+    except ValueError as error:
+        raise AuditError(f"{path}: not JSON ({type(error).__name__}). Export again.") from error
+    if isinstance(audited, dict) and audited.get("weights") not in (None, {"private": weights}):
+        raise AuditError(
+            f"{model}: its weights are not those that its audit.json is about: they were changed "
+            "after the export, and its claim says nothing about them. Export again."
+        )
+
+
+def _model(directory: Path) -> Path:
+    """Where the weights are: in `model/` of a training's stage, or beside the claim in a bundle."""
+    return directory / "model" if (directory / "model").is_dir() else directory
 
 
 def _proved(scores: np.ndarray, planted: np.ndarray, delta: float, level: float) -> verdict.Proved:

@@ -65,8 +65,8 @@ class Survival:
             (self.unscored, "have no finite loss under the base model, so that it cannot learn them"),
         )
         found = [f"{count} of {self.planted} planted canaries {what}" for count, what in told if count]
-        if self.strays:
-            found.append(f"{self.strays} phrases that were to stay out are said in the training corpus all the same")
+        if self.strays:  # without their number: reasons are released, and people said these words
+            found.append("phrases that were to stay out are said in the training corpus anyway")
         return found
 
     def failures(self) -> list[str]:
@@ -78,7 +78,7 @@ class Survival:
         ]
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(config: SurvivalConfig, inputs: Mapping[str, Path], out_dir: Path, *, device: str = "cpu") -> dict[str, Any]:
     """Write `survival.json`: counts alone, no phrase.
 
@@ -102,8 +102,10 @@ def run(config: SurvivalConfig, inputs: Mapping[str, Path], out_dir: Path, *, de
             personal=dict(collections.Counter(probe.kind for probe in probes)),
             missed=personal.missed(probes, corpora.read(inputs["scrubbed"])),
         )
-    store.write_json(out_dir / FILE, dataclasses.asdict(found))
-    return dataclasses.asdict(found)
+    told = dataclasses.asdict(found)
+    store.write_json(out_dir / FILE, told)
+    dropped = {state: told.pop(state) for state in ("lost", "altered", "left_out", "unscored")}
+    return {"planted": found.planted, **told, "dropped": {state: count for state, count in dropped.items() if count}}
 
 
 @torch.inference_mode()

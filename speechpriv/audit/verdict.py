@@ -18,7 +18,10 @@ _QUIET = 0.001  # a control may be this unlikely before it counts as noise in th
 
 @dataclass(frozen=True)
 class Verdict:
-    """The word and its reasons, for people."""
+    """The word and its reasons, for people.
+
+    Both are released: no reason holds a figure of training people.
+    """
 
     word: Word
     reasons: tuple[str, ...]
@@ -90,8 +93,8 @@ def decide(
       detectable: the least that would have been seen; a PASS says it.
       claim: of the model, about the same unit and adjacency; None if there is none.
       alpha: probability of a FAIL, for any of these reasons, of a model that knows just as much as it may.
-      failures: sentences; what else was found that fails the model.
-      doubts: sentences; why else a PASS would mean nothing.
+      failures: sentences without a figure of training people; what else fails the model.
+      doubts: the same; why else a PASS would mean nothing.
     """
     found = [*leaks(model, claimed=claim is not None, alpha=alpha), *failures]
     if claim and not proved.epsilon <= claim.epsilon:
@@ -104,7 +107,8 @@ def decide(
     if planted < MIN_PLANTED:
         doubts.append(f"only {planted} canaries were planted, of {MIN_PLANTED} that are needed: draw more candidates")
     if not leaks(positive, claimed=claim is not None, alpha=alpha):
-        doubts.append(f"the non-private twin was not caught (p = {positive.p_value:.2g}): the audit is too weak")
+        # Without its p: reasons are released, and the twin learned from people without noise.
+        doubts.append("the non-private twin was not caught: the audit is too weak")
     if negative.p_value < _QUIET:
         doubts.append(f"phrases that were never planted look known (p = {negative.p_value:.2g}): the test is biased")
     if reverse.p_value < _QUIET:

@@ -20,10 +20,9 @@ import numpy as np
 
 from speechpriv import corpus, store
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, clinic, demo, disorder, lineage, people, recordings, sources
+from speechpriv.data import audio, clinic, demo, disorder, lineage, people, recordings, sources, transcripts
 from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
-from speechpriv.models.asr import normalise
 from speechpriv.sections import DataConfig, Section
 
 QUARANTINE = "quarantine.jsonl"
@@ -69,13 +68,14 @@ class IngestConfig(Section):
     seed: int
 
 
-@store.stage(version=3)
+@store.stage(version=4, notes=(QUARANTINE, lineage.SKETCH))
 def run(
     config: IngestConfig,
     inputs: Mapping[str, Path],
     out_dir: Path,
     *,
     key: bytes,
+    people_key: bytes | None = None,
     on_row: Callable[[int], None] = store.silent,
 ) -> dict[str, Any]:
     """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all private.
@@ -85,9 +85,10 @@ def run(
 
     Args:
       config: source, limits and the seed of the split.
-      inputs: `source`, the corpus folder, if it is on this machine; `sources.inputs(config.data)` says so.
+      inputs: `source`, if the corpus is on this machine; `sources.inputs(config.data)` says so.
       out_dir: gets the corpus and the quarantine.
       key: at least 16 random bytes, kept apart from the corpus.
+      people_key: see `lineage.people_key`; None: the same people in other recordings will not be recognised.
       on_row: told how many rows are read.
 
     Returns:
@@ -105,12 +106,12 @@ def run(
         raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.inputs.")
     found = _found(config)
     reasons: Counter[str] = Counter()
-    sketcher, named, listed = lineage.Sketcher(), people.People(), Listed()
+    sketcher, named, listed = lineage.Sketcher(people_key), people.People(), Listed()
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
         rows = _counted(checked(found, config, key, sketcher, listed, named), on_row)
         kept = _set_aside(rows, quarantine, reasons, config.data.max_quarantined)
         written = corpus.write(kept, out_dir, lineage=sources.lineage(config.data, config.seed), order_key=key)
-    lineage.write(out_dir / lineage.SKETCH, sketcher.marks())
+    lineage.write(out_dir / lineage.SKETCH, sketcher.sketch())
     n_units = {part: len(written.units(part)) for part in get_args(Split)}
     if not all(n_units.values()):
         raise DataError(
@@ -192,7 +193,9 @@ def _check(
     said: dict[int, tuple[str, str]] = {}
     for index, row in enumerate(rows):
         try:
-            said[index] = _unit(row, config.data), _words(row.text)
+            unit = _unit(row, config.data)
+            sketcher.add_person(unit)
+            said[index] = unit, transcripts.clean(row.text)
         except DataError as error:
             done[index] = Rejected(row.source_id, str(error))
     places = list(said)
@@ -237,24 +240,10 @@ def _unit(row: SourceRow, config: DataConfig) -> str:
     Raises:
       DataError: nobody is named.
     """
-    unit = people.normalise(row.unit) if config.unit_names == "normalised" else row.unit
+    unit = people.unit_name(row.unit, config)
     if not unit:
         raise DataError("no unit: nobody is named whose recording it is")
     return unit
-
-
-def _words(text: str) -> str:
-    """The text on one line.
-
-    Raises:
-      DataError: it is not text, or no word is left of it.
-    """
-    text = " ".join(text.split())
-    if "\ufffd" in text or text.encode("utf-8", "ignore").decode() != text:
-        raise DataError("not text: bytes that are not UTF-8")
-    if not normalise(text):
-        raise DataError("no words: nothing a recogniser can learn (a-z and apostrophes) is left of the text")
-    return text
 
 
 def _audible(sound: np.ndarray | DataError, config: DataConfig) -> np.ndarray:

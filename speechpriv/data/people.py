@@ -8,6 +8,8 @@ import collections
 import re
 import unicodedata
 
+from speechpriv.sections import DataConfig
+
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")  # as a table of floats writes a whole number
 _PLACEHOLDERS = frozenset(
     ("", "-", "?", "n/a", "na", "nan", "none", "null", "nil", "unknown", "unk", "undefined", "anonymous", "anon",
@@ -23,6 +25,11 @@ def normalise(name: str) -> str:
     name = " ".join(visible.split())
     whole = _WHOLE.fullmatch(name)
     return whole[1] if whole else name
+
+
+def unit_name(name: str, config: DataConfig) -> str:
+    """Name a unit as the corpus does, in one form unless `config` says that names are as given."""
+    return normalise(name) if config.unit_names == "normalised" else name
 
 
 class People:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from speechpriv.data import audio, lineage
+from speechpriv.data import audio, lineage, people
 from speechpriv.data.rows import Rejected, SourceRow
 from speechpriv.errors import DataError
 from speechpriv.sections import DataConfig
@@ -63,14 +63,19 @@ def sounds(
         yield from ((index, _reason(error)) for index in sorted(left))
 
 
-def listen(found: Iterable[SourceRow | Rejected], config: DataConfig) -> frozenset[int]:
-    """Sketch of a corpus that was not taken in, by its first 5,000 rows: what the first stage would hear of them."""
-    sketcher = lineage.Sketcher()
+def listen(
+    found: Iterable[SourceRow | Rejected], config: DataConfig, people_key: bytes | None = None
+) -> lineage.Sketch:
+    """Sketch a corpus that was not taken in, by its first 5,000 rows: what the first stage would hear of them."""
+    sketcher = lineage.Sketcher(people_key)
     for group in groups(itertools.islice(found, _MOST_LISTENED)):
-        if not isinstance(group, Rejected):
-            for _ in sounds(group, config, sketcher):
-                pass
-    return sketcher.marks()
+        if isinstance(group, Rejected):
+            continue
+        for row in group:
+            sketcher.add_person(people.unit_name(row.unit, config))
+        for _ in sounds(group, config, sketcher):
+            pass
+    return sketcher.sketch()
 
 
 @dataclass

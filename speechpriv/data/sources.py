@@ -5,10 +5,12 @@ docs/sources.md says what each layout looks like.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from speechpriv.data import archives, kaldi, layouts, lhotse_manifests, rows, tables
 from speechpriv.data.rows import Found, Rejected, Roots, SourceRow
@@ -118,10 +120,46 @@ _FILE_LAYOUTS: dict[str, Layout] = {
 }  # fmt: skip
 
 
-def inputs(config: DataConfig) -> dict[str, Path]:
-    """What on this machine a stage that reads the corpus depends on: its folder, or nothing on the hub."""
+@dataclass(frozen=True)
+class Listed:
+    """A corpus on this machine, as an input of a stage: what its manifests list, and nothing else in its folder."""
+
+    config: DataConfig
+    root: Path  # the folder that holds its files
+
+    def fingerprint(self) -> str:
+        """A digest of all rows in their order, and of each recording's size and time, or its bytes in a table.
+
+        Nothing is decoded.
+
+        Raises:
+          DataError: as `open_source`.
+        """
+        digest = hashlib.sha256()
+        for row in open_source(self.config):
+            told: dict[str, Any] = dict(vars(row))
+            if isinstance(row, SourceRow):
+                told["audio"] = _known(row.audio, self.root)
+            digest.update(json.dumps(told).encode() + b"\n")  # JSON escapes names that are not UTF-8
+        return digest.hexdigest()
+
+
+def inputs(config: DataConfig) -> dict[str, Listed]:
+    """What on this machine a stage that reads the corpus depends on; nothing if that is on the hub or made up."""
     path = None if config.made_up else locate(config).path
-    return {"source": _root(path)} if path else {}
+    return {"source": Listed(config, _root(path))} if path else {}
+
+
+def _known(audio: Path | bytes, root: Path) -> list[object]:
+    """What changes with a recording: a file's size and time, since to read all files would take as long as ingest."""
+    if isinstance(audio, bytes):
+        return [hashlib.sha256(audio).hexdigest()]
+    name = str(audio).removeprefix(str(root))
+    try:
+        found = audio.stat()
+    except OSError:  # gone since it was listed, or not to be looked at: ingest tells the reason
+        return [name]
+    return [name, found.st_size, found.st_mtime_ns]
 
 
 def lineage(config: DataConfig, seed: int) -> str:

@@ -31,7 +31,7 @@ class BundleConfig(Section):
     budget_epsilon: Positive | None
 
 
-@stage(version=4)
+@stage(version=5, timed=False)
 def run(
     config: BundleConfig,
     inputs: Mapping[str, Path],
@@ -44,9 +44,10 @@ def run(
 
     Args:
       config: see `BundleConfig`.
-      inputs: `model` (from the train stage: model/, and claim.json unless it was trained without privacy), `audit`
-        (verdict.json), `figures` (figures.json), `corpus` (its test part is decoded for comparison), and
-        `phrases` (what was published of what many say) if that is to be shipped.
+      inputs: `model` (from the train stage: model/, and claim.json unless it was trained without
+        privacy), `audit` (released.json, the part of the verdict that may leave), `figures`
+        (figures.json), `corpus` (its test part is decoded for comparison), and `phrases` (what was
+        published of what many say) if that is to be shipped.
       out_dir: becomes the bundle.
       phrases: sentences that must not be in it, by kind, beside all transcripts of `corpus`: planted phrases, names.
       literals: keys and paths that must not be in it, by kind, beside the paths of this machine.
@@ -58,7 +59,9 @@ def run(
       GateError: the model may not leave; every reason is given, and nothing is left of the bundle.
     """
     claim = _claim(inputs["model"] / "claim.json")
-    verdict = _read(inputs["audit"] / "verdict.json")
+    released = inputs["audit"] / "released.json"
+    verdict = _read(released)
+    in_force = (_read(inputs["model"] / "public.json") or {}).get("budget") or {}  # an earlier run may have stated it
     recordings = corpus.read(inputs["corpus"])
 
     recogniser = asr.load(str(inputs["model"] / "model"))
@@ -70,7 +73,7 @@ def run(
     files = _files(recogniser, out_dir)
     audited = out_dir / "audit.json"
     if verdict:
-        shutil.copyfile(inputs["audit"] / "verdict.json", audited)  # the very file, so that its digest is the audit's
+        shutil.copyfile(released, audited)  # the very file, so that its digest is the audit's
     else:
         store.write_json(audited, {"verdict": "missing"})
     facts = card.Facts(
@@ -97,8 +100,9 @@ def run(
         gate.decide,
         claim=claim,
         verdict=verdict,
+        weights=store.weights(out_dir),
         planned_epsilon=config.epsilon,
-        budget_epsilon=config.budget_epsilon,
+        budget_epsilon=config.budget_epsilon or in_force.get("epsilon"),
         parity=parity,
         min_parity=config.export.min_parity,
         override_reason=config.export.override_reason,

@@ -51,6 +51,7 @@ $eight_bits
 ## What is not covered
 
 $not_covered- The people of the test part: the figures above were measured on them without noise.
+- The audit's verdict, one word, and that this bundle was let out: both look at the recordings.
 - The claim is about what the model gives away. It says nothing about who may read the recordings themselves.
 - Voices, rooms, accents and words unlike those of the training part are heard less well, and nobody measured how
   much.
@@ -80,7 +81,7 @@ whoever can replace the bundle can replace a key that lies beside it.
 $onnx_files| model.safetensors, config.json, tokenizer and preprocessor files | the weights for transformers |
 $phrase_files| claim.json | the guarantee, with all that is needed to compute it again |
 | privacy.yaml | the same as a draft for the differential privacy deployments registry; only with a claim |
-| audit.json | the audit's verdict |
+| audit.json | what of the audit's verdict is released |
 | manifest.json | digests of all files, the export's settings and versions |
 | model.sig | signature over all other files (OpenSSF model signing) |
 """
@@ -184,8 +185,8 @@ class Facts:
 
     Attributes:
       claim: None for a model trained without privacy; the card then says so.
-      verdict: the audit's; None if there was none.
-      audit_sha256: digest of audit.json, which holds it.
+      verdict: what the audit released of it; None if there was none.
+      audit_sha256: digest of audit.json, which is that.
       figures: by model, any of `base`, `nonprivate`, `private` and
         `private_with_phrases`: `wer`, `word_accuracy` in [0, 1], `utterances`.
       comparison: what the files hear, the one that was quantised too if it was refused.
@@ -281,7 +282,7 @@ def _table(figures: Mapping[str, Mapping[str, float]], this: str) -> str:
         return "Not measured.\n"
     rows = ["| model | WER | word accuracy | utterances |", "|---|---|---|---|"]
     for name, label in _LABELS.items():
-        if name in figures and name in {"base", "nonprivate", "private", this}:
+        if name in figures and name in {"base", "private", this}:  # never the twin beside them
             row = figures[name]
             mark = f"**{label} (this model)**" if name == this else label
             rows.append(f"| {mark} | {row['wer']:.1%} | {row['word_accuracy']:.1%} | {row['utterances']:,} |")

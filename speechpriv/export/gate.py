@@ -53,6 +53,7 @@ def decide(
     *,
     claim: Claim | None,
     verdict: Mapping[str, Any] | None,
+    weights: Mapping[str, str],
     planned_epsilon: float,
     budget_epsilon: float | None,
     parity: float,
@@ -64,9 +65,11 @@ def decide(
 
     Args:
       claim: what is guaranteed; None for a model that was trained without privacy.
-      verdict: the audit's verdict.json; None if there was no audit.
+      verdict: what the audit released of its verdict; None if there was no audit.
+      weights: digests of the safetensors that are to leave, by file; the verdict has those of the
+        files that were scored.
       planned_epsilon: what this training was to stay within.
-      budget_epsilon: what all releases from the same recordings are to stay within together; None: not limited.
+      budget_epsilon: what all releases from the same recordings are to stay within together; None: as this one.
       parity: share of utterances with the same words from the exported file as from torch, in [0, 1].
       min_parity: the least that is accepted.
       leaks: from `scan`; they cannot be overridden.
@@ -78,6 +81,11 @@ def decide(
         reasons.append(f"The audit's verdict is {found}; expected PASS.")
     elif verdict and "FAIL" in verdict.get("earlier_verdicts", ()):
         reasons.append("An earlier audit of the same canaries said FAIL; a PASS after it may be luck.")
+    if verdict and verdict.get("weights", {}).get("private") != weights:
+        reasons.append(
+            "The audit's verdict is about other weights than those that are to leave: they were "
+            "changed after they were scored, or never were. Put the audited ones back, or audit these."
+        )
     if claim is None:
         reasons.append("There is no privacy claim: the model was trained without differential privacy.")
     else:
@@ -102,10 +110,11 @@ def _over_budget(claim: Claim, planned_epsilon: float, budget_epsilon: float | N
     reasons = []
     if not claim.epsilon <= planned_epsilon:
         reasons.append(f"The claim's epsilon is {claim.epsilon:.4g}; expected at most {planned_epsilon:.4g}.")
-    if budget_epsilon is not None and not claim.composed_epsilon <= budget_epsilon:
+    allowed, stated = (planned_epsilon, "privacy.epsilon") if budget_epsilon is None else (budget_epsilon, "the budget")
+    if not claim.composed_epsilon <= allowed:
         reasons.append(
             f"All releases from these recordings together have epsilon {claim.composed_epsilon:.4g}; "
-            f"expected at most {budget_epsilon:.4g}."
+            f"expected at most {allowed:.4g}, {stated}. privacy.budget_epsilon allows more, if stated before training."
         )
     return reasons
 

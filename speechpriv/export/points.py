@@ -59,6 +59,7 @@ def answers(claim: Claim) -> dict[str, str]:
         "What it means": claim.sentence(),
         "Neighbouring data": claim.adjacency,
         "Unit": f"one {claim.unit}",
+        "Several units that are added or removed together": claim.of_groups(),
         "Bound on a unit's contribution": f"{cap}; L2 norm at most {claim.clip_norm:.4g}{_bound_of_phrases(claim)}",
         "Mechanism": (
             f"Gaussian noise of {claim.noise_multiplier:.4g} clip norms on a sum over {what} drawn independently with "

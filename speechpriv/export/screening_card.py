@@ -36,6 +36,7 @@ The same label as torch, on $compared test recordings.
 ## What is not covered
 
 $not_covered- The people of the test part: the figures above were measured on them without noise.
+- The audit's verdict, one word, and that this bundle was let out: both look at the recordings.
 - The claim is about what the model gives away. It says nothing about who may read the recordings themselves.
 - People, rooms and microphones unlike those of the training part are screened less well, and nobody measured how much.
 - It is no medical device, and has not been tried on patients.
@@ -61,7 +62,7 @@ fingerprint, from the publisher by another way than this bundle.
 $onnx_files| model.safetensors, config.json and preprocessor_config.json | the weights for transformers |
 | claim.json | the guarantee, with all that is needed to compute it again |
 | privacy.yaml | the same as a draft for the differential privacy deployments registry; only with a claim |
-| audit.json | the audit's verdict |
+| audit.json | what of the audit's verdict is released |
 | manifest.json | digests of all files, the export's settings and versions |
 | model.sig | signature over all other files (OpenSSF model signing) |
 """
@@ -108,7 +109,7 @@ def text(facts: Facts) -> str:
 def _table(facts: Facts, this: str) -> str:
     rows = []
     for name, label in _LABELS.items():
-        if name in facts.figures:
+        if name in facts.figures and name in {"base", "private", this}:  # never the twin
             row = facts.figures[name]
             mark = f"**{label} (this model)**" if name == this else label
             area = f"{row['auroc']:.3f} ({row['auroc_low']:.3f} to {row['auroc_high']:.3f})"

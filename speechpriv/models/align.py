@@ -6,7 +6,8 @@ import numpy as np
 import torch
 import torchaudio.functional
 
-from speechpriv.models.asr import RATE_HZ, CtcRecogniser, normalise
+from speechpriv.models import spelling
+from speechpriv.models.asr import RATE_HZ, CtcRecogniser
 
 # Where between two peaks a word boundary lies: nearest to a synthesiser's true times, and before nearly all (LOG.md).
 _LEAN, _EARLIEST = 0.8, 0.4
@@ -19,8 +20,9 @@ class AlignedWord:
 
     `earliest` is the sample at which it may already begin: what cuts words out cuts from there.
 
-    A word that the recogniser cannot wholly spell (written digits, symbols) has no pieces of its own: it takes all
-    the time between the peaks of its neighbours, and its confidence is 1: only theirs can tell.
+    A word that is not written as it is said ("7:30", "&") is aligned by how it reads, which is a guess: "0" may be said
+    "oh". So it takes all the time between the peaks of its neighbours. Where nothing of it is said (`[NAME]`, "-"), the
+    same, and its confidence is 1: only theirs can tell.
     """
 
     start: int
@@ -49,8 +51,8 @@ def align(
 
     Source: torchaudio.functional.forced_align; Graves et al. 2006 for CTC.
     """
-    words = text.split()
-    pieces = [recogniser.encode(word) if _is_spelled(word) else [] for word in words]
+    words, said = text.split(), spelling.spelled(text)
+    pieces = [recogniser.encode(spoken) for spoken in said]
     flat = [piece for word in pieces for piece in word]
     if not flat or not recogniser.fits(len(samples), text):
         return None
@@ -60,15 +62,16 @@ def align(
         log_probs[None].cpu(), torch.tensor([flat], dtype=torch.int32), blank=recogniser.blank
     )
     spans = torchaudio.functional.merge_tokens(path[0], scores[0].exp(), blank=recogniser.blank)
-    found = _words(pieces, spans, recogniser.samples_per_frame, len(samples))
-    # Where the recogniser is wrong, the time for a word without pieces may be nothing: there would be no cut.
-    unspelled = [(word, at.end - at.start) for word, own, at in zip(words, pieces, found, strict=True) if not own]
-    return found if all(_can_be_said(word, length) for word, length in unspelled) else None
+    read = [not own or not _as_written(*both) for own, both in zip(pieces, zip(words, said, strict=True), strict=True)]
+    found = _words(pieces, read, spans, recogniser.samples_per_frame, len(samples))
+    # Where the recogniser is wrong, the time for a word that is read may be nothing: there would be no cut.
+    lengths = [(word, at.end - at.start) for word, guess, at in zip(words, read, found, strict=True) if guess]
+    return found if all(_can_be_said(word, length) for word, length in lengths) else None
 
 
-def _is_spelled(word: str) -> bool:
-    """Whether all of a word can be spelled: the "nd" of "22nd" would not tell where "twenty" begins."""
-    return sum(map(str.isalnum, word)) == sum(map(str.isalpha, normalise(word)))
+def _as_written(word: str, said: str) -> bool:
+    """Whether a word is said by its own letters: of "22nd" only two are."""
+    return sum(map(str.isalnum, word)) == sum(map(str.isalpha, said))
 
 
 def _can_be_said(word: str, samples: int) -> bool:
@@ -77,17 +80,21 @@ def _can_be_said(word: str, samples: int) -> bool:
 
 
 def _words(
-    pieces: list[list[int]], spans: list["torchaudio.functional.TokenSpan"], samples_per_frame: int, samples: int
+    pieces: list[list[int]],
+    read: list[bool],
+    spans: list["torchaudio.functional.TokenSpan"],
+    samples_per_frame: int,
+    samples: int,
 ) -> list[AlignedWord]:
-    """Group token spans (in frames) by word and turn them into sample spans."""
+    """Group token spans (in frames) by word and turn them into sample spans; words that are `read` have no peaks."""
     peaks: list[tuple[float, float] | None] = []
     confidences = []
     taken = 0
-    for word in pieces:
+    for word, guess in zip(pieces, read, strict=True):
         own = spans[taken : taken + len(word)]
         taken += len(word)
         # Frame t is centred on sample t x samples_per_frame, and a token span's end is exclusive.
-        peaks.append((float(own[0].start), float(own[-1].end - 1)) if own else None)
+        peaks.append((float(own[0].start), float(own[-1].end - 1)) if own and not guess else None)
         confidences.append(sum(span.score for span in own) / len(own) if own else 1.0)
     frames = samples / samples_per_frame
     likeliest, earliest = (

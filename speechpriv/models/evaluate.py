@@ -28,7 +28,7 @@ class EvaluateConfig(Section):
     base: str
 
 
-@store.stage(version=2)
+@store.stage(version=3)
 def run(
     config: EvaluateConfig,
     inputs: Mapping[str, Path],

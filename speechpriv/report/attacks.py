@@ -37,12 +37,13 @@ def of(facts: Facts) -> dict[str, Any]:
 
 
 def _extraction(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row an attack: what came out of the private model, of phrases that stayed out, and of the twin."""
-    private, twin = found.get("private", ()), found.get("twin", ())
-    return [
-        (words(mine["attack"]), _hits(mine["planted"]), _hits(mine["controls"]), _hits(other["planted"]))
-        for mine, other in zip(private, twin, strict=True)
-    ]
+    """A row an attack: out of the private model, of phrases that stayed out, of the twin."""
+    rows: list[tuple[str, ...]] = []
+    for place, mine in enumerate(found.get("private", ())):
+        told = (words(mine["attack"]), _hits(mine["planted"]), _hits(mine["controls"]))
+        twin = found["twin"][place]["planted"] if "twin" in found else {}  # which a release has not
+        rows.append((*told, _hits(twin)))
+    return rows
 
 
 def _hits(hits: Mapping[str, Any]) -> str:
@@ -94,11 +95,14 @@ def _published(found: Mapping[str, Any]) -> list[str]:
     if not found:
         return []
     count = {name: number(value) for name, value in found.items()}
-    said = f"{count['phrases']} phrases of many were published; {count['of_one_unit']} of them one unit alone says."
-    told = [f"Planted phrases seen among them: {count['planted_seen']} of {count['planted']}."]
+    said = f"{count.get('phrases')} phrases of many were published"
+    if not {"of_one_unit", "planted_seen", "spread_seen"} <= count.keys():  # they are not released
+        return [f"{said}."]
+    told = [f"{said}; {count['of_one_unit']} of them one unit alone says."]
+    told.append(f"Planted phrases seen among them: {count['planted_seen']} of {count['planted']}.")
     if found.get("spread"):
         told.append(f"Of those spread over several units each: {count['spread_seen']} of {count['spread']}.")
-    return [said, *told]
+    return told
 
 
 def _comparison(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def of(facts: Facts) -> dict[str, Any]:
             for name, label, _ in _ATTACKERS
             if name in voices
         ],
-        "voice_method": words(voices.get("method", "")),
+        "voice_method": words(voices.get("method") or facts.setting("anonymize", "method") or ""),
         "voice_voiceprint": words(voices.get("voiceprint", "")),
         "voice_linked": _told(voices.get("linked") or {}) if "linked" in voices else "",
         "voice_people": number(voices.get("people")),

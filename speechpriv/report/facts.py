@@ -1,4 +1,4 @@
-"""What a finished or unfinished run wrote down about itself, gathered for the report.
+"""What a finished or unfinished run wrote down about itself, for the report, and what leaves.
 
 Only files named here are opened, and nothing that names a person: no corpus, no transcript, no loss on private data.
 """
@@ -18,6 +18,14 @@ STAGES = (
     "ingest", "personal", "scrub", "anonymize", "plant", "survival", "phrases", "rehearse", "train", "twin", "evaluate",
     "attackers", "audit",
 )  # fmt: skip
+# Counts that may leave, by stage: public, of made-up canaries, or of a table that the claim covers.
+_RELEASED_COUNTS: Mapping[str, tuple[str, ...]] = {
+    "plant": ("candidates", "planted", "references"),
+    "phrases": ("epsilon", "phrases", "words"),
+    "rehearse": ("steps",),
+    "train": ("epsilon", "delta", "noise_multiplier", "steps"),
+}
+_RELEASED_MODELS = ("base", "private", "private_with_phrases")  # never the non-private twin
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Facts:
     samples: Sequence[Mapping[str, Any]] = ()  # made-up recordings after each stage
     phrases: Sequence[Sequence[Any]] = ()  # published under the claim: words and their weight
     rehearsal: Sequence[Sequence[float]] = ()  # step and loss on made-up speech
+    released_verdict: Mapping[str, Any] = field(default_factory=dict)  # what of it may leave
+    is_release: bool = False  # whether no figure of training people is left, see `released`
 
     def counts(self, stage: str) -> Mapping[str, Any]:
         """Counts of a stage; empty if it has not run."""
@@ -89,6 +99,46 @@ def read(run_dir: Path) -> Facts:
         samples=_json(private / "report_samples.json", []),
         phrases=_json(private / "phrases" / "phrases.json", []),
         rehearsal=_json(private / "rehearse" / "curve.json", []),
+        released_verdict=_json(private / "audit" / "released.json", {}),
+    )
+
+
+def released(facts: Facts) -> Facts:
+    """What of a run may be shown to everybody: what is named here, and nothing else.
+
+    Nothing in it was computed from training people's recordings but what the claim covers: of their
+    counts, of attackers on their voices, of the non-private twin, and of how long it all took,
+    nothing is left. Accuracies are of the test people, and not covered; docs/guarantees.md says of
+    every number what covers it.
+    """
+    return Facts(
+        name=facts.name,
+        config=facts.config,
+        stages={
+            stage: {
+                "counts": {
+                    name: facts.counts(stage)[name]
+                    for name in _RELEASED_COUNTS.get(stage, ())
+                    if name in facts.counts(stage)
+                },
+                "versions": manifest.get("versions", {}),
+            }
+            for stage, manifest in facts.stages.items()
+        },
+        claim=facts.claim,
+        epsilon_by_step=facts.epsilon_by_step,
+        wer_by_step=facts.wer_by_step,
+        budget=facts.budget,
+        figures={name: facts.figures[name] for name in _RELEASED_MODELS if name in facts.figures},
+        verdict=facts.released_verdict,
+        released_verdict=facts.released_verdict,
+        exposures={name: facts.exposures[name] for name in ("private",) if name in facts.exposures},
+        bundle=facts.bundle,
+        sizes_bytes=facts.sizes_bytes,
+        samples=facts.samples,  # shown only if the people are made up
+        phrases=facts.phrases,
+        rehearsal=facts.rehearsal,
+        is_release=True,
     )
 
 

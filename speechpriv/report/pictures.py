@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from speechpriv.report import plots
+from speechpriv.report import losses, plots
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import Frame, Mark, Place, Plot, Tone, finite
-from speechpriv.report.words import MOST_ITEMS, duration, number, percent, price, size, words
+from speechpriv.report.words import MOST_ITEMS, duration, gain, number, percent, price, size, words
 
 MODELS: tuple[tuple[str, str, Tone], ...] = (
     ("base", "Before: the base model", "base"),
@@ -25,10 +25,23 @@ _ATTACKERS = {
     "with_labels": "with transcripts", "pseudo_labels": "without transcripts", "confidence": "by how sure it is",
 }  # fmt: skip
 _GRAM = 3  # words of a phrase that is shown, at most: longer ones might be whole sentences
-_DROPPED = {
-    "dropped_low_confidence": "personal words not found in the sound",
-    "dropped_not_alignable": "text does not fit the sound",
-    "dropped_nothing_left": "nothing left after scrubbing",
+_DROPS = {
+    "ingest": "Set aside: not usable", "personal": "Dropped", "scrub": "Dropped: scrubbing was not certain",
+    "anonymize": "Dropped: the voice could not be disguised", "plant": "Dropped",
+    **dict.fromkeys(losses.TRAINED, "Dropped: words do not fit their sound"),
+}  # fmt: skip
+_ADDED = {losses.PROBES: "Made-up personal phrases, as a test", losses.CANARIES: "Canaries planted"}
+_REMOVED = {losses.PROBES: "The made-up personal phrases again", losses.TEST: "Kept for testing"}
+_REASONS = {
+    ("scrub", "low confidence"): "personal words not found in the sound",
+    ("scrub", "not alignable"): "text does not fit the sound",
+    ("scrub", "nothing left"): "nothing left after scrubbing",
+    ("anonymize", "low confidence"): "words not found in the sound",
+    ("anonymize", "not alignable"): "text does not fit the sound",
+    ("anonymize", "nothing to say"): "nothing left after scrubbing",
+    ("anonymize", "failed"): "the disguise failed",
+    ("anonymize", "too slow"): "the disguise took too long",
+    **{(stage, "not alignable"): "text does not fit the sound" for stage in losses.TRAINED},
 }
 
 
@@ -47,7 +60,7 @@ def accuracy(facts: Facts) -> Plot | None:
     marks = []
     for name, label, tone in MODELS:
         found = facts.figures.get(name, {})
-        if not found and name not in COMPARED:
+        if not found and (name not in COMPARED or facts.is_release):
             continue
         text = f"{percent(found.get('word_accuracy'))} · WER {percent(found.get('wer'))}" if found else "not measured"
         marks.append(Mark(label, finite(found.get("word_accuracy")), text, tone))
@@ -61,10 +74,10 @@ def screens(facts: Facts) -> bool:
 
 
 def paid(facts: Facts) -> str:
-    """What privacy cost, by word accuracy or by AUROC."""
+    """What privacy cost, by word accuracy or by AUROC; in a release, without twin, the gain."""
     value, measure = ("auroc", "AUROC") if screens(facts) else ("word_accuracy", "word accuracy")
     base, twin, private = (finite(facts.figures.get(name, {}).get(value)) for name in COMPARED)
-    return price(base, twin, private, measure)
+    return gain(base, private, measure) if facts.is_release else price(base, twin, private, measure)
 
 
 def _areas(facts: Facts) -> Plot:
@@ -95,35 +108,28 @@ def calibration(facts: Facts) -> Plot | None:
 
 def flow(facts: Facts) -> Plot | None:
     """Recordings on their way from the source to training: what left them on the way, and what was added."""
-    count = {
-        name: finite(facts.counts(stage).get(key))
-        for name, (stage, key) in {
-            "read": ("ingest", "rows_read"), "kept": ("ingest", "rows_kept"), "probed": ("personal", "rows"),
-            "scrubbed": ("scrub", "rows"), "planted": ("plant", "rows"), "canaries": ("plant", "rows_planted"),
-            "trained": ("twin", "rows"),
-        }.items()
-    }  # fmt: skip
-    if count["read"] is None:
+    way = losses.way(facts)
+    if not way:
         return None
-    marks = [Mark("Read from the source", count["read"], number(count["read"]), "plain")]
-    left = count["read"]
+    left = way[0].rows_in
+    marks = [Mark("Read from the source", left, number(left), "plain")]
 
-    def change(label: str, after: float | None) -> None:
+    def change(label: str, by: int) -> None:
         nonlocal left
-        if after is not None and after != left:
-            low, high = sorted((left, after))
-            marks.append(Mark(label, high, f"{'+' if after > left else '−'} {number(high - low)}", "base", low))
-            left = after
+        if by:
+            low, high = sorted((left, left + by))
+            marks.append(Mark(label, high, f"{'+' if by > 0 else '−'} {number(abs(by))}", "base", low))
+            left += by
 
-    change("Set aside: not usable", count["kept"])
-    change("Made-up personal phrases, as a test", count["probed"])
-    change("Dropped: scrubbing was not certain", count["scrubbed"])
-    if count["planted"] is not None and count["canaries"] is not None:
-        change("The made-up personal phrases again", count["planted"] - count["canaries"])
-    change("Canaries planted", count["planted"])
-    change("Kept for testing", count["trained"])
-    if count["trained"] is not None:
-        marks.append(Mark("Trained on", count["trained"], number(count["trained"]), "private"))
+    for step in way:
+        for kind, count in step.removed.items():
+            change(_REMOVED[kind], -count)
+        change(_DROPS[step.stage], -sum(step.dropped.values()))
+        for kind, count in step.added.items():
+            change(_ADDED[kind], count)
+        change(f"Not accounted for: {step.stage}", step.unexplained)
+    if way[-1].stage in losses.TRAINED:
+        marks.append(Mark("Trained on", left, number(left), "private"))
     return plots.bars(Frame("flow", "Recordings from source to training", _read_out(marks), "recordings"), marks)
 
 
@@ -140,10 +146,12 @@ def people(facts: Facts) -> Plot | None:
 
 
 def set_aside(facts: Facts) -> Plot | None:
-    """Recordings not used, by reason: quarantined when read, or dropped because scrubbing was not certain."""
-    scrub, quarantined = facts.counts("scrub"), facts.counts("ingest").get("quarantined")
-    dropped = {label: scrub[name] for name, label in _DROPPED.items() if finite(scrub.get(name))}
-    reasons = {**(quarantined if isinstance(quarantined, Mapping) else {}), **dropped}
+    """Recordings not used, by reason: quarantined when read, or dropped by a stage before training, or by training."""
+    reasons: dict[str, int] = {}
+    for step in losses.way(facts):
+        for reason, count in step.dropped.items():
+            label = _REASONS.get((step.stage, reason), reason)
+            reasons[label] = reasons.get(label, 0) + count
     return tally("set-aside", "Recordings not used, by reason", reasons, "base")
 
 
@@ -227,6 +235,8 @@ def bounds(facts: Facts) -> Plot:
     """Epsilon that the attack proves, against epsilon that is claimed."""
     marks = []
     for name, label, tone in AUDITED:
+        if facts.is_release and name not in facts.verdict:
+            continue
         bound = (facts.verdict.get(name) or {}).get("epsilon_lower_bound")
         marks.append(Mark(label, finite(bound), number(bound) if bound is None else f"at least {number(bound)}", tone))
     claimed = facts.verdict.get("claimed_epsilon")

@@ -1,16 +1,17 @@
 """Recordings to listen to: as they were, with words cut out, and disguised."""
 
 import base64
-import contextlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.corpus import Corpus, Row
-from speechpriv.errors import DataError
+from speechpriv.drops import Dropped
+
+Disguise = Callable[[Iterable[Row]], Iterable[tuple[Row, bytes | Dropped]]]
 
 FILE = "report_samples.json"
 _MOMENTS = {"ingest": "as recorded", "scrub": "words taken out", "anonymize": "voice disguised"}
@@ -19,12 +20,12 @@ _MAX_S = 5.0
 _LOOKED_AT = 2_000  # rows, for some that lost words
 
 
-def write(private: Path, disguises: Mapping[str, Callable[[Row], bytes]]) -> str:
+def write(private: Path, disguises: Mapping[str, Disguise]) -> str:
     """Write samples of a made-up corpus for the report that is shown to everybody.
 
     Args:
       private: of a run whose corpus is made up: nobody real can be heard in it.
-      disguises: each method, by name, as FLAC of a recording.
+      disguises: each method, by name: gives recordings, in order, as FLAC.
 
     Returns:
       The words that the report will show; nobody real said them.
@@ -59,7 +60,7 @@ def pick(private: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _side_by_side(private: Path, disguises: Mapping[str, Callable[[Row], bytes]]) -> list[dict[str, Any]]:
+def _side_by_side(private: Path, disguises: Mapping[str, Disguise]) -> list[dict[str, Any]]:
     """Two recordings, by every method that can disguise them; none where a corpus was deleted."""
     if not disguises or not _are_there(private):
         return []
@@ -70,14 +71,16 @@ def _side_by_side(private: Path, disguises: Mapping[str, Callable[[Row], bytes]]
         for index, (name, split, seconds) in parts
         if name in recorded and split == "train" and seconds <= _MAX_S
     )
-    found: list[dict[str, Any]] = []
-    for row in itertools.islice(short, _COMPARED):
-        versions = [_version("undisguised", row.text, row.flac)]
-        for method, disguise in disguises.items():
-            with contextlib.suppress(DataError):
-                versions.append(_version(f"by {method}", row.text, disguise(row)))
-        found.append({"title": f"Every disguise of one recording, {len(found) + 1}", "versions": versions})
-    return found
+    rows = list(itertools.islice(short, _COMPARED))
+    compared = [[_version("undisguised", row.text, row.flac)] for row in rows]
+    for method, disguise in disguises.items():
+        for versions, (row, outcome) in zip(compared, disguise(rows), strict=True):
+            if not isinstance(outcome, Dropped):
+                versions.append(_version(f"by {method}", row.text, outcome))
+    return [
+        {"title": f"Every disguise of one recording, {number}", "versions": versions}
+        for number, versions in enumerate(compared, start=1)
+    ]
 
 
 def _versions(stages: Sequence[Corpus], places: Sequence[int]) -> list[dict[str, str]]:

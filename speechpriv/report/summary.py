@@ -38,8 +38,8 @@ def figures(facts: Facts) -> dict[str, Any]:
         "public_wer_by_step": facts.wer_by_step,
         "phrases": dict(pictures.published(facts)),
         "rehearsal": facts.rehearsal,
-        "counts": {stage: _told(manifest.get("counts", {})) for stage, manifest in facts.stages.items()},
-        "seconds": {stage: manifest.get("duration_s") for stage, manifest in facts.stages.items()},
+        "counts": {stage: counts for stage in facts.stages if (counts := _told(facts.counts(stage)))},
+        "seconds": _seconds(facts),
         "bundle": {**facts.bundle.get("counts", {}), "bytes": dict(facts.sizes_bytes)},
     }
 
@@ -103,8 +103,14 @@ def _figures(facts: Facts) -> dict[str, str]:
             told[label] = number(facts.counts(stage)[name])
     if facts.sizes_bytes:
         told["bundle"] = size(sum(facts.sizes_bytes.values()))
-    seconds = [finite(manifest.get("duration_s")) or 0.0 for manifest in facts.stages.values()]
+    seconds = [finite(taken) or 0.0 for taken in _seconds(facts).values()]
     return told | ({"time, all stages": duration(sum(seconds))} if seconds else {})
+
+
+def _seconds(facts: Facts) -> dict[str, Any]:
+    """How long each stage took; a release does not tell."""
+    times = ((stage, manifest.get("duration_s")) for stage, manifest in facts.stages.items())
+    return {stage: seconds for stage, seconds in times if seconds is not None}
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from speechpriv.claim import Claim
-from speechpriv.report import attacks, disguises, pictures, recompute
+from speechpriv.report import attacks, disguises, losses, pictures, recompute
 from speechpriv.report.facts import Facts
 from speechpriv.report.plots import finite
 from speechpriv.report.summary import Line
@@ -25,8 +25,9 @@ _VERDICTS = {
 }
 _NO_VERDICT = ("unsure", "There is no verdict: nothing has been tested.")
 _SECTIONS = {
-    "data": "Data", "voices": "Voices", "training": "Training", "audit": "Audit", "limits": "Not covered",
-    "ledger": "Ledger", "listen": "Listen", "export": "Shipped files", "environment": "How to check",
+    "data": "Data", "losses": "Rows in, rows out", "voices": "Voices", "training": "Training", "audit": "Audit",
+    "limits": "Not covered", "ledger": "Ledger", "listen": "Listen", "export": "Shipped files",
+    "environment": "How to check",
 }  # fmt: skip
 _CLAIM = {
     "epsilon": "epsilon", "delta": "delta", "mu_gdp": "mu (Gaussian DP)", "unit": "protected unit",
@@ -54,10 +55,11 @@ def of(facts: Facts) -> View:
     parts: tuple[Callable[[Facts], View], ...] = (
         _top, _data, disguises.of, _training, _audit, attacks.of, _samples, _export, _check,
     )  # fmt: skip
-    view: View = {"name": facts.name}
+    view: View = {"name": facts.name, "is_release": facts.is_release}
     for part in parts:
         view |= part(facts)
-    view["sections"] = [(anchor, label) for anchor, label in _SECTIONS.items() if anchor != "listen" or view["samples"]]
+    absent = {anchor for anchor, shown in (("losses", "losses"), ("listen", "samples")) if not view[shown]}
+    view["sections"] = [(anchor, label) for anchor, label in _SECTIONS.items() if anchor not in absent]
     return view
 
 
@@ -97,6 +99,7 @@ def _data(facts: Facts) -> View:
         "people": pictures.people(facts),
         "findings": pictures.tally("findings", "Personal data removed", scrub.get("findings"), "private"),
         "set_aside": pictures.set_aside(facts),
+        "losses": losses.table(facts),
     }
 
 
@@ -110,6 +113,7 @@ def _training(facts: Facts) -> View:
         "utterance_level": [(number(one.utterances), number(one.epsilon)) for one in claim.utterance_level]
         if claim
         else [],
+        "groups": claim.of_groups() if claim and claim.groups else "",
         "epsilon": number(claim.epsilon) if claim else "",
         "spent": pictures.spent(facts),
         "public_errors": pictures.public_errors(facts),

@@ -77,3 +77,10 @@ def price(base: float | None, twin: float | None, private: float | None, measure
         f"Privacy costs {100 * (twin - private):.1f} points of {measure}. The private model keeps "
         f"{percent((private - base) / (twin - base), 0)} of what training without privacy gains."
     )
+
+
+def gain(base: float | None, private: float | None, measure: str = "word accuracy") -> str:
+    """What training with privacy gained, by a measure (shares of 1) before it and after it."""
+    if base is None or private is None:
+        return "The models have not all been measured, so what training gained is not known."
+    return f"Training with privacy took {measure} from {percent(base)} to {percent(private)}."

@@ -20,6 +20,7 @@ from speechpriv.scrub.detect import Finding
 from speechpriv.sections import ScrubConfig, Section
 
 EVIDENCE = "scrub.jsonl"
+_REASONS = ("low_confidence", "not_alignable", "nothing_left")  # for which a row is dropped
 
 
 class CleanConfig(Section):
@@ -37,7 +38,7 @@ class _Scrubbed:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-@store.stage(version=3)
+@store.stage(version=4)
 def run(
     config: CleanConfig,
     inputs: Mapping[str, Path],
@@ -92,9 +93,7 @@ def run(
         "rows": len(kept),
         "utterances_changed": counts["changed"],
         "findings": dict(sorted(kinds.items())),
-        "dropped_low_confidence": counts["low_confidence"],
-        "dropped_not_alignable": counts["not_alignable"],
-        "dropped_nothing_left": counts["nothing_left"],
+        "dropped": {reason: counts[reason] for reason in _REASONS if counts[reason]},
     }
 
 

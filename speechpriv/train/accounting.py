@@ -34,7 +34,7 @@ from speechpriv.train.mechanism import (
 
 __all__ = [
     "Event", "epsilon", "epsilon_of", "event", "event_from_json", "event_to_json", "max_true_positive_rate", "mu_gdp",
-    "noise_multiplier", "privacy_profile", "second_opinion",
+    "noise_multiplier", "of_group", "privacy_profile", "second_opinion",
 ]  # fmt: skip
 
 Event = SampledGaussian | None  # None: not understood
@@ -120,6 +120,18 @@ def epsilon_of(events: Sequence[Event], delta: float) -> float:
     return _compose(events, delta)[0]
 
 
+def of_group(events: Sequence[Event], size: int) -> list[Event]:
+    """What was released, for `size` units that are added or removed together; slips are left out (groups.py).
+
+    Each unit is drawn by coins of its own, and all may point one way: Binomial(size records, rate) clip norms a step.
+
+    Source: as of `step_event`; units of a group are to it what utterances are to a unit.
+    """
+    return [
+        replace(event, records=size * event.records) if event is not None else None for event in _without_slips(events)
+    ]
+
+
 def privacy_profile(events: Sequence[Event], epsilons: Sequence[float] | np.ndarray) -> np.ndarray:
     """Delta at each epsilon: the whole guarantee, of which (epsilon, delta) is one point.
 
@@ -200,7 +212,8 @@ def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccou
         accountant = pld.PLDAccountant(_RELATION, interval)
         for one in known:
             accountant.compose(step_event(one), one.count)
-        return float(accountant.get_epsilon(delta)), accountant
+        with np.errstate(over="ignore"):  # dp_accounting compares a loss with a ratio that may be beyond floats
+            return float(accountant.get_epsilon(delta)), accountant
 
     # Rounding the losses to a grid adds about 0.3 steps interval^2 to epsilon (measured). Hold that to 0.01 % of
     # epsilon, found on a coarse grid first; the second bound keeps an absurd event from filling the memory.

@@ -7,7 +7,8 @@ is the gradient of this utterance. Added up by unit, that is what the reference 
 It is done only where utterances cannot hear one another (evaluation mode, and batches that are padded only where the
 family masks padding), and only if each trained weight belongs to one linear layer: the output layer, and adapters. A
 layer that does not get one row for each utterance, or whose weights are read past it, is noticed, and the reference
-path takes over. What one unit adds then depends on others by the rounding of float32 in the passes, about 1e-7 of it.
+path takes over. What one unit adds then depends on others by the rounding of float32 in the passes, about 1e-7 of it;
+that of bfloat16 would be ten thousand times as much, so such passes are never shared.
 
 Opacus has hooks for more kinds of layers, and costs more than one pass for each unit where it trains all weights
 (benchmarks/training.py).
@@ -86,7 +87,6 @@ def gradients(
     units: Sequence[Unit],
     *,
     batch_s: float,
-    bf16: bool,
 ) -> dict[str, torch.Tensor] | None:
     """Gradient of each unit's mean loss.
 
@@ -96,7 +96,6 @@ def gradients(
       trained: the `layers` that hold them, at least one.
       units: U of them, none empty.
       batch_s: seconds of audio in one pass, at most.
-      bf16: precision of the passes.
 
     Returns:
       By parameter name, shape (U, ...), float32; not finite for a unit that cannot be used. None if a layer does not
@@ -114,8 +113,7 @@ def gradients(
         shares = torch.tensor([1 / len(units[owner]) for owner in owners], device=device)
         try:
             with _own_weights(trained, len(part)) as own:
-                with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                    losses = recogniser.losses([rows[i][1] for i in part])
+                losses = recogniser.losses([rows[i][1] for i in part])
                 wanted = [*own.values(), *parameters.values()]
                 found = torch.autograd.grad((losses * shares).sum(), wanted, allow_unused=True)
         except _NoRowsError:

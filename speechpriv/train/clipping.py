@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,8 +20,15 @@ Method = Literal["flat", "per_layer", "per_layer_by_size", "automatic"]
 Precision = Literal["fp32", "bf16"]
 
 # Share of the clip norm by which what a unit adds may depend on who shares its passes, times two, since a cohort may be
-# larger than expected: all of a cohort may move when one leaves. Measured: below 3e-7 (tests/train/test_batched.py).
+# larger than expected: all of a cohort may move when one leaves. Measured: below 3e-7 (tests/train/test_batched.py), in
+# float32 as it should be, which alone may share passes.
 ROUNDING = 2.0**-20
+
+_BACKENDS: Any = torch.backends
+_OPERATIONS = (
+    _BACKENDS.cuda.matmul, _BACKENDS.cudnn.conv, _BACKENDS.cudnn.rnn,
+    _BACKENDS.mkldnn.matmul, _BACKENDS.mkldnn.conv, _BACKENDS.mkldnn.rnn,
+)  # fmt: skip
 
 _STABILITY = 0.01  # gamma of automatic clipping, as its authors have it
 
@@ -90,8 +97,8 @@ def clipped_sum(
 
     What a unit adds depends on its own utterances, in whatever order, and on `seed`, on nothing else. The reference
     path looks at each unit alone, so that no layer of any architecture can mix two people, and adds what it would
-    if there were nobody else. Where that is cheaper and still gives each gradient, units share a pass (`batched`);
-    then others move what a unit adds by the rounding of float32, about 1e-7 of it.
+    if there were nobody else. Where that is cheaper and still gives each gradient, units share a pass (`batched`), if
+    it is in float32; then others move what a unit adds by its rounding, about 1e-7 of it.
 
     Parameters with `requires_grad` are trained; the others are left alone. Statistics of batches stay frozen; other
     layers in training mode (dropout, LayerDrop, SpecAugment) draw from `seed` and the unit's own content.
@@ -102,7 +109,8 @@ def clipped_sum(
         nothing below where they were heard is trained.
       clip_norm: L2 bound on what one unit adds, over all trained parameters together; > 0 and finite.
       method: see `layer_bounds`.
-      precision: of the passes; gradients are float32 and sums float64 in either.
+      precision: of the passes; gradients are float32 and sums float64 in either. In fp32 nothing is rounded to less,
+        whatever torch was told of TF32.
       seed: of what layers in training mode draw.
       batch_s: seconds of audio in one pass, at most, or one utterance; less memory, the same result.
       observe: told each unit's unclipped norm, in their order, for private diagnostics only.
@@ -123,7 +131,7 @@ def clipped_sum(
     groups = layer_bounds({name: p.numel() for name, p in parameters.items()}, clip_norm, method)
     total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with _frozen_statistics(model):
+    with _frozen_statistics(model), _full_float32():
         for gradients in _by_unit(recogniser, parameters, units, seed, batch_s, precision):
             norms = {name: _lengths(gradient) for name, gradient in gradients.items()}
             whole = _length(norms.values())
@@ -154,10 +162,10 @@ def _by_unit(
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Gradients of units' mean losses, by parameter: shape (U, ...), of one unit or of a few units together."""
     random = any(module.training for module in recogniser.model.modules())
-    layers = {} if random else batched.layers(recogniser, parameters)
+    layers = {} if random or precision != "fp32" else batched.layers(recogniser, parameters)
     for few in batched.some(recogniser, units, batch_s if layers else 0):
         if layers and len(few) > 1:
-            found = batched.gradients(recogniser, parameters, layers, few, batch_s=batch_s, bf16=precision == "bf16")
+            found = batched.gradients(recogniser, parameters, layers, few, batch_s=batch_s)
             if found is not None:
                 yield found
                 continue
@@ -226,6 +234,26 @@ def _frozen_statistics(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.train()
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """No TF32 and the like for a while, which keep 10 bits of float32's 23 and would let others move a unit by more."""
+    was = [operation.fp32_precision for operation in _OPERATIONS]
+    matmul = "medium" if was[3] == "bf16" else "high" if was[0] == "tf32" else "highest"
+    _set_precisions("highest", allow_tf32=False, precisions=["ieee"] * len(was))
+    try:
+        yield
+    finally:
+        _set_precisions(matmul, allow_tf32=was[1] == "tf32", precisions=was)
+
+
+def _set_precisions(matmul: str, *, allow_tf32: bool, precisions: Sequence[str]) -> None:
+    """Torch has two ways to say it, and code that asks in one way fails where the other says something else."""
+    torch.set_float32_matmul_precision(matmul)
+    torch.backends.cudnn.allow_tf32 = allow_tf32
+    for operation, precision in zip(_OPERATIONS, precisions, strict=True):
+        operation.fp32_precision = precision
 
 
 @contextmanager

@@ -22,14 +22,26 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.claim import ADJACENCY, Claim, OtherRelease, UtteranceLevel
+from speechpriv.claim import Claim, OtherRelease, UtteranceLevel, not_covered
 from speechpriv.config import PrivacyConfig, TrainConfig
+from speechpriv.data import lineage
 from speechpriv.errors import ModelError
 from speechpriv.models import asr, evaluate, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
 from speechpriv.models.evaluate import Spoken
 from speechpriv.sections import Section
-from speechpriv.train import accounting, checkpoint, clipping, comparison, noise, phrasebook, releases, sampling
+from speechpriv.train import (
+    accounting,
+    checkpoint,
+    clipping,
+    comparison,
+    groups,
+    noise,
+    phrasebook,
+    releases,
+    sampling,
+)
+from speechpriv.train import place as places
 from speechpriv.train.lamb import Lamb
 from speechpriv.train.ledger import Ledger, RunSummary
 from speechpriv.train.recordings import Recordings
@@ -47,7 +59,8 @@ class FinetuneConfig(Section):
     train: TrainConfig
 
 
-@store.stage(version=2, resumable=True)
+@releases.tell_what_is_left
+@store.stage(version=3, resumable=True)
 def run(
     config: FinetuneConfig,
     inputs: Mapping[str, Path],
@@ -69,63 +82,65 @@ def run(
     Args:
       config: see `FinetuneConfig`.
       inputs: `corpus`, a corpus directory whose train split is learned from; `start`, a rehearsal on phrases that were
-        published of it: its model goes on learning here, and what was published counts towards epsilon.
+        published of it: its model goes on learning here, and what was published counts towards epsilon; or `base`, a
+        stage whose model is learned from instead of `train.base`.
       out_dir: the stage directory.
       key: the run key; stays in `private/` and is destroyed when training ends.
       ledger: the ledger file of the corpus's lineage.
-      device: where the model lives.
+      device: where the model lives. A killed run goes on only where it began, see place.py.
       checkpoint_every: steps between checkpoints; changes nothing but the time a killed run loses.
-      batch_s: seconds of audio in one pass, at most; changes nothing but time and memory.
+      batch_s: seconds of audio in one pass, at most; changes nothing but time, memory and how sums are rounded.
       public: speech of nobody whose recordings these are, samples at 16 kHz and words each; what it is heard as on the
         way tells no more than the weights do. It changes nothing else.
       on_step: told each finished step, how many there are, and what was seen: `epsilon`, at most, is public, what
         `history.json` holds is not.
 
     Raises:
-      BudgetError: the run would exceed the corpus's budget; no step was taken.
+      BudgetError: the run would exceed the corpus's budget, or have no finite epsilon with what else was released;
+        no step was taken.
       LedgerError: the ledger is damaged, or holds runs that protect another kind of unit.
       ModelError: two accountants disagree (no step was taken), or the weights ended up not finite.
     """
     privacy, corpus = config.privacy, corpora.read(inputs["corpus"])
     phrases = phrasebook.published(inputs["start"]) if "start" in inputs else None
-    sigma = accounting.noise_multiplier(
-        sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta,
-        records=privacy.records_per_unit, beside=_events(phrases),
-    )  # fmt: skip
-    event = accounting.event_to_json(_event(privacy, sigma, privacy.steps))
+    sigma = releases.training_noise(privacy, _events(phrases))
+    event = accounting.event_to_json(releases.training_event(privacy, sigma, privacy.steps))
     _check_accountants(privacy, sigma, event, phrases)
-    recogniser = asr.load(str(inputs["start"] / "model") if "start" in inputs else config.train.base, device)
-    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser))
+    begun = inputs.get("start") or inputs.get("base")
+    recogniser = asr.load(str(begun / "model") if begun else config.train.base, device)
+    place = places.here(device, batch_s=batch_s)
+    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser), place=place)
     run_id = releases.run_id(key)
     own = {run_id, *([phrases.run_id] if phrases else [])}
     with Ledger(ledger) as book:
         releases.others(book, own, privacy)
         if phrases:
-            releases.check_recorded(book, *phrases)
-        book.open_run(
-            run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
-            epsilon_limit=privacy.budget_epsilon, compose=releases.compose,
-        )  # fmt: skip
+            releases.check_recorded(book, phrases.run_id, phrases.event)
+        places.say_if_moved(out_dir, place)
+        releases.reserve(book, run_id, event, privacy, out_dir)
+        places.keep(out_dir, place)
         recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
         plan = _Plan(config, sigma, key, recordings.units(), recordings, public(), batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
-        spent = _epsilon_by_step(privacy, sigma, phrases)
+        by_step = _epsilon_by_step(privacy, sigma, phrases)
         for step in range(training.done, privacy.steps):
             book.record_step(run_id, step)
             training.step(step)
             if (step + 1) % checkpoint_every == 0 or step + 1 == privacy.steps:
                 training.save()
-            at_most = next(epsilon for after, epsilon in spent if after > step)
+            at_most = next(epsilon for after, epsilon in by_step if after > step)
             on_step(step + 1, privacy.steps, {"epsilon": at_most, **training.history[-1]})
         training.finish()
         book.close_run(run_id)
-        claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy))
-        seen = {"epsilon_by_step": spent, "wer_by_step": training.heard, "budget": releases.budget(book)}
+        recorded = {"ledger_head": book.head(), "not_covered": not_covered(lineage.stated_apart(ledger))}
+        claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy), recorded)
+        seen = {"epsilon_by_step": by_step, "wer_by_step": training.heard, "budget": releases.budget(book)}
     recogniser.save(out_dir / "model")
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
     store.write_json(out_dir / "public.json", seen)
     store.write_json(out_dir / "history.json", training.history)
-    return {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
+    spent = {"epsilon": claim.epsilon, "delta": claim.delta, "noise_multiplier": sigma, "steps": privacy.steps}
+    return spent | recordings.counts()
 
 
 @dataclass(frozen=True)
@@ -255,17 +270,13 @@ def hearing(train: TrainConfig, recogniser: Recogniser) -> Callable[[Utterance],
     return trainable.hearing(recogniser, train.trainable) if train.dropout == "none" else None
 
 
-def _event(privacy: PrivacyConfig, sigma: float, steps: int) -> accounting.Event:
-    return accounting.event(privacy.sampling_rate, sigma, steps, privacy.records_per_unit)
-
-
 def _epsilon_by_step(
     privacy: PrivacyConfig, sigma: float, phrases: phrasebook.Published | None
 ) -> list[tuple[int, float]]:
     """Epsilon after each of about twenty steps, for people to see; before the first, that of the phrases."""
     steps = sorted({max(1, round(privacy.steps * part / 20)) for part in range(1, 21)})
     before = _events(phrases)
-    spent = [(step, (*before, _event(privacy, sigma, step))) for step in steps]
+    spent = [(step, (*before, releases.training_event(privacy, sigma, step))) for step in steps]
     spent = [(0, before), *spent] if before else spent
     return [(step, accounting.epsilon_of(events, privacy.delta)) for step, events in spent]
 
@@ -296,11 +307,16 @@ def _weights(recogniser: Recogniser) -> Iterator[bytes]:
 
 
 def _claim(
-    privacy: PrivacyConfig, sigma: float, event: str, phrases: phrasebook.Published | None, others: Sequence[RunSummary]
+    privacy: PrivacyConfig,
+    sigma: float,
+    event: str,
+    phrases: phrasebook.Published | None,
+    others: Sequence[RunSummary],
+    recorded: Mapping[str, Any],
 ) -> Claim:
     """What is guaranteed, for whom, and beside which other releases."""
     own = [event, *([phrases.event] if phrases else [])]
-    mechanism = [accounting.event_from_json(one) for one in own]
+    mechanism = tuple(accounting.event_from_json(one) for one in own)
     return Claim(
         event=event, phrases=phrases.event if phrases else None,
         epsilon=accounting.epsilon_of(mechanism, privacy.delta), delta=privacy.delta,
@@ -313,6 +329,8 @@ def _claim(
         ),
         composed_epsilon=releases.compose([*own, *(run.event_json for run in others)], privacy.delta),
         utterance_level=_utterance_level(privacy, sigma),
+        groups=groups.stated(mechanism, privacy.delta, phrases.cap if phrases else 1),
+        **recorded,
     )  # fmt: skip
 
 

@@ -7,9 +7,13 @@ holds no data about any unit.
 Rows are chained: each holds SHA-256(hash of the row before, own content), and a head record holds the number of
 rows and the last hash. So `verify` finds rows that were altered, removed, added, reordered or cut off at the end.
 It can't find a release that was never recorded, nor a file that was rewritten as a whole with all hashes made anew,
-nor an older copy put back; against the last two, keep the newest row's hash elsewhere.
+nor an older copy put back; against the last two, keep the newest row's hash elsewhere (`head`; claims hold it).
+
+After every append the one file holds all rows, and a copy forgets nothing: the rollback journal is gone when it
+returns, and there is no write-ahead log. A copy made in the middle of an append is whole or refused; see `backup`.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -18,7 +22,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -27,6 +31,7 @@ from speechpriv.errors import BudgetError, ConfigError, LedgerError
 
 _WAIT_S = 60.0  # for another process that is writing
 _GENESIS = "0" * 64
+Compose = Callable[[Sequence[str], float], float]  # epsilon of events in JSON, at a delta
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS rows (
       number INTEGER PRIMARY KEY, time_s INTEGER NOT NULL, kind TEXT NOT NULL, run_id TEXT NOT NULL,
@@ -93,14 +98,15 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._name = path.name
         try:
-            # Made here and not by SQLite, so that it, and the files SQLite puts beside it, never have a wider mode.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as error:
-            raise self._unusable(error.strerror or type(error).__name__) from error
-        self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+            # Opened by SQLite alone: to open and close it here would drop the locks that this process has on it.
+            self._db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+            if path.stat().st_size == 0:
+                path.chmod(0o600)  # before anything is in it; the journal takes its mode from it
+        except (OSError, sqlite3.Error) as error:
+            raise self._unusable(_reason(path, error)) from error
         try:
-            self._write_ahead()
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._leave_no_log()
+            self._db.execute("PRAGMA synchronous=EXTRA")  # the end of the journal is on the disk too
             with self._transaction("IMMEDIATE"):
                 for statement in _SCHEMA.split(";")[:-1]:
                     self._db.execute(statement)
@@ -112,12 +118,12 @@ class Ledger:
             self._db.close()
             raise
 
-    def _write_ahead(self) -> None:
-        """Switch to WAL; SQLite does not wait for another process that is just doing the same, so it is done here."""
+    def _leave_no_log(self) -> None:
+        """Convert a file that an older version left in WAL mode; SQLite does not wait for others there."""
         deadline_s = time.monotonic() + _WAIT_S
         while True:
             try:
-                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA journal_mode=DELETE")
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
                     raise
@@ -140,7 +146,8 @@ class Ledger:
         event_json: str,
         delta: float,
         epsilon_limit: float | None,
-        compose: Callable[[Sequence[str], float], float],
+        compose: Compose,
+        to_follow: Sequence[str] = (),
     ) -> None:
         """Reserve a run's whole privacy cost before it starts; the same run again reserves nothing more.
 
@@ -153,9 +160,11 @@ class Ledger:
           epsilon_limit: budget of the corpus at `delta`, over all its runs; it holds for later runs too, until one
             states another. None: the one stated last, at its own delta, or none.
           compose: epsilon of the events (JSON) given first, at the delta given second.
+          to_follow: events of later runs without which this one is of no use; they must fit too, and are not reserved.
 
         Raises:
-          BudgetError: with this run the corpus would be over its budget; nothing is recorded.
+          BudgetError: with this run the corpus would be over its budget, or have no finite epsilon at `delta`;
+            nothing is recorded.
           LedgerError: a run of this id has other facts, the ledger was altered, or it cannot be written.
           ConfigError: an argument is out of its range.
         """
@@ -172,8 +181,7 @@ class Ledger:
                     )
                 return
             limit = Limit(epsilon_limit, delta) if epsilon_limit is not None else self.limit()
-            if limit is not None:
-                self._check_budget(runs, facts, limit, compose)
+            self._check_room(runs, facts, [event_json, *to_follow], limit, compose)
             self._append("open", run_id, None, facts | {"epsilon_limit": epsilon_limit})
 
     def record_step(self, run_id: str, step: int) -> None:
@@ -214,6 +222,30 @@ class Ledger:
             opened = self._read("SELECT run_id FROM rows WHERE kind = 'open' ORDER BY number")
             return [self._run(run_id) for (run_id,) in opened]
 
+    def head(self) -> str:
+        """Hash of the newest row: whoever keeps it elsewhere can tell an older copy of this file from this one."""
+        return str(self._read("SELECT hash FROM head")[0][0])
+
+    def number_of(self, row_hash: str) -> int | None:
+        """Number of the row with this hash; 0 for an empty ledger's `head`, None if there is none."""
+        return {_GENESIS: 0, **{row.hash: row.number for row in self.rows()}}.get(row_hash)
+
+    def backup(self, to: Path) -> None:
+        """Write a whole copy, also while another process appends; mode 0600.
+
+        Raises:
+          LedgerError: there is such a file already, it cannot be written, or this ledger was altered.
+        """
+        self.verify()
+        try:
+            os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            with closing(sqlite3.connect(to)) as copy:
+                self._db.backup(copy)
+        except (OSError, sqlite3.Error) as error:
+            if isinstance(error, sqlite3.Error):
+                to.unlink()
+            raise LedgerError(f"{to}: no backup was made ({error}). Name a new file where there is space.") from error
+
     def limit(self) -> Limit | None:
         """The budget in force: the one that was stated last."""
         for (facts,) in self._read("SELECT facts FROM rows WHERE kind = 'open' ORDER BY number DESC"):
@@ -223,13 +255,14 @@ class Ledger:
         return None
 
     def verify(self) -> None:
-        """Check the whole chain.
+        """Check the whole chain, and that the file's index leads to every row.
 
         Raises:
           LedgerError: naming the first row that was altered, removed, added or reordered.
         """
         with self._transaction("DEFERRED"):
             rows, head = self.rows(), self._read("SELECT number, hash FROM head")
+            sound = self._read("PRAGMA integrity_check(1)") == [("ok",)]
         last, number = _GENESIS, 0
         for row in rows:
             number += 1
@@ -240,29 +273,34 @@ class Ledger:
             last = row.hash
         if head != [(number, last)]:
             raise self._altered(f"rows after row {number} are missing, or the head record was altered")
+        if not sound:
+            raise self._altered("its index and its rows differ")
 
-    def _check_budget(
-        self,
-        runs: list[RunSummary],
-        facts: dict[str, Any],
-        limit: Limit,
-        compose: Callable[[Sequence[str], float], float],
+    def _check_room(
+        self, runs: list[RunSummary], facts: dict[str, Any], asked: list[str], limit: Limit | None, compose: Compose
     ) -> None:
-        """Raise unless everything reserved and this run together stay within the limit."""
-        if others := {run.unit for run in runs if (run.unit, run.adjacency) != (facts["unit"], facts["adjacency"])}:
+        """Raise unless everything reserved and what is asked for have an epsilon together, and within the limit."""
+        alike = [run for run in runs if (run.unit, run.adjacency) == (facts["unit"], facts["adjacency"])]
+        if limit is not None and (others := {run.unit for run in runs if run not in alike}):
             raise BudgetError(
                 f"{self._name}: holds runs for another unit or adjacency ({', '.join(sorted(others))}); guarantees "
                 f"for different units don't add up, so a budget per {facts['unit']} cannot be kept. "
                 "Use one unit for all runs on a corpus."
             )
-        events = [run.event_json for run in runs]
-        after = compose([*events, facts["event"]], limit.delta)
-        if not after <= limit.epsilon:
-            spent, alone = (compose(part, limit.delta) if part else 0.0 for part in (events, [facts["event"]]))
+        events = [run.event_json for run in alike]
+        if limit is not None and not (after := compose([*events, *asked], limit.delta)) <= limit.epsilon:
+            spent, alone = (compose(part, limit.delta) if part else 0.0 for part in (events, asked))
             raise BudgetError(
                 f"{self._name}: at delta {limit.delta:g}, {len(runs)} recorded runs have spent epsilon {spent:.4g}, "
                 f"this one asks for {alone:.4g}, together {after:.4g}: over the corpus's budget of {limit.epsilon:.4g}."
                 " Plan fewer steps or more noise, or state a larger budget and say so in the claim."
+            )
+        delta = facts["delta"]
+        if (limit is None or limit.delta != delta) and not compose([*events, *asked], delta) < math.inf:
+            raise BudgetError(
+                f"{self._name}: at delta {delta:g}, {len(events)} recorded runs and this one together have no finite "
+                "epsilon: one of them cannot be priced, or their chances to slip add up to that delta. Nothing was "
+                "recorded. State a larger privacy.delta; without privacy.phrases a run adds no such chance."
             )
 
     def _run(self, run_id: str) -> RunSummary:
@@ -323,6 +361,13 @@ class Ledger:
             f"{self._name}: {what}. The record of what was spent can't be trusted: restore a copy whose hashes are "
             "right, or treat the corpus's budget as used up."
         )
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why a file cannot be opened; SQLite does not say."""
+    if path.is_dir() or not path.parent.is_dir():
+        return os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)
+    return str(error) if os.access(path.parent, os.W_OK) else os.strerror(errno.EACCES)
 
 
 def _check(run_id: str, delta: float, limit: float | None) -> None:

@@ -19,6 +19,7 @@ from speechpriv.data import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.sections import Section
+from speechpriv.train.recordings import counted
 
 _BATCH_S = 60.0
 _AHEAD = 4  # batches
@@ -31,7 +32,7 @@ class OrdinaryConfig(Section):
     seed: int
 
 
-@store.stage(version=1)
+@store.stage(version=2)
 def run(
     config: OrdinaryConfig,
     inputs: Mapping[str, Path],
@@ -60,7 +61,7 @@ def run(
         on_step=on_step,
     )
     recogniser.save(out_dir / "model")
-    return {"steps": len(batches), "epochs": config.train.twin_epochs, "rows": len(rows)}
+    return {"steps": len(batches), "epochs": config.train.twin_epochs, **counted(corpus, len(rows))}
 
 
 def fit(

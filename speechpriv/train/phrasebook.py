@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.claim import ADJACENCY
 from speechpriv.config import PhrasesConfig, PrivacyConfig
 from speechpriv.corpus import Corpus
-from speechpriv.errors import ConfigError
+from speechpriv.errors import BudgetError, ConfigError
 from speechpriv.models.arpa import PUBLISHED
 from speechpriv.models.spelling import words_and_slots
 from speechpriv.sections import Section
 from speechpriv.train import accounting, phrases, releases
+from speechpriv.train import place as places
 from speechpriv.train.ledger import Ledger
 from speechpriv.train.mechanism import SampledGaussian
 
@@ -28,7 +28,8 @@ class PhrasebookConfig(Section):
     privacy: PrivacyConfig
 
 
-@store.stage(version=1)
+@releases.tell_what_is_left
+@store.stage(version=2, resumable=True)
 def run(
     config: PhrasebookConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes, ledger: Path
 ) -> dict[str, Any]:
@@ -43,22 +44,26 @@ def run(
       ledger: the ledger file of the corpus's lineage.
 
     Raises:
-      BudgetError: it would exceed the corpus's budget; nothing was published.
+      BudgetError: with the training that is to follow it would exceed the corpus's budget, or have no finite
+        epsilon; nothing was published.
       LedgerError: the ledger is damaged, or holds runs that protect another kind of unit.
     """
     privacy, asked = config.privacy, config.privacy.phrases
     if asked is None:
         raise ConfigError("privacy.phrases is not set: expected what may be spent on them, for example {epsilon: 1}.")
     corpus = corpora.read(inputs["corpus"])
-    event = event_of(privacy, asked)
-    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus)
-    run_id, event_json = releases.run_id(key), accounting.event_to_json(event)
+    place = places.here()
+    key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, place=place)
+    run_id = releases.run_id(key)
     with Ledger(ledger) as book:
         releases.others(book, {run_id}, privacy)
-        book.open_run(
-            run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event_json, delta=privacy.delta,
-            epsilon_limit=privacy.budget_epsilon, compose=releases.compose,
-        )  # fmt: skip
+        event = event_of(privacy, asked, releases.slipped(book, run_id))
+        event_json = accounting.event_to_json(event)
+        training = releases.training_event(privacy, releases.training_noise(privacy, [event]), privacy.steps)
+        to_follow = [accounting.event_to_json(training)]
+        places.say_if_moved(out_dir, place)
+        releases.reserve(book, run_id, event_json, privacy, out_dir, to_follow)
+        places.keep(out_dir, place)
         book.record_step(run_id, 0)
         table = phrases.release(
             said(corpus), hmac.digest(key, b"phrases", "sha256"), order=asked.order, cap=asked.cap,
@@ -66,14 +71,30 @@ def run(
         )  # fmt: skip
         book.close_run(run_id)
     store.write_json(out_dir / PUBLISHED, [[*gram, weight] for gram, weight in table.items()])
-    store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json})
+    store.write_json(out_dir / RELEASE, {"run_id": run_id, "event": event_json, "cap": asked.cap})
     words = {word for gram in table for word in gram} - {phrases.START, phrases.END}
     return {"epsilon": epsilon_of(privacy, asked), "phrases": len(table), "words": len(words)}
 
 
-def event_of(privacy: PrivacyConfig, asked: PhrasesConfig) -> SampledGaussian:
-    """The mechanism: a quarter of delta is for what slips, so that it is none of training's, half for the noise."""
-    slip = privacy.delta / 4
+def event_of(privacy: PrivacyConfig, asked: PhrasesConfig, slipped: float = 0.0) -> SampledGaussian:
+    """The mechanism: half of delta is for noise, and of the other half, each release's slip is half of what is left.
+
+    So it is a quarter of delta in a corpus's first release, an eighth in the second, and slips never add up to delta.
+
+    Args:
+      privacy: epsilon and delta.
+      asked: see `epsilon_of`.
+      slipped: what may slip of earlier releases, see `releases.slipped`.
+
+    Raises:
+      BudgetError: earlier releases leave nothing of it, as those for a larger delta do.
+    """
+    slip = (privacy.delta / 2 - slipped) / 2
+    if not slip > 0:
+        raise BudgetError(
+            f"privacy.delta = {privacy.delta:g}: what earlier releases of phrases may let slip, with a probability of "
+            f"{slipped:.3g}, takes up half of it. Expected more than {2 * slipped:.3g}; or leave out privacy.phrases."
+        )
     sigma = accounting.noise_multiplier(
         sampling_rate=1.0, steps=1, epsilon=epsilon_of(privacy, asked), delta=privacy.delta, slip=slip
     )
@@ -92,10 +113,11 @@ def said(corpus: Corpus) -> dict[str, list[list[str]]]:
 
 
 class Published(NamedTuple):
-    """A table's release: its name in the ledger, and its event as JSON."""
+    """A table's release: its name in the ledger, its event as JSON, and how many n-grams of a unit count."""
 
     run_id: str
     event: str
+    cap: int
 
 
 def published(directory: Path) -> Published:

@@ -18,6 +18,7 @@ import hmac
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from scipy import special, stats
 
 from speechpriv.errors import ConfigError
@@ -46,6 +47,29 @@ def threshold(noise_multiplier: float, slip: float, cap: int) -> float:
       cap: n-grams of a unit, at most; >= 1.
     """
     return max(1 / math.sqrt(k) + noise_multiplier * float(stats.norm.isf(slip / k)) for k in range(1, cap + 1))
+
+
+def release_probability(noise_multiplier: float, slip: float, cap: int, units: int) -> float:
+    """The probability, at most, that any n-gram is published that only these few units say.
+
+    If every c of k units say the same m n-grams, k m / c of them weigh c / sqrt(m) each: the union bound over them, for
+    the worst c and m. No other way to share them is worse. Below the threshold the noise's tail f is convex in the
+    weight, so of an n-gram that units with the weights w_1 to w_c share, f(w_1 + ... + w_c) is at most the mean of
+    f(c w_i), and a unit's part in the sum over all n-grams at most m f(c / sqrt(m)) / c.
+
+    Args:
+      noise_multiplier, slip, cap: see `threshold`.
+      units: k, >= 1; for one it is `slip`.
+
+    Returns:
+      In [0, 1]; 1 if the units may reach the threshold without noise, which is as likely as not to publish it.
+    """
+    least = threshold(noise_multiplier, slip, cap)
+    if units > least:
+        return 1.0
+    said, sharing = np.arange(1, cap + 1), np.arange(1, units + 1)[:, None]
+    chances = stats.norm.sf((least - sharing / np.sqrt(said)) / noise_multiplier) * said * units / sharing
+    return min(1.0, float(chances.max()))
 
 
 def release(

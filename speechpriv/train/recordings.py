@@ -1,6 +1,7 @@
 """A corpus's utterances as training takes them: those that fit, heard once where that is enough, with copies."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,10 @@ class Recordings:
             for unit, rows in self._corpus.units("train").items()
         }
 
+    def counts(self) -> dict[str, Any]:
+        """See `counted`."""
+        return counted(self._corpus, sum(len(rows) for rows in self.units().values()))
+
     def seconds(self, rows: list[int]) -> list[float]:
         """Lengths of rows."""
         return [self._seconds[i] for i in rows]
@@ -60,3 +65,10 @@ class Recordings:
             self._left_bytes -= size
             self._kept[index] = heard
         return heard
+
+
+def counted(corpus: Corpus, learned: int) -> dict[str, Any]:
+    """Rows that are learned from, kept for testing, and dropped, since their words do not fit their audio."""
+    train = corpus.table["split"][:].count("train")
+    dropped = {"not_alignable": train - learned} if learned < train else {}
+    return {"rows": learned, "rows_test": len(corpus) - train, "dropped": dropped}

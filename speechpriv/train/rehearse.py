@@ -33,7 +33,7 @@ class RehearseConfig(Section):
     seed: int
 
 
-@store.stage(version=3)
+@store.stage(version=4)
 def run(
     config: RehearseConfig,
     inputs: Mapping[str, Path],

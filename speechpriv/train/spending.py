@@ -7,10 +7,12 @@ from pathlib import Path
 from scipy import optimize
 
 from speechpriv import corpus as corpora
+from speechpriv import progress
+from speechpriv.claim import Claim
 from speechpriv.config import PipelineConfig
 from speechpriv.data import lineage as kin
 from speechpriv.data import recordings, sources
-from speechpriv.errors import LedgerError
+from speechpriv.errors import ConfigError, LedgerError
 from speechpriv.sections import DataConfig
 from speechpriv.train import accounting, releases
 from speechpriv.train.ledger import Ledger, Limit, RunSummary
@@ -43,17 +45,30 @@ def ledger_path(config: PipelineConfig, lineage: str, run_dir: Path) -> Path:
     """The ledger for a run, which is to be made now if there is none.
 
     What the config names; a made-up corpus's own, which lives and dies with its run; or the one in `ledgers/` that
-    belongs to this lineage or to recordings that this corpus shares.
+    belongs to this lineage, or to recordings or people that this corpus shares.
 
     Raises:
-      LedgerError: the corpus shares recordings with those of two ledgers.
+      LedgerError: the corpus shares recordings or people with those of two ledgers, or recordings with those of
+        another ledger than the config names.
     """
-    if config.privacy.ledger is not None:
-        return Path(config.privacy.ledger)
+    named = None if config.privacy.ledger is None else Path(config.privacy.ledger)
     if config.data.made_up:
-        return run_dir / "private" / "ledger.sqlite"
+        return named or run_dir / "private" / "ledger.sqlite"
     _FOLDER.mkdir(mode=0o700, exist_ok=True)
-    return kin.join(_FOLDER, lineage, kin.read(run_dir / "private" / "ingest" / kin.SKETCH))
+    sketch = kin.read(run_dir / "private" / "ingest" / kin.SKETCH)
+    return kin.join(_FOLDER, lineage, sketch, named, _tell)
+
+
+def people_key(config: PipelineConfig) -> bytes | None:
+    """The key under which the first stage hashes people's names, made once for all runs here; None for made-up ones."""
+    if config.data.made_up:
+        return None
+    _FOLDER.mkdir(mode=0o700, exist_ok=True)
+    return kin.people_key(_FOLDER)
+
+
+def _tell(said: str) -> None:
+    progress.console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def find(corpus: Path) -> Path:
@@ -70,15 +85,18 @@ def find(corpus: Path) -> Path:
     if settings.is_file():
         config = PipelineConfig.model_validate_json(settings.read_text())
         data, seed = config.data, config.seed
-    if settings.is_file() and (config.privacy.ledger is not None or config.data.made_up):
+    if settings.is_file() and config.privacy.ledger is not None:
+        path = Path(config.privacy.ledger)
+    elif settings.is_file() and config.data.made_up:
         path = ledger_path(config, "", corpus)
     elif found := [folder for folder in (corpus, taken_in) if (folder / "corpus.json").is_file()]:
         path = kin.find(_FOLDER, corpora.read(found[0]).lineage, kin.read(found[0] / kin.SKETCH))
     else:
         name = sources.lineage(data, seed)
-        path = kin.find(_FOLDER, name, frozenset())
-        if not path.is_file() and _FOLDER.is_dir() and sources.inputs(data):  # moved or copied: by its sound
-            path = kin.find(_FOLDER, name, recordings.listen(sources.open_source(data), data))
+        path = kin.find(_FOLDER, name, kin.Sketch())
+        if not path.is_file() and _FOLDER.is_dir() and sources.inputs(data):  # moved or copied, or the same people
+            heard = recordings.listen(sources.open_source(data), data, kin.people_key(_FOLDER))
+            path = kin.find(_FOLDER, name, heard, _tell)
     return _there(path, corpus)
 
 
@@ -109,6 +127,33 @@ def read(path: Path) -> Spending:
     composed = releases.compose(events, delta) if _alike(runs) else None
     room = _room(events, limit) if limit and composed is not None else None
     return Spending(tuple(priced), composed, delta, limit, room)
+
+
+def backup(path: Path, to: Path) -> None:
+    """Copy a ledger whole, also while a run writes to it; see `Ledger.backup`."""
+    with Ledger(path) as book:
+        book.backup(to)
+
+
+def row_of(path: Path, bundle: Path) -> int:
+    """Number of the row that was the ledger's newest when a bundle's model was trained.
+
+    Raises:
+      LedgerError: the ledger does not hold that row, so that it was replaced or cut, or is another corpus's.
+      ConfigError: the bundle has no claim, or one of an older version that names no row.
+    """
+    claim = Claim.from_json(claims.read_text()) if (claims := bundle / "claim.json").is_file() else None
+    if claim is None or claim.ledger_head is None:
+        raise ConfigError(f"{bundle}: no claim.json that names a row of the ledger. Give a bundle with a claim.")
+    with Ledger(path) as book:
+        book.verify()
+        number = book.number_of(claim.ledger_head)
+    if number is None:
+        raise LedgerError(
+            f"{path.name}: does not hold the row that {bundle} was trained under: an older copy was put back, the file "
+            "was made anew, or the bundle is of other recordings. Restore the newest copy, and find what it lacks."
+        )
+    return number
 
 
 def _alike(runs: list[RunSummary]) -> bool:

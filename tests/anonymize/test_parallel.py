@@ -31,6 +31,33 @@ def test_a_call_that_dies_or_raises_costs_itself_alone():
     assert isinstance(found[5], ProcessExpired)
 
 
+def once(path, then):
+    """A call that does so the first time and is well the second."""
+    return f"open({str(path)!r}, 'x').close() or {then} if not __import__('os').path.exists({str(path)!r}) else 7"
+
+
+def test_a_call_that_dies_or_hangs_once_is_made_again(tmp_path):
+    calls = ["1", once(tmp_path / "a", DIES), "2", once(tmp_path / "b", SLEEPS), "3"]
+    assert [result for _, result in run(*calls, limit_s=5.0)] == [1, 7, 2, 7, 3]
+
+
+def test_it_is_made_again_alone_in_a_process_that_inherits_nothing(tmp_path):
+    """The server that others are forked from may be what is damaged; and beside others memory may be short."""
+    parent, busy = "__import__('os').getppid()", tmp_path / "busy"
+    slow = f"open({str(busy)!r}, 'x').close() or __import__('time').sleep(2) or __import__('os').remove({str(busy)!r})"
+    again = once(tmp_path / "a", DIES).replace(
+        "else 7", f"else ({parent}, __import__('os').path.exists({str(busy)!r}))"
+    )
+    found = [result for _, result in run(parent, again, slow)]
+    assert found[0] != os.getpid()
+    assert found[1] == (os.getpid(), False)
+
+
+def test_a_call_that_raises_is_not_made_again(tmp_path):
+    raises = f"open({str(tmp_path / 'once')!r}, 'x').close() or 1 / 0"
+    assert isinstance(run(raises)[0][1], ZeroDivisionError)
+
+
 def test_a_call_that_takes_too_long_is_ended():
     run("1")  # the server is there
     started = time.monotonic()

@@ -6,6 +6,7 @@ import pytest
 
 from speechpriv import corpus as corpora
 from speechpriv.anonymize import convert, stage
+from speechpriv.anonymize import rows as rows_at_once
 from speechpriv.data import audio
 from speechpriv.errors import DataError, ModelError
 from speechpriv.sections import AnonymizeConfig
@@ -33,7 +34,7 @@ def test_training_recordings_are_disguised_and_test_recordings_are_not(disguise,
     told = []
     found, after = disguise(on_row=told.append)
     before = list(corpora.read(corpus_dir).rows())
-    assert found.counts == {"rows": 36, "method": "mcadams", "timing": "kept"}
+    assert found.counts == {"rows": 36, "method": "mcadams", "timing": "kept", "dropped": {}}
     assert told == list(range(1, 37))
     for old, new in zip(before, after, strict=True):
         if old.split == "test":
@@ -69,14 +70,14 @@ def test_resynthesis_speaks_the_words_and_drops_what_it_cannot_trust(disguise, c
     assert told == list(range(1, 37))  # progress counts what was looked at
     before = {row.id: row for row in corpora.read(corpus_dir).rows()}
     assert found.counts["rows"] == len(after) > 30
-    dropped = sum(count for name, count in found.counts.items() if name.startswith("dropped_"))
+    dropped = sum(found.counts["dropped"].values())
     assert found.counts["rows"] + dropped == len(before)
     for new in after:
         old = before[new.id]
         assert (new.unit, new.split, new.text) == (old.unit, old.split, old.text)
         assert (new.flac == old.flac) == (old.split == "test")
     strict, left = disguise("resynth", name="strict", min_confidence=1)
-    assert strict.counts["dropped_low_confidence"] > dropped
+    assert strict.counts["dropped"]["low_confidence"] > dropped
     assert {row.id for row in left} < {row.id for row in after}
     assert sum(row.split == "test" for row in left) == sum(row.split == "test" for row in before.values())
 
@@ -101,14 +102,14 @@ def test_a_row_that_takes_too_long_is_dropped_and_counted(corpus_dir, tmp_path, 
     corpora.write(
         [replace(row, flac=minutes) if row == slow else row for row in rows], tmp_path / "slow", lineage="made-up"
     )
-    real = stage.parallel.ordered
+    real = rows_at_once.parallel.ordered
 
     def hurried(function, calls, *rest, **more):
         return real(function, ((row, args, 0.1 if row.id == slow.id else 60) for row, args, _ in calls), *rest, **more)
 
-    monkeypatch.setattr(stage.parallel, "ordered", hurried)
+    monkeypatch.setattr(rows_at_once.parallel, "ordered", hurried)
     found = stage.run(AnonymizeConfig(method="cascade"), {"corpus": tmp_path / "slow"}, tmp_path / "out", key=KEY)
-    assert found.counts == {"rows": 35, "method": "cascade", "timing": "kept", "dropped_too_slow": 1}
+    assert found.counts == {"rows": 35, "method": "cascade", "timing": "kept", "dropped": {"too_slow": 1}}
     assert slow.id not in {row.id for row in corpora.read(found.directory).rows()}
 
 
@@ -118,16 +119,37 @@ def test_one_bad_row_is_dropped_and_counted(disguise, corpus_dir, tmp_path):
     spoiled = [replace(row, flac=b"no audio") if row == bad else row for row in rows]
     corpora.write(spoiled, tmp_path / "spoiled", lineage="made-up")
     found = stage.run(AnonymizeConfig(), {"corpus": tmp_path / "spoiled"}, tmp_path / "out", key=KEY)
-    assert found.counts["dropped_failed"] == 1
+    assert found.counts["dropped"] == {"failed": 1}
     assert [row.id for row in corpora.read(found.directory).rows()] == [row.id for row in rows if row != bad]
 
 
 def test_a_stage_that_drops_all_fails(corpus_dir, tmp_path):
-    rows = [replace(row, flac=b"no audio") for row in corpora.read(corpus_dir).rows()]
-    corpora.write(rows, tmp_path / "spoiled", lineage="made-up")
-    with pytest.raises(DataError, match=r"none of 27 training recordings could be disguised \(27 failed\)"):
-        stage.run(AnonymizeConfig(method="cascade"), {"corpus": tmp_path / "spoiled"}, tmp_path / "out", key=KEY)
+    silent = [replace(row, text="[NAME]") for row in corpora.read(corpus_dir).rows()]
+    corpora.write(silent, tmp_path / "silent", lineage="made-up")
+    with pytest.raises(DataError, match=r"none of 27 training recordings could be disguised \(27 nothing_to_say\)"):
+        stage.run(AnonymizeConfig(method="resynth"), {"corpus": tmp_path / "silent"}, tmp_path / "out", key=KEY)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("most", "bad", "told"), [(0.01, 2, "more than 1 "), (0.1, 3, "more than 2 "), (0, 1, "more than 0 ")]
+)
+def test_more_that_fail_than_the_limit_end_the_stage(corpus_dir, tmp_path, most, bad, told):
+    rows = list(corpora.read(corpus_dir).rows())
+    spoiled = set([row.id for row in rows if row.split == "train"][:bad])
+    corpora.write(
+        [replace(row, flac=b"no audio") if row.id in spoiled else row for row in rows], tmp_path / "in", lineage="x"
+    )
+    inputs = {"corpus": tmp_path / "in"}
+    with pytest.raises(
+        DataError, match=rf"anonymize: {bad} failed of 27 recordings, which is {told}.*DataError"
+    ) as found:
+        stage.run(AnonymizeConfig(max_failed=most), inputs, tmp_path / "out", key=KEY)
+    assert "raise anonymize.max_failed" in str(found.value)
+    assert not any(row.text in str(found.value) for row in rows)
+    assert not (tmp_path / "out").exists()
+    more = AnonymizeConfig(max_failed=0.2)
+    assert stage.run(more, inputs, tmp_path / "out", key=KEY).counts["dropped"] == {"failed": bad}
 
 
 def test_what_is_no_rows_fault_ends_the_stage(disguise, tmp_path):

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from speechpriv import corpus as corpora
+from speechpriv.anonymize import parallel
+from speechpriv.anonymize import rows as rows_at_once
 from speechpriv.audit import attackers, voiceprints
 from speechpriv.audit.attackers import Heard
 from speechpriv.audit.voiceprints import Voiceprint
+from speechpriv.config import PerformanceConfig
 from speechpriv.corpus import Row
 from speechpriv.data import audio
+from speechpriv.drops import Dropped
 from speechpriv.errors import AuditError, DataError
 from speechpriv.sections import AnonymizeConfig, AttackersConfig
 
@@ -137,8 +141,14 @@ def inputs(tmp_path):
     return {name: tmp_path / name for name in ("before", "after")}
 
 
-def run(inputs, out_dir, disguise=lambda row: row.flac, people=200, method="none"):
-    config = attackers.StageConfig(attackers=AttackersConfig(people=people), anonymize=AnonymizeConfig(method=method))
+def as_it_is(rows):
+    yield from ((row, row.flac) for row in rows)
+
+
+def run(inputs, out_dir, disguise=as_it_is, people=200, method="none", max_failed=0.01):
+    config = attackers.StageConfig(
+        attackers=AttackersConfig(people=people), anonymize=AnonymizeConfig(method=method, max_failed=max_failed)
+    )
     done = attackers.run(config, inputs, out_dir, disguise=disguise)
     return done.counts, json.loads((out_dir / attackers.FILE).read_text())
 
@@ -146,24 +156,56 @@ def run(inputs, out_dir, disguise=lambda row: row.flac, people=200, method="none
 def test_the_stage_tries_them_on_what_was_released(inputs, tmp_path):
     asked = []
 
-    def disguise(row):
-        asked.append(row.id)
-        return row.flac
+    def disguise(rows):
+        for row in rows:
+            asked.append(row.id)
+            yield row, row.flac
 
     counts, found = run(inputs, tmp_path / "out", disguise)
     assert counts["equal_error_rate"] < 0.05
+    assert (counts["rows_in"], counts["rows"], counts["dropped"]) == (96, 96, {})
     assert (found["people"], found["recordings"], found["method"]) == (24, 96, "none")
     assert "t" not in asked
     assert "u0" not in (tmp_path / "out" / attackers.FILE).read_text()  # nobody is named
 
 
-def test_what_cannot_be_disguised_is_left_out(inputs, tmp_path):
-    def disguise(row):
-        if row.id.endswith("-3"):
-            raise DataError("nothing is said")
-        return row.flac
+def without(last, reason):
+    """Gives no recordings whose names end so."""
 
-    assert run(inputs, tmp_path / "out", disguise)[1]["recordings"] == 72
+    def disguise(rows):
+        for row in rows:
+            yield row, Dropped(reason, "made up") if row.id.endswith(last) else row.flac
+
+    return disguise
+
+
+def test_what_cannot_be_disguised_is_dropped_and_counted(inputs, tmp_path):
+    counts, found = run(inputs, tmp_path / "out", without("-3", "low_confidence"))
+    assert (counts["rows_in"], counts["rows"], counts["dropped"]) == (96, 72, {"low_confidence": 24})
+    assert found["recordings"] == 72
+
+
+def test_one_that_fails_is_dropped_and_more_than_the_limit_end_the_stage(inputs, tmp_path):
+    counts, _ = run(inputs, tmp_path / "one", without("r7-3", "failed"))
+    assert (counts["rows"], counts["dropped"]) == (95, {"failed": 1})
+    with pytest.raises(DataError, match=r"attackers: 2 failed of 96 recordings, which is more than 1 "):
+        run(inputs, tmp_path / "two", without("7-3", "failed"))
+    assert run(inputs, tmp_path / "two", without("7-3", "failed"), max_failed=0.05)[0]["dropped"] == {"failed": 2}
+
+
+def test_a_recording_that_kills_its_process_does_not_end_the_stage(inputs, tmp_path, monkeypatch):
+    """Nor is it disguised in this process, where it would end the run."""
+    real = parallel.ordered
+
+    def deadly(function, calls, *rest, **more):
+        told = ((row, ("__import__('os')._exit(11)",) if row.id == "r3-1" else (repr((row.flac, 16_000)),), 60)
+                for row, _, _ in calls)  # fmt: skip
+        return real(eval, told, *rest, **more)
+
+    monkeypatch.setattr(parallel, "ordered", deadly)
+    imitated = rows_at_once.imitation(AnonymizeConfig(method="none"), PerformanceConfig())
+    counts, _ = run(inputs, tmp_path / "out", imitated)
+    assert (counts["rows"], counts["dropped"]) == (95, {"failed": 1})
 
 
 def test_a_corpus_of_few_people_is_said_to_be_small(inputs, tmp_path):

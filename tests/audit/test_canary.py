@@ -2,15 +2,16 @@ import dataclasses
 import json
 from collections import Counter
 from itertools import islice
+from typing import get_args
 
 import numpy as np
 import pytest
 import scipy.stats
 
 from speechpriv import corpus, store
-from speechpriv.audit import canary, phrases
+from speechpriv.audit import canary, personal, phrases
 from speechpriv.audit.canary import Canary
-from speechpriv.config import CanaryConfig
+from speechpriv.config import CanaryConfig, Placed
 from speechpriv.data import audio, text, voices
 from speechpriv.errors import AuditError
 from speechpriv.models import new
@@ -126,7 +127,32 @@ def people(tmp_path_factory):
     return directory
 
 
-@pytest.mark.parametrize("placed", ["own_unit", "real_unit", "spread"])
+def without(corpus_dir, unit, directory):
+    """A copy of a corpus from which one unit is taken away."""
+    kept = corpus.read(corpus_dir)
+    corpus.write((row for row in kept.rows() if row.unit != unit), directory, lineage=kept.lineage)
+    return directory
+
+
+@pytest.mark.parametrize("placed", get_args(Placed))
+def test_one_unit_less_changes_no_other_units_rows(corpus_dir, tmp_path, placed):
+    """What the adjacency of the claim is about: the planted corpus, and the one with personal phrases."""
+    config = SMALL.model_copy(update={"placed": placed, "personal": 1, "candidates": 6, "references": 2})
+
+    def planted(people, place):
+        probed = personal.run(config, {"corpus": people}, place / "personal", key=KEY).directory
+        inputs = {"corpus": probed / "corpus", "personal": probed}
+        found = canary.run(config, inputs, place / "plant", key=KEY).directory
+        return [list(corpus.read(where / "corpus").rows()) for where in (probed, found)]
+
+    everybody = planted(corpus_dir, tmp_path / "all")
+    for unit in {row.unit for row in corpus.read(corpus_dir).rows()}:
+        fewer = planted(without(corpus_dir, unit, tmp_path / unit / "people"), tmp_path / unit)
+        for after, before in zip(fewer, everybody, strict=True):
+            assert after == [row for row in before if row.unit != unit]
+
+
+@pytest.mark.parametrize("placed", get_args(Placed))
 def test_placed(people, tmp_path, placed):
     config = SMALL.model_copy(update={"placed": placed})
     done = canary.run(config, {"corpus": people}, tmp_path / "plant", key=KEY)
@@ -139,19 +165,13 @@ def test_placed(people, tmp_path, placed):
     for c in registry:
         found = {units_of[name] for name in c.rows if name in units_of}
         assert len(found) == (0 if not c.planted else c.repeats if placed == "spread" else 1)
-        assert not c.planted or (found <= real) == (placed == "real_unit")
+        assert not found & real
         assert c.adds_one_unit == (placed == "own_unit" or (placed == "spread" and c.repeats <= 1))
         hosts += found
     assert len(hosts) == len(set(hosts))  # nobody has two
     assert done.counts["units"] == len(real | set(hosts))
     with pytest.raises(AuditError, match="planted twice"):
         canary.run(config, {"corpus": done.directory / "corpus"}, tmp_path / "again", key=KEY)
-
-
-def test_more_candidates_than_units_to_place_them_in(corpus_dir, tmp_path):
-    config = SMALL.model_copy(update={"placed": "real_unit"})
-    with pytest.raises(AuditError, match="30 candidates for 9 units"):
-        canary.run(config, {"corpus": corpus_dir}, tmp_path / "plant", key=KEY)
 
 
 def test_the_commitment_binds_words_and_sound_and_coins(drawn):
@@ -188,7 +208,7 @@ def test_planted_as_the_registry_says(planted, corpus_dir):
     assert len({row.id for row in training.rows()}) == len(training)
     assert planted.counts == {
         "candidates": 30, "planted": sum(c.planted for c in registry), "references": 6, "rows": len(training),
-        "rows_planted": len(training) - len(before), "units": len(rows),
+        "rows_removed": 0, "rows_planted": len(training) - len(before), "units": len(rows),
     }  # fmt: skip
     said = {row.unit: row for row in phrases.rows()}
     for row in training.rows("train"):
@@ -260,6 +280,7 @@ def test_phrases_of_another_registry(drawn, order):
         '{"id": "a", "repeats": 1, "planted": true, "speed": NaN}',
         '{"id": "a", "repeats": 1, "planted": true, "speed": true}',
         '{"id": "a", "repeats": 1, "planted": true, "placed": "anywhere"}',
+        '{"id": "a", "repeats": 1, "planted": true, "placed": "real_unit"}',
     ],
 )  # fmt: skip
 def test_a_damaged_registry(drawn, line):

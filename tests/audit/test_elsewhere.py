@@ -222,26 +222,6 @@ def test_a_folder_without_canaries(people):
         elsewhere.score(people, "quiet", "leaky", "before", AuditConfig())
 
 
-def test_placed_inside_real_units(people, tmp_path):
-    """One each, and only those who are there; the registry need not know which."""
-    config = SMALL.model_copy(update={"placed": "real_unit", "candidates": 3})
-    elsewhere.make(tmp_path / "canaries", config)
-    registry = canary.read_registry(tmp_path / "canaries")
-    elsewhere.insert(tmp_path / "canaries", people, tmp_path / "both")
-    users = {r["path"]: r["speaker"] for r in records_of(tmp_path / "both")}
-    hosts = [{users[f"{name}.flac"] for name in c.rows} for c in registry if c.planted]
-    assert all(len(found) == 1 for found in hosts)
-    assert len(set().union(*hosts)) == len(hosts)
-    assert set(users.values()) == {"s0", "s1", "s2"}
-
-
-def test_fewer_units_than_canaries_to_place_inside(people, tmp_path):
-    elsewhere.make(tmp_path / "canaries", SMALL.model_copy(update={"placed": "real_unit"}))
-    with pytest.raises(AuditError, match=r"3 units for \d+ canaries"):
-        elsewhere.insert(tmp_path / "canaries", people, tmp_path / "both")
-    assert not (tmp_path / "both").exists()
-
-
 def test_spread_over_units(people, tmp_path):
     elsewhere.make(tmp_path / "canaries", SMALL.model_copy(update={"placed": "spread"}))
     elsewhere.insert(tmp_path / "canaries", people, tmp_path / "both")

@@ -37,7 +37,7 @@ def test_as_many_as_asked_for_among_the_others(planted, corpus_dir):
     probes = personal.read(planted.directory)
     assert Counter(probe.kind for probe in probes) == dict.fromkeys(KINDS, 2)
     before, after = corpus.read(corpus_dir), corpus.read(planted.directory / "corpus")
-    assert planted.counts == {"rows": len(after), **dict.fromkeys(KINDS, 2)}
+    assert planted.counts == {"rows": len(after), "rows_added": 2 * len(KINDS), **dict.fromkeys(KINDS, 2)}
     ids = {probe.id for probe in probes}
     added = [row for row in after.rows() if row.id in ids]
     assert len(after) == len(before) + len(added) == len(before) + 10

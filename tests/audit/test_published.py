@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -72,7 +73,8 @@ def test_a_threshold_that_is_too_low_is_seen(check):
     found, _, _ = check(slip=0.9)
     assert found.of_one_unit > 0
     (reason,) = found.failures()
-    assert f"{found.of_one_unit} of {found.phrases} published phrases are said by one unit alone" in reason
+    assert "more published phrases are said by one unit alone" in reason
+    assert not re.search(r"\d", reason)  # it is released
 
 
 def test_one_canary_in_the_table_is_seen(check):

@@ -122,7 +122,7 @@ def test_exposures_of_every_candidate(audited, inputs):
 
 def test_no_phrase_and_no_id_in_what_is_written(audited, inputs):
     written = [path.read_text() for path in audited.directory.iterdir()]
-    assert len(written) == 3  # verdict, exposures, manifest
+    assert len(written) == 4  # verdict, what of it is released, exposures, manifest
     for row in canary.read(inputs["plant"])[1].rows():
         assert not any(row.text in content or row.id in content for content in written)
 
@@ -163,6 +163,49 @@ def test_a_bundle_has_the_model_beside_its_claim(audited, inputs, tmp_path):
     assert audit(inputs, tmp_path, model=bundle) == read(audited.directory, "verdict.json")
 
 
+def swapped(directory, to):
+    """A copy of what is in `directory`, with one weight moved, as if it was changed after the audit."""
+    shutil.copytree(directory, to)
+    place = to / "model" if (to / "model").is_dir() else to
+    other = asr.load(str(place))
+    with torch.no_grad():
+        next(other.model.parameters()).view(-1)[0] += 1e-3
+    other.save(place)
+    return to
+
+
+def test_the_verdict_says_which_weights_it_is_about(audited, inputs, tmp_path):
+    found = read(audited.directory, "verdict.json")["weights"]
+    for name, directory in (("private", "model"), ("twin", "twin")):
+        weights = inputs[directory] / "model" / "model.safetensors"
+        assert found[name] == {"model.safetensors": store.sha256(weights)}
+    assert read(audited.directory, "released.json")["weights"] == {"private": found["private"]}
+    stage.check_weights(audited.directory, inputs["model"])
+    with pytest.raises(AuditError, match="about other weights than those in"):
+        stage.check_weights(audited.directory, swapped(inputs["model"], tmp_path / "swapped"))
+
+
+def test_a_bundle_whose_weights_were_swapped_gets_no_verdict(audited, inputs, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(inputs["model"] / "model", bundle)
+    (bundle / "claim.json").write_text(CLAIM.to_json())
+    shutil.copy(audited.directory / "released.json", bundle / "audit.json")
+    assert audit(inputs, tmp_path, model=bundle) == read(audited.directory, "verdict.json")
+    with pytest.raises(AuditError, match=r"not those that its audit\.json is about"):
+        audit(inputs, tmp_path / "again", model=swapped(bundle, tmp_path / "other"))
+    (bundle / "audit.json").write_text("{")
+    with pytest.raises(AuditError, match="not JSON"):
+        audit(inputs, tmp_path / "third", model=bundle)
+
+
+def test_what_is_released_is_of_the_private_model_alone(audited):
+    found, whole = (read(audited.directory, name) for name in ("released.json", "verdict.json"))
+    assert found["verdict"] == "PASS"
+    assert found["private"] == whole["private"]
+    assert "twin" not in json.dumps(found)
+    assert not {"membership", "twin"} & found.keys()
+
+
 def test_a_registry_of_another_corpus(audited, inputs, tmp_path):
     plant = tmp_path / "plant"
     shutil.copytree(inputs["plant"], plant, ignore=shutil.ignore_patterns(store.MANIFEST))
@@ -177,11 +220,13 @@ def test_a_model_of_another_corpus(audited, inputs, tmp_path, which):
     """It knows no canary because it never met one: that is no PASS."""
     other = tmp_path / "other"
     shutil.copytree(inputs[which], other)
-    (other / store.MANIFEST).write_text(json.dumps({"identity": "", "inputs": {"corpus": "0" * 64}}))
+    files = {str(path.relative_to(other)): store.sha256(path) for path in other.rglob("*") if path.is_file()}
+    done = {"stage": "", "identity": "", "counts": {}, "files": files}
+    (other / store.MANIFEST).write_text(json.dumps(done | {"inputs": {"corpus": "0" * 64}}))
     with pytest.raises(AuditError, match="not trained on the corpus"):
         audit(inputs, tmp_path, **{which: other})
     trained_on = store.fingerprint(inputs["plant"] / "corpus")
-    (other / store.MANIFEST).write_text(json.dumps({"identity": "", "inputs": {"corpus": trained_on}}))
+    (other / store.MANIFEST).write_text(json.dumps(done | {"inputs": {"corpus": trained_on}}))
     audit(inputs, tmp_path, **{which: other})
 
 

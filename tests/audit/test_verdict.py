@@ -405,12 +405,11 @@ def test_the_word_follows_from_the_figures(seed, share, twin_learned):
         assert judged["twin"]["verdict"] == "FAIL"
 
 
-@pytest.mark.parametrize("placed", ["spread", "real_unit"])
-def test_canaries_of_several_units_or_of_a_part_of_one_are_not_held_to_the_claim(rng, placed):
+def test_canaries_of_several_units_are_not_held_to_the_claim(rng):
     """Known by heart, they are shown as the stress test that they are; the claim is about one unit."""
     registry, planted = drawn(rng)
     stressed = [
-        replace(c, placed=placed) if c.repeats > 1 and i % 2 else c for i, c in enumerate(registry)
+        replace(c, placed="spread") if c.repeats > 1 and i % 2 else c for i, c in enumerate(registry)
     ]  # half of what is planted more than once
     stress = np.array([c.planted and not c.adds_one_unit for c in stressed])
     scores = noise(rng, len(planted)) - 40 * stress

@@ -208,17 +208,17 @@ def test_marks_of_recordings_are_those_of_the_whole_decoded_at_once(tmp_path, ra
     before = soundfile.read(path, dtype="float32", always_2d=True)[0].mean(axis=1)  # as until now
     sketcher = lineage.Sketcher()
     check(row(path, channel=0), sketcher=sketcher)
-    assert mark(audio.resample(before, rate_hz)) in sketcher.marks()
+    assert mark(audio.resample(before, rate_hz)) in sketcher.sketch().recordings
     parts = lineage.Sketcher()
     check(*(row(path, channel=0, start_s=s, duration_s=1.0) for s in (1.0, 3.0)), sketcher=parts)
-    assert parts.marks() == sketcher.marks()
+    assert parts.sketch().recordings == sketcher.sketch().recordings
 
 
 def test_a_channel_of_a_call_and_that_channel_alone_are_kin(tmp_path, call):
     together, alone = lineage.Sketcher(), lineage.Sketcher()
     check(row(call, channel=1), sketcher=together)
     check(row(write(tmp_path / "b.flac", noise(2))), sketcher=alone)
-    assert alone.marks() <= together.marks()
+    assert alone.sketch().recordings <= together.sketch().recordings
 
 
 # What a file says of itself

@@ -3,6 +3,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechpriv import store
 from speechpriv.data import audio, sources
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import DataError
@@ -414,11 +416,92 @@ def test_paths_are_relative_to_the_current_directory(tmp_path, monkeypatch):
     assert sources.locate(DataConfig(path="a/b")) == located
 
 
-def test_inputs_are_the_folder_or_nothing(tmp_path):
+def test_inputs_are_what_is_here_or_nothing(tmp_path):
     lay(tmp_path, {"dev.tsv": COMMON_VOICE})
-    assert sources.inputs(DataConfig(path=str(tmp_path / "dev.tsv"))) == {"source": tmp_path.resolve()}
+    asked = DataConfig(path=str(tmp_path / "dev.tsv"))
+    assert sources.inputs(asked) == {"source": sources.Listed(asked, tmp_path.resolve())}
     assert sources.inputs(DataConfig(source="hub", path="somebody/words")) == {}
     assert sources.inputs(DataConfig(source="demo")) == {}
+
+
+SEGMENT = {"audio_filepath": "1.flac", "text": "go", "speaker": "u", "offset": 0, "duration": 1}
+LISTED = {
+    "folder": {"metadata.jsonl": lines({"file_name": "1.flac", "text": "go", "user": "u"}), "1.flac": "sound"},
+    "common_voice": {"validated.tsv": "path\tsentence\tclient_id\n1.flac\tgo\tu\n", "clips/1.flac": "sound"},
+    "librispeech": {"1/2/1-2.trans.txt": "1-2-0 go\n", "1/2/1-2-0.flac": "sound"},
+    "nemo": {"a_manifest.json": lines(SEGMENT), "1.flac": "sound"},
+    "kaldi": {"wav.scp": "a 1.flac\n", "text": "a go\n", "utt2spk": "a u\n", "1.flac": "sound"},
+}
+UNLISTED = {"runs/a/private/ingest/table/1.arrow": "x", "ledgers/a.sqlite": "x", "clips/new.flac": "x", "notes": "x"}
+
+
+@pytest.mark.parametrize("layout", LISTED)
+def test_a_corpus_is_known_by_what_it_lists(tmp_path, monkeypatch, layout):
+    def known(path=tmp_path):
+        return store.fingerprint(sources.inputs(DataConfig(path=str(path)))["source"])
+
+    files = LISTED[layout]
+    (recording,) = (name for name in files if name.endswith(".flac"))
+    lay(tmp_path, files)
+    os.utime(tmp_path / recording, (1, 1))
+    before = known()
+    for name in files.keys() - {recording}:
+        os.utime(tmp_path / name, (2, 2))
+    lay(tmp_path, UNLISTED)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.flac")).write_text("x")
+    monkeypatch.chdir(tmp_path)
+    assert before == known() == known(".")
+
+    seen = {before}
+    for name, content in files.items() - {(recording, "sound")}:
+        if "go" in content:
+            lay(tmp_path, {name: content.replace("go", "stop")})
+            seen.add(known())
+        lay(tmp_path, {name: content})
+    assert known() == before
+    os.utime(tmp_path / recording, (3, 3))
+    seen.add(known())
+    lay(tmp_path, {recording: "another sound"})
+    os.utime(tmp_path / recording, (1, 1))
+    seen.add(known())
+    (tmp_path / recording).unlink()
+    seen.add(known())
+    assert len(seen) == 5
+
+
+def test_a_table_is_known_by_what_it_holds(tmp_path):
+    def known():
+        return store.fingerprint(sources.inputs(DataConfig(path=str(tmp_path)))["source"])
+
+    parquet(tmp_path / "train.parquet")
+    before = known()
+    os.utime(tmp_path / "train.parquet", (1, 1))
+    lay(tmp_path, {"notes.txt": "x"})
+    assert known() == before
+    records = pq.read_table(tmp_path / "train.parquet").to_pylist()
+    records[0]["audio"]["bytes"] = flac(7)
+    pq.write_table(pa.Table.from_pylist(records, schema=FEATURES.arrow_schema), tmp_path / "train.parquet")
+    assert known() != before
+
+
+def test_a_recording_named_in_another_code_is_known_too(tmp_path):
+    name = os.fsdecode(b"caf\xe9.flac")
+    lay(tmp_path, {"1/2/1-2.trans.txt": "1-2-0 go\n", name: "x"})
+    (tmp_path / "1/2/1-2-0.flac").symlink_to(tmp_path / name)
+    (good, _), source = read(tmp_path), sources.inputs(DataConfig(path=str(tmp_path)))["source"]
+    assert [row.audio.name for row in good] == [name]
+    before = store.fingerprint(source)
+    os.utime(tmp_path / name, (2, 2))
+    assert store.fingerprint(source) != before
+
+
+def test_a_recording_that_vanishes_meanwhile_is_known_by_its_name(tmp_path, monkeypatch):
+    lay(tmp_path, LISTED["folder"])
+    source = sources.inputs(DataConfig(path=str(tmp_path)))["source"]
+    found = list(sources.open_source(source.config))
+    (tmp_path / "1.flac").unlink()
+    monkeypatch.setattr(sources, "open_source", lambda _: iter(found))
+    assert len(store.fingerprint(source)) == 64
 
 
 def test_lineage_names_the_recordings_not_the_way_they_are_read(tmp_path, monkeypatch):

@@ -52,6 +52,7 @@ def claim():
         steps=100,
         units=200,
         other_releases=({"run_id": "earlier", "epsilon": 2.0},),
+        groups=({"size": 2, "epsilon": 17.501, "delta": 1e-5},),
         composed_epsilon=9.0,
     )
 

@@ -1,6 +1,8 @@
+import copy
 import json
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ def inputs(recogniser, claim, recordings, tmp_path):
         path.mkdir(parents=True)
     recogniser.save(found["model"] / "model")
     (found["model"] / "claim.json").write_text(claim.to_json())
-    store.write_json(found["audit"] / "verdict.json", VERDICT)
+    store.write_json(found["audit"] / "released.json", _verdict(found))
     store.write_json(found["figures"] / "figures.json", FIGURES)
     shutil.copytree(_directory(recordings), found["corpus"], dirs_exist_ok=True)
     return found
@@ -39,8 +41,14 @@ def out_dir(tmp_path):
     return path
 
 
-def _config(**export) -> bundle.BundleConfig:
-    return bundle.BundleConfig(export=ExportConfig(**export), epsilon=8.0, budget_epsilon=None)
+def _config(budget_epsilon=9.0, **export) -> bundle.BundleConfig:
+    return bundle.BundleConfig(export=ExportConfig(**export), epsilon=8.0, budget_epsilon=budget_epsilon)
+
+
+def _verdict(inputs, **changed) -> dict:
+    """What an audit of the model in `inputs` releases."""
+    weights = {"private": store.weights(inputs["model"] / "model")}
+    return {**VERDICT, "weights": weights, **changed}
 
 
 def _directory(recordings) -> Path:
@@ -68,8 +76,8 @@ def test_a_good_model_becomes_a_whole_bundle(inputs, out_dir, claim, recordings,
     assert runtime.decode_with_sherpa(out_dir, [row.samples()]) == [row.text]
     assert asr.load(str(out_dir)).transcribe([row.samples()]) == [row.text]
     assert claim.sentence() in (out_dir / "README.md").read_text()
-    assert json.loads((out_dir / "audit.json").read_text()) == VERDICT
-    digest = store.sha256(inputs["audit"] / "verdict.json")
+    assert json.loads((out_dir / "audit.json").read_text()) == _verdict(inputs)
+    digest = store.sha256(inputs["audit"] / "released.json")
     assert summary.counts["audit_sha256"] == digest == store.require(out_dir)["files"]["audit.json"]
     assert digest in (out_dir / "README.md").read_text()
     assert bundle.Claim.from_json((out_dir / "claim.json").read_text()) == claim
@@ -83,7 +91,7 @@ def test_nothing_private_is_in_the_finished_bundle(inputs, out_dir, recordings, 
         assert not any(word.encode() in path.read_bytes() for word in forbidden), path.name
 
 
-@pytest.mark.parametrize("name", ["model/claim.json", "audit/verdict.json"])
+@pytest.mark.parametrize("name", ["model/claim.json", "audit/released.json"])
 def test_missing_evidence_refuses_and_leaves_nothing(inputs, out_dir, name):
     stage, file = name.split("/")
     (inputs[stage] / file).unlink()
@@ -92,8 +100,15 @@ def test_missing_evidence_refuses_and_leaves_nothing(inputs, out_dir, name):
     assert list(out_dir.parent.iterdir()) == []
 
 
+def test_without_a_budget_of_its_own_that_of_the_ledger_holds_or_else_epsilon(inputs, out_dir):
+    with pytest.raises(GateError, match=r"together have epsilon 9; expected at most 8, privacy\.epsilon"):
+        bundle.run(_config(budget_epsilon=None), inputs, out_dir)
+    store.write_json(inputs["model"] / "public.json", {"budget": {"epsilon": 9.5, "delta": 1e-5, "left": 0.5}})
+    assert bundle.run(_config(budget_epsilon=None), inputs, out_dir).counts["override"] is None
+
+
 def test_an_override_is_printed_on_card_and_manifest(inputs, out_dir):
-    store.write_json(inputs["audit"] / "verdict.json", {**VERDICT, "verdict": "FAIL"})
+    store.write_json(inputs["audit"] / "released.json", _verdict(inputs, verdict="FAIL"))
     reason = "a model for the museum"
     bundle.run(_config(override_reason=reason), inputs, out_dir)
     assert reason in (out_dir / "README.md").read_text()
@@ -111,8 +126,8 @@ def test_a_leak_refuses_even_with_an_override_and_is_not_repeated(inputs, out_di
 
 
 def test_a_leak_of_any_given_kind_refuses(inputs, out_dir):
-    verdict = {**VERDICT, "reasons": ["zebra ladder quiet mango was known"], "key": "ab" * 16}
-    store.write_json(inputs["audit"] / "verdict.json", verdict)
+    verdict = _verdict(inputs, reasons=["zebra ladder quiet mango was known"], key="ab" * 16)
+    store.write_json(inputs["audit"] / "released.json", verdict)
     secrets = {"phrases": {"canary": ["Zebra ladder quiet mango"]}, "literals": {"key": [b"\xab" * 16]}}
     with pytest.raises(GateError) as caught:
         bundle.run(_config(), inputs, out_dir, **secrets)
@@ -120,6 +135,29 @@ def test_a_leak_of_any_given_kind_refuses(inputs, out_dir):
     assert "audit.json: canary" in str(caught.value)
     assert "audit.json: key" in str(caught.value)
     assert list(out_dir.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("changed", ["weights", "verdict"])
+def test_weights_that_were_not_audited_are_refused_in_words(inputs, out_dir, recogniser, changed):
+    """Swapped after the audit, by one number; or a verdict that does not say what it is about."""
+    if changed == "weights":
+        swapped = copy.deepcopy(recogniser.model)
+        with torch.no_grad():
+            next(swapped.parameters()).view(-1)[0] += 1e-3
+        replace(recogniser, model=swapped).save(inputs["model"] / "model")
+    else:
+        store.write_json(inputs["audit"] / "released.json", VERDICT)
+    with pytest.raises(GateError, match="about other weights than those that are to leave"):
+        bundle.run(_config(), inputs, out_dir)
+    assert list(out_dir.parent.iterdir()) == []
+    bundle.run(_config(override_reason="a model for the museum"), inputs, out_dir)
+    assert "about other weights" in (out_dir / "README.md").read_text()
+
+
+def test_the_manifest_does_not_tell_how_long_it_took(inputs, out_dir):
+    """The search for leaks takes longer the more training people there are."""
+    bundle.run(_config(), inputs, out_dir)
+    assert "duration_s" not in store.require(out_dir)
 
 
 def test_other_words_from_the_exported_file_refuse(inputs, out_dir, monkeypatch):
@@ -195,6 +233,7 @@ def of_another_family(request, small, tmp_path_factory):
 def test_every_kind_of_model_becomes_a_bundle_that_is_heard_and_audited(of_another_family, inputs, out_dir):
     shutil.rmtree(inputs["model"] / "model")
     of_another_family.save(inputs["model"] / "model")
+    store.write_json(inputs["audit"] / "released.json", _verdict(inputs))
     summary = bundle.run(_config(), inputs, out_dir)
     on_samples = of_another_family.model.config.model_type == "wav2vec2"
     assert summary.counts["layout"] == ("samples" if on_samples else "torch")

@@ -55,6 +55,7 @@ def test_every_point_that_the_guidelines_ask_for_is_answered(claim):
     text = _card(claim)
     for point, answer in points.answers(claim).items():
         assert f"| {point} | {answer} |" in text
+    assert "| Several units that are added or removed together | 2: epsilon 17.6, delta 1e-5 |" in text
     assert "NIST SP 800-226" not in _card(None)
 
 

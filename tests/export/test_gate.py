@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from speechpriv.errors import GateError
 from speechpriv.export import card, gate
 
-PASS = {"verdict": "PASS", "reasons": ["nothing found"], "claimed_epsilon": 7.5}
+WEIGHTS = {"model.safetensors": "5f" * 32}
+PASS = {
+    "verdict": "PASS",
+    "reasons": ["nothing found"],
+    "claimed_epsilon": 7.5,
+    "weights": {"private": WEIGHTS},
+}
 SENTENCE = "Please remind Wilhelmina about the dentist"
 
 
@@ -17,8 +23,9 @@ def _decide(claim, **changes) -> gate.Decision:
     evidence = {
         "claim": claim,
         "verdict": PASS,
+        "weights": WEIGHTS,
         "planned_epsilon": 8.0,
-        "budget_epsilon": None,
+        "budget_epsilon": 9.0,
         "parity": 1.0,
         "min_parity": 0.99,
         "leaks": (),
@@ -42,10 +49,13 @@ def test_good_evidence_is_let_through(claim):
         ({"verdict": {**PASS, "verdict": "INCONCLUSIVE"}}, "verdict is INCONCLUSIVE"),
         ({"verdict": {**PASS, "earlier_verdicts": ["INCONCLUSIVE", "FAIL"]}}, "earlier audit of the same canaries"),
         ({"verdict": {**PASS, "claimed_epsilon": 3.0}}, "another claim"),
+        ({"weights": {"model.safetensors": "60" * 32}}, "about other weights than those that are"),
+        ({"verdict": {**PASS, "weights": {}}}, "about other weights than those that are to leave"),
         ({"claim": None}, "no privacy claim"),
         ({"planned_epsilon": 7.4}, "epsilon is 7.5; expected at most 7.4"),
         ({"planned_epsilon": float("nan")}, "epsilon is 7.5"),
-        ({"budget_epsilon": 8.9}, "together have epsilon 9"),
+        ({"budget_epsilon": 8.9}, "together have epsilon 9; expected at most 8.9, the budget"),
+        ({"budget_epsilon": None}, "together have epsilon 9; expected at most 8, privacy.epsilon. privacy.budget_eps"),
         ({"parity": 0.98}, "2.0% of the test utterances"),
         ({"parity": float("nan")}, "other words than torch"),
     ],

@@ -106,7 +106,7 @@ def test_no_text_is_more_than_a_problem(text):
 
 def test_every_point_of_the_guidelines_is_answered(claim):
     answers = points.answers(claim)
-    assert len(answers) == 17
+    assert len(answers) == 18
     assert all(answers.values())
     assert "epsilon 7.5, delta 1e-05" in answers["Parameters"]
     assert "delta is within the advised 1/units^2 = 2.5e-05" in answers["Parameters"]

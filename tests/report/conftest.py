@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from speechpriv.audit import released
 from speechpriv.claim import Claim, OtherRelease
 from speechpriv.report.facts import STAGES, Facts
 
@@ -14,19 +15,20 @@ VERSIONS = {"speechpriv": "0.1.0", "torch": "2.11.0", "torchaudio": "2.11.0", "t
 COUNTS: dict[str, dict[str, Any]] = {
     "ingest": {"rows_read": 3194, "rows_kept": 3142, "units_train": 153, "units_test": 38, "hours": 0.87,
                "quarantined": {"silent": 21, "too_long": 17, "unreadable": 9, "duplicate": 4, "empty transcript": 1}},
-    "personal": {"rows": 3167, "phone": 5, "name": 20},
-    "scrub": {"rows": 3120, "utterances_changed": 412, "dropped_low_confidence": 22, "dropped_not_alignable": 0,
+    "personal": {"rows": 3167, "rows_added": 25, "phone": 5, "name": 20},
+    "scrub": {"rows": 3120, "utterances_changed": 412, "dropped": {"low_confidence": 22, "nothing_left": 25},
               "findings": {"PHONE": 180, "PERSON": 121, "EMAIL": 48, "CARD": 37, "DATE": 26}},
-    "anonymize": {"rows": 3120, "method": "mcadams"},
-    "plant": {"candidates": 60, "planted": 31, "references": 1000, "rows": 3309, "rows_planted": 214,
-              "units": 184},
-    "survival": {"whole": 31, "lost": 0},
+    "anonymize": {"rows": 3120, "method": "mcadams", "dropped": {}},
+    "plant": {"candidates": 60, "planted": 31, "references": 1000, "rows": 3309, "rows_removed": 25,
+              "rows_planted": 214, "units": 184},
+    "survival": {"planted": 31, "whole": 31, "dropped": {}},
     "phrases": {"epsilon": 4.0, "phrases": 310, "words": 190},
     "rehearse": {"steps": 600},
-    "train": {"epsilon": 7.9},
-    "twin": {"steps": 400, "rows": 2680},
-    "evaluate": {},
-    "attackers": {"method": "mcadams", "voiceprint": "statistics", "equal_error_rate": 0.022},
+    "train": {"epsilon": 7.9, "rows": 2680, "rows_test": 629, "dropped": {}},
+    "twin": {"steps": 400, "rows": 2680, "rows_test": 629, "dropped": {}},
+    "evaluate": {"utterances": 629},
+    "attackers": {"method": "mcadams", "voiceprint": "statistics", "equal_error_rate": 0.022, "rows_in": 902,
+                  "rows": 900, "dropped": {"low_confidence": 2}},
     "audit": {},
 }  # fmt: skip
 CLAIM = Claim(
@@ -148,7 +150,7 @@ def facts(**changed: Any) -> Facts:
         "name": "assistant-1a2b3c4d", "config": CONFIG, "stages": stages(), "claim": CLAIM,
         "epsilon_by_step": [[15 * i, round(7.9 * (i / 20) ** 0.55, 3)] for i in range(1, 21)],
         "figures": FIGURES, "verdict": VERDICT, "exposures": exposures(), "comparison": COMPARISON,
-        "voices": voices(0.0225), "disguises": DISGUISES,
+        "released_verdict": released.released(VERDICT), "voices": voices(0.0225), "disguises": DISGUISES,
         "bundle": {"files": dict.fromkeys(sizes, "5f" * 32), "counts": {
             "parity": 0.995, "compared": 200, "torch_wer": 0.241, "files": HEARD, "int8": "shipped",
         }},
@@ -185,6 +187,7 @@ def run_dir(tmp_path):
         "private/rehearse/curve.json": whole.rehearsal,
         "private/evaluate/figures.json": whole.figures,
         "private/audit/verdict.json": whole.verdict,
+        "private/audit/released.json": whole.released_verdict,
         "private/audit/exposures.json": whole.exposures,
         "private/exposure_comparison.json": whole.comparison,
         "private/disguise_comparison.json": whole.disguises,

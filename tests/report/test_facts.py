@@ -15,6 +15,7 @@ def test_reads_back_what_the_stages_wrote(run_dir, made_up):
         "stages",
         "figures",
         "verdict",
+        "released_verdict",
         "exposures",
         "bundle",
         "samples",

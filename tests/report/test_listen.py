@@ -12,7 +12,7 @@ from speechpriv import corpus as corpora
 from speechpriv import store
 from speechpriv.corpus import Row
 from speechpriv.data import audio
-from speechpriv.errors import DataError
+from speechpriv.drops import Dropped
 from speechpriv.report import listen, page, samples
 
 FLAC = {tone: audio.flac(np.full(1_600, tone / 10, np.float32)) for tone in range(1, 9)}
@@ -37,7 +37,7 @@ def recorded(run_dir):
     disguised = [dataclasses.replace(one, flac=FLAC[7]) for one in reversed(scrubbed)]
     for stage, rows in {"ingest": raw, "scrub": scrubbed, "anonymize": disguised}.items():
         corpora.write(iter(rows), private / stage, lineage="made up")
-        store.write_json(private / stage / store.MANIFEST, {"identity": "x", "counts": {}})
+        store.write_json(private / stage / store.MANIFEST, {"stage": "x", "identity": "x", "counts": {}, "files": {}})
     return run_dir
 
 
@@ -89,10 +89,13 @@ def test_made_up_voices_are_heard_on_the_page_for_everybody(recorded):
 
 
 def test_disguises_are_heard_side_by_side(recorded):
-    def refusing(_row):
-        raise DataError("nothing is said")
+    def deep(rows):
+        return [(row, FLAC[8]) for row in rows]
 
-    said = samples.write(recorded / "private", {"deep": lambda _row: FLAC[8], "hoarse": refusing})
+    def refusing(rows):
+        return [(row, Dropped("nothing_to_say")) for row in rows]
+
+    said = samples.write(recorded / "private", {"deep": deep, "hoarse": refusing})
     *_, first, second = json.loads((recorded / "private" / samples.FILE).read_text())
     assert {first["versions"][0]["text"], second["versions"][0]["text"]} == {"call [NAME]", "turn it on"}
     for one in (first, second):

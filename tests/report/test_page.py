@@ -1,6 +1,7 @@
 import itertools
 import math
 import re
+import stat
 from html.parser import HTMLParser
 
 import pytest
@@ -11,6 +12,17 @@ from speechpriv.report.facts import STAGES, Facts
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "source"}
 HOSTILE = "\"'><script>alert(1)</script><img src=http://x.invalid onerror=alert(1)>{{ 7*7 }}&lt;"
+OF_TRAINING_PEOPLE = {
+    "flow",
+    "people",
+    "findings",
+    "voices",
+    "disguises",
+    "set-aside",
+    "exposure-twin",
+    "told-apart",
+    "durations",
+}
 PICTURES = {
     "members", "accuracy", "flow", "people", "findings", "voices", "disguises", "set-aside", "spent", "public-errors",
     "phrases", "rehearsal",
@@ -253,7 +265,9 @@ def test_players_are_for_the_made_up_corpus_alone(made_up):
 
 def test_a_run_of_a_million_rows_stays_small(made_up):
     stages = dict(made_up().stages)
-    stages["ingest"] = {"counts": {"rows_read": 10**6, "quarantined": {f"reason {i}": i for i in range(1_000)}}}
+    quarantined = {f"reason {i}": i for i in range(1_000)}
+    left = 10**6 - sum(quarantined.values())
+    stages["ingest"] = {"counts": {"rows_read": 10**6, "rows_kept": left, "quarantined": quarantined}}
     exposures = [{"repeats": i % 5, "planted": True, "exposure_bits": i % 10} for i in range(4_000)]
     sounds = [{"moment": "long", "text": "", "flac_base64": "A" * size} for size in (400_000, 300_000)]
     sample = {"title": "long", "versions": sounds}
@@ -264,7 +278,7 @@ def test_a_run_of_a_million_rows_stays_small(made_up):
     assert_sound(html)
     assert 500_000 < len(html) < 3_000_000
     assert html.count("<audio") == 4
-    assert "989 other kinds" in html
+    assert "990 other kinds" in html  # and two of the scrubber's
 
 
 def test_headings_descend_one_at_a_time_and_links_arrive(made_up):
@@ -274,7 +288,7 @@ def test_headings_descend_one_at_a_time_and_links_arrive(made_up):
     assert levels[0] == 1
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
     anchors = [link["href"] for link in read.all("a")]
-    assert len(anchors) == 9
+    assert len(anchors) == 10
     assert {anchor[1:] for anchor in anchors} <= read.ids
     for svg in read.all("svg"):
         assert set(svg["aria-labelledby"].split()) <= read.ids
@@ -323,11 +337,22 @@ def test_write_puts_the_page_and_its_figures_into_the_release(run_dir):
     assert path == run_dir / "release" / "report.html"
     assert {file.name for file in path.parent.iterdir()} == {"bundle", "report.html", "report.md", "report.json"}
     html = path.read_text(encoding="utf-8")
-    assert pictures(assert_sound(html)) == PICTURES
+    assert pictures(assert_sound(html)) == PICTURES - OF_TRAINING_PEOPLE
+    assert "Private edition" not in html
     for private in (str(run_dir.parent), "/home/somebody", "424.2424"):
         for file in path.parent.glob("report.*"):
             assert private not in file.read_text(encoding="utf-8")
     assert page.write(run_dir).read_text(encoding="utf-8") == html
+
+
+def test_the_private_edition_has_all_and_is_for_its_owner_alone(run_dir):
+    page.write(run_dir)
+    html = (run_dir / "private" / "report.html").read_text(encoding="utf-8")
+    assert pictures(assert_sound(html)) == PICTURES
+    assert "Private edition" in html
+    assert "Privacy costs 12.5 points" in html
+    for name in ("report.html", "report.md", "report.json", "listen.html"):
+        assert stat.S_IMODE((run_dir / "private" / name).stat().st_mode) == 0o600
 
 
 def test_write_takes_a_run_in_which_nothing_has_run(tmp_path):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from speechpriv.claim import Claim, UtteranceLevel
+from speechpriv.claim import Claim, GroupPrivacy, UtteranceLevel
 from speechpriv.report import view
 from speechpriv.report.facts import Facts
 from speechpriv.report.page import render
@@ -91,3 +91,10 @@ def test_what_an_epsilon_per_utterance_hides_is_shown_beside_the_claim(made_up):
     for part in ("7.9</td>", "11,62"):
         assert part in page
     assert "What an epsilon per utterance" not in render(made_up())
+
+
+def test_what_several_units_have_is_said_below_the_claims_numbers(made_up):
+    few = [GroupPrivacy(size=5, epsilon=64.51, delta=0.3854, published=0.3853)]
+    page = render(made_up(claim=made_up().claim.model_copy(update={"groups": tuple(few)})))
+    assert "Several speakers that are added or removed together: 5: epsilon 64.6, delta 0.39." in page
+    assert "added or removed together" not in render(made_up())

@@ -107,16 +107,16 @@ def test_no_secret_is_left_in_what_is_trained_on(scrub):
 def test_what_cannot_be_scrubbed_or_learned_is_dropped_and_counted(scrub):
     stage, rows = scrub()
     assert set(rows) == {"plain", *CHANGED}
-    assert stage.counts["dropped_nothing_left"] == 2  # the number alone, and words that cannot be spelled
-    assert stage.counts["dropped_not_alignable"] == 2  # more words than frames, and ten digits in half a second
-    assert stage.counts["dropped_low_confidence"] == 0
+    assert stage.counts["dropped"]["nothing_left"] == 2  # the number alone, and words that cannot be spelled
+    assert stage.counts["dropped"]["not_alignable"] == 2  # more words than frames, and ten digits in half a second
+    assert "low_confidence" not in stage.counts["dropped"]
     assert stage.counts["rows"] == 4
 
 
 def test_low_confidence_drops_rows_with_findings_only(scrub):
     stage, rows = scrub(min_word_confidence=1.0)
     assert set(rows) == {"plain"}
-    assert stage.counts["dropped_low_confidence"] == len(CHANGED)
+    assert stage.counts["dropped"]["low_confidence"] == len(CHANGED)
     assert stage.counts["utterances_changed"] == 0
 
 
@@ -132,7 +132,7 @@ def test_a_confidence_that_is_no_number_drops_the_row(scrub, monkeypatch, place)
     monkeypatch.setattr(align, "align", unsure)
     stage, rows = scrub()
     assert set(rows) == {"plain"}
-    assert stage.counts["dropped_low_confidence"] == len(CHANGED)
+    assert stage.counts["dropped"]["low_confidence"] == len(CHANGED)
 
 
 def test_evidence_says_which_words_but_not_what_they_are(scrub):

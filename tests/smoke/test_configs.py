@@ -1,6 +1,8 @@
 """Every packaged config runs, made small; nothing that is packaged is left out."""
 
 import json
+import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from typer.testing import CliRunner
 from speechpriv import cli, config, corpus, packaged, store
 from speechpriv.audit import personal, scores
 from speechpriv.data import audio, voices
+from speechpriv.errors import SpeechprivError
 
 pytestmark = pytest.mark.timeout(900)  # whole pipelines, on a machine that may be busy
 SMALL_PRIVACY = (
@@ -82,7 +85,14 @@ def test_the_audit_knows_what_survived(demo: tuple[Path, tuple[str, ...]]) -> No
 def test_assistant_twice_does_nothing_again(demo: tuple[Path, tuple[str, ...]]) -> None:
     run_dir, arguments = demo
     before = {path: path.stat().st_mtime_ns for path in (run_dir / "private").rglob(store.MANIFEST)}
-    assert run(run_dir.parent, *arguments) == run_dir
+    shown = CliRunner().invoke(cli.app, [*arguments, THREADS, "--runs", str(run_dir.parent)])
+    assert shown.stdout.strip() == str(run_dir)
+    told = shown.stderr.splitlines()[-11:]
+    assert [line.split()[0] for line in told] == [
+        "rows", "ingest", "personal", "scrub", "anonymize", "plant", "twin", "train", "evaluate", "survival",
+        "attackers",
+    ]  # fmt: skip
+    assert not any("not accounted for" in line for line in told)
     assert before == {path: path.stat().st_mtime_ns for path in (run_dir / "private").rglob(store.MANIFEST)}
 
 
@@ -111,6 +121,41 @@ def test_the_audit_command_repeats_the_verdict(demo: tuple[Path, tuple[str, ...]
     assert shown.exit_code == {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 2}[found["verdict"]]
     of_bundle = CliRunner().invoke(cli.app, ["audit", str(demo[0]), "--artefact", str(demo[0] / "release" / "bundle")])
     assert json.loads(of_bundle.stdout)["private"] == found["private"]
+
+
+def test_no_number_of_training_people_is_released(demo: tuple[Path, tuple[str, ...]]) -> None:
+    """As tests/contracts/test_release.py, with what the stages really write; four digits are no chance."""
+    figures = runpy.run_path(str(Path(__file__).parents[1] / "training_figures.py"))
+    CliRunner().invoke(cli.app, ["report", str(demo[0])])
+    numbers = figures["of_training_people"](demo[0] / "private")
+    assert sum(len(figures["spellings"](one, 4)) > 0 for many in numbers.values() for one in many) > 30
+    assert figures["found_in"](demo[0] / "release", numbers, 4) == []
+    assert figures["found_in"](demo[0] / "private", numbers, 4)
+
+
+def test_weights_that_are_swapped_after_the_audit_get_no_verdict(
+    demo: tuple[Path, tuple[str, ...]], tmp_path: Path
+) -> None:
+    """The bundle's manifest is as it was, so the stage would take the verdict that is there for its own."""
+    run_dir = tmp_path / "run"
+    shutil.copytree(demo[0], run_dir)
+    bundle = run_dir / "release" / "bundle"
+    weights = run_dir / "private" / "train" / "model" / "model.safetensors"
+    others = run_dir / "private" / "twin" / "model" / "model.safetensors"
+
+    def refused(*arguments: str) -> bool:
+        shown = CliRunner().invoke(cli.app, ["audit", str(run_dir), *arguments])
+        return isinstance(shown.exception, SpeechprivError)
+
+    artefact = ("--artefact", str(bundle))
+    assert not refused(*artefact)
+    shutil.copy(others, bundle)
+    assert refused(*artefact)
+    shutil.copy(weights, bundle)
+    assert not refused(*artefact)
+    assert not refused()
+    shutil.copy(others, weights)
+    assert refused()
 
 
 def test_a_bundle_is_scored_as_the_model_in_it(demo: tuple[Path, tuple[str, ...]]) -> None:

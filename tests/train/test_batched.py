@@ -3,6 +3,7 @@
 import inspect
 import math
 import textwrap
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -136,11 +137,84 @@ def test_unusable_units_add_nothing_and_are_told_in_their_order(fresh, units, ki
     assert relative(found, expected) <= 1e-6
 
 
-def test_bf16_is_near(recogniser, units):
+def moved(recogniser, units, **options):
+    """How much further than by a unit's own gradient sums are moved when it leaves, at most, in clip norms a unit."""
+
+    def summed(units):
+        return clipping.clipped_sum(recogniser, units, TIGHT, **options)
+
+    everybody, found = summed(units), []
+    for left, unit in enumerate(units):
+        rest, alone = summed(units[:left] + units[left + 1 :]), summed([unit])
+        found.append(norm({name: everybody[name] - rest[name] - alone[name] for name in alone}))
+    return max(found) / TIGHT / len(units)
+
+
+@pytest.mark.parametrize("precision", get_args(clipping.Precision))
+def test_what_company_moves_is_paid_for_in_every_precision(fresh, units, precision):
+    learn(fresh, "lora")
+    found = moved(fresh, list(filter(None, units)), precision=precision)
+    assert found <= (clipping.ROUNDING / 2 if precision == "fp32" else 1e-15)
+
+
+@pytest.mark.parametrize("precision", set(get_args(clipping.Precision)) - {"fp32"})
+def test_less_precise_passes_are_each_units_own(recogniser, units, spoken, precision, monkeypatch):
+    """The same bits whoever else is there; and shared, they would move far more than is paid for."""
     learn(recogniser, "lora")
-    found, expected, *_, taken = sums(recogniser, units, precision="bf16")
-    assert taken == 1
-    assert relative(found, expected) < 0.1
+
+    def gradient_bits(units):
+        """The bits of each unit's gradient, before it is clipped."""
+        parameters = {name: p for name, p in recogniser.model.named_parameters() if p.requires_grad}
+        found = clipping._by_unit(recogniser, parameters, units, b"", 60.0, precision)
+        return [[gradient[0].numpy().tobytes() for gradient in one.values()] for one in found]
+
+    mine, others = units[1], [*units[2:], spoken[:1]]
+    (alone,) = gradient_bits([mine])
+    assert gradient_bits([mine, *others])[0] == gradient_bits([*others, mine])[-1] == alone
+    assert sums(recogniser, units, precision=precision)[-1] == 0
+    losses = type(recogniser).losses
+
+    def imprecise(self, utterances):
+        with torch.autocast("cpu", torch.bfloat16):
+            return losses(self, utterances)
+
+    monkeypatch.setattr(type(recogniser), "losses", imprecise)
+    assert moved(recogniser, list(filter(None, units))) > 20 * clipping.ROUNDING
+
+
+def precisions():
+    """What torch may round factors to, by kind of device and operation; and what older code asks instead."""
+    backends = torch.backends
+    operations = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn)
+    operations += (backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn)
+    asked = (backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32, torch.get_float32_matmul_precision())
+    return [operation.fp32_precision for operation in operations], asked
+
+
+@pytest.mark.parametrize("wanted", ["highest", "high", "medium"])
+def test_float32_is_float32_in_every_pass_and_as_it_was_afterwards(recogniser, units, monkeypatch, wanted):
+    """TF32 keeps 10 bits: what company moves would be a thousand times what is paid for."""
+    learn(recogniser, "head")
+    seen, losses = [], type(recogniser).losses
+
+    def watched(self, utterances):
+        seen.append(precisions())
+        return losses(self, utterances)
+
+    monkeypatch.setattr(type(recogniser), "losses", watched)
+    torch.set_float32_matmul_precision(wanted)
+    try:
+        before = precisions()
+        clipping.clipped_sum(recogniser, units, TIGHT)
+        assert precisions() == before
+        monkeypatch.setattr(type(recogniser), "losses", lambda *_: pytest.fail("as if a pass failed"))
+        with pytest.raises(pytest.fail.Exception):
+            clipping.clipped_sum(recogniser, units, TIGHT)
+        assert precisions() == before
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen
+    assert all(found == (["ieee"] * 6, (False, False, "highest")) for found in seen)
 
 
 def test_passes_are_bounded(recogniser, units, monkeypatch):

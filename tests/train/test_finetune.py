@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from speechpriv import corpus as corpora
+from speechpriv import store
 from speechpriv.claim import Claim
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.errors import BudgetError, ConfigError, LedgerError, ModelError
 from speechpriv.models import asr, evaluate
-from speechpriv.train import accounting, clipping, comparison, finetune, noise, recordings, releases
+from speechpriv.train import accounting, clipping, comparison, finetune, groups, noise, place, recordings, releases
 from speechpriv.train.ledger import Ledger
 
 KEY = bytes(range(32))
@@ -30,6 +31,7 @@ def quick_calibration():
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
             (accounting, "noise_multiplier"), (accounting, "second_opinion"), (comparison, "utterance_level"),
+            (groups, "stated"),
         ):  # fmt: skip
             patch.setattr(module, name, functools.cache(getattr(module, name)))
         yield
@@ -93,6 +95,21 @@ def test_the_claim_says_what_was_done(done):
     assert claim.unit == "speaker"
     assert claim.other_releases == ()
     assert releases.compose([claim.event], claim.delta) == claim.epsilon == claim.composed_epsilon
+    assert claim.groups == groups.stated((accounting.event_from_json(claim.event),), claim.delta, 1)
+    assert [one.size for one in claim.groups] == [2, 5, 10]
+
+
+def test_the_claim_names_the_ledger_s_newest_row_and_whom_it_was_kept_apart_from(done, train, tmp_path):
+    claim = Claim.from_json((done / "claim.json").read_text())
+    with Ledger(done.parent / "ledger.sqlite") as book:
+        assert book.number_of(claim.ledger_head) == len(book.rows()) == STEPS + 2
+    assert not any("stated" in item for item in claim.not_covered)
+    shutil.copy(done.parent / "ledger.sqlite", tmp_path)
+    told = {"names": ["a"], "marks": [1], "people": [2], "apart": ["/b.sqlite"]}
+    (tmp_path / "ledger.json").write_text(json.dumps(told))
+    again = Claim.from_json((train() / "claim.json").read_text())
+    assert again.not_covered[:-1] == claim.not_covered
+    assert "another ledger holds, of people with the same names: the trainer stated" in again.not_covered[-1]
 
 
 def test_the_ledger_has_the_plan_each_step_and_the_end(done):
@@ -175,7 +192,9 @@ def test_a_run_killed_after_every_step_ends_in_the_same_weights_and_ledger(train
     directory = train(checkpoint_every=checkpoint_every)
     assert weights(directory) == weights(done)
     assert (directory / "history.json").read_bytes() == (done / "history.json").read_bytes()
-    assert (directory / "claim.json").read_bytes() == (done / "claim.json").read_bytes()
+    claims = [Claim.from_json((path / "claim.json").read_text()) for path in (directory, done)]
+    assert len({claim.ledger_head for claim in claims}) == 2  # the ledger's rows hold times
+    assert len({claim.model_copy(update={"ledger_head": None}) for claim in claims}) == 1
     assert ledger_rows(directory) == ledger_rows(done)
     assert not list(directory.glob("*.pt")) + list(directory.glob(".*"))
 
@@ -228,6 +247,27 @@ def test_another_key_is_another_release_and_both_compose(train, done):
     assert weights(done) != weights(directory)
 
 
+def test_a_base_that_is_an_input_is_known_by_its_content_and_not_by_its_path(base, corpus_dir, tmp_path):
+    """Else the same training, called from another folder, would be another release."""
+
+    @store.stage(version=1)
+    def begun(_config, _inputs, out_dir):
+        shutil.copytree(base, out_dir / "model")
+        return {}
+
+    def train(start, key=KEY):
+        asked = config("nowhere")
+        inputs = {"corpus": corpus_dir, "base": start}
+        return finetune.run(asked, inputs, tmp_path / "train", key=key, ledger=tmp_path / "ledger.sqlite")
+
+    settings = config(base)
+    first, other = (begun(settings, {}, tmp_path / name).directory for name in ("first", "other"))
+    assert not train(first).up_to_date
+    assert train(other, key=bytes(32)).up_to_date
+    with Ledger(tmp_path / "ledger.sqlite") as book:
+        assert len(book.spent()) == 1
+
+
 def test_a_killed_run_with_a_lost_key_starts_over_and_both_are_counted(train):
     with pytest.raises(KilledError):
         train(on_step=kill_after(3), checkpoint_every=1)
@@ -238,6 +278,71 @@ def test_a_killed_run_with_a_lost_key_starts_over_and_both_are_counted(train):
     assert kinds.count("open") == 2
     assert kinds.count("step") == 3 + 4
     assert len(Claim.from_json((directory / "claim.json").read_text()).other_releases) == 1
+
+
+UPGRADES = {
+    "torch": ("torch.__version__", "99.0"),
+    "a library": ("importlib.metadata.version", lambda name: f"{name} 99.0"),
+    "processor": ("speechpriv.train.place._processor", lambda: "another"),
+    "threads": ("torch.get_num_threads", lambda: 64),
+}
+
+
+@pytest.mark.parametrize("change", UPGRADES)
+def test_sums_made_elsewhere_are_another_release(corpus_dir, recogniser, monkeypatch, change):
+    """Its recordings, settings and weights are the same; float sums are not, and one key would noise them alike."""
+
+    def keys():
+        identity, corpus = b"identity", corpora.read(corpus_dir)
+        return [
+            releases.key_for(KEY, identity, corpus, finetune._weights(recogniser), place=place.here("cpu")),
+            releases.key_for(KEY, identity, corpus),
+        ]
+
+    here = keys()
+    assert keys() == here
+    monkeypatch.setattr(*UPGRADES[change])
+    assert not set(keys()) & set(here)
+
+
+def test_a_kind_of_gpu_is_a_place_of_its_own(monkeypatch):
+    found = [place.here("cpu"), place.here("cpu", batch_s=1.0)]
+    for name in ("H200", "A100"):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _, name=name: name)
+        found += [place.here("cuda")]
+    assert len({json.dumps(one) for one in found}) == 4
+
+
+def test_a_killed_run_that_goes_on_elsewhere_says_that_it_is_another_release(train, monkeypatch, caplog):
+    with pytest.raises(KilledError):
+        train(on_step=kill_after(3), checkpoint_every=1)
+    assert not caplog.records
+    steps = []
+    with monkeypatch.context() as patch:
+        patch.setattr(*UPGRADES["processor"])
+        directory = train(on_step=lambda step, *_: steps.append(step))
+    told = " ".join(record.message for record in caplog.records)
+    for part in (f"made with device {place.here()['device']}; now it is device cpu another.", "release", "counts both"):
+        assert part in told
+    assert steps == [1, 2, 3, 4]
+    assert [kind for _, kind, _ in ledger_rows(directory)].count("open") == 2
+    claim = Claim.from_json((directory / "claim.json").read_text())
+    assert claim.composed_epsilon > 1.2 * claim.epsilon
+
+
+def test_a_killed_run_goes_on_where_it_was_in_spite_of_a_refusal_elsewhere(train, done, monkeypatch, caplog):
+    limit = {"budget_epsilon": 10}
+    with pytest.raises(KilledError):
+        train(on_step=kill_after(3), checkpoint_every=1, **limit)
+    with monkeypatch.context() as patch:
+        patch.setattr(*UPGRADES["processor"])
+        with pytest.raises(BudgetError):
+            train(**limit)
+    assert len(caplog.records) == 1
+    steps = []
+    train(on_step=lambda step, *_: steps.append(step), **limit)
+    assert steps == [4]
+    assert len(caplog.records) == 1
 
 
 def test_other_settings_recordings_or_weights_get_other_noise(corpus_dir, recogniser, tmp_path):
@@ -417,8 +522,10 @@ def test_what_cannot_be_learned_from_is_left_out(recogniser, corpus_dir, tmp_pat
         dataclasses.replace(row, text=told) if row.unit == unit else row for row in corpora.read(corpus_dir).rows()
     )
     corpora.write(changed, tmp_path / "corpus", lineage="made-up", order_key=bytes(32))
-    found = recordings.Recordings(corpora.read(tmp_path / "corpus"), recogniser, hear=None, copies=0).units()
+    read = recordings.Recordings(corpora.read(tmp_path / "corpus"), recogniser, hear=None, copies=0)
+    found = read.units()
     assert found[unit] == []
+    assert read.counts() == {"rows": 24, "rows_test": 9, "dropped": {"not_alignable": 3}}
     assert all(rows for name, rows in found.items() if name != unit)
 
 

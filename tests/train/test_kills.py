@@ -48,10 +48,13 @@ def outcome(directory):
     stage = directory / "train"
     files = {str(path.relative_to(directory)): path.read_bytes() for path in stage.rglob("*") if path.is_file()}
     facts = json.loads(files.pop("train/manifest.json")) | {"duration_s": 0}
+    claim = json.loads(files.pop("train/claim.json"))
+    del facts["files"]["claim.json"]
     with Ledger(directory / "ledger.sqlite") as book:
         book.verify()
+        assert claim.pop("ledger_head") == book.head()  # rows hold times, so their hashes differ
         rows = [(row.number, row.kind, row.run_id, row.step, row.facts) for row in book.rows()]
-    return files, facts, rows, sorted(path.name for path in directory.iterdir())
+    return files, (facts, claim), rows, sorted(path.name for path in directory.iterdir())
 
 
 def traces(directory):
@@ -92,6 +95,18 @@ def test_a_run_killed_at_its_worst_moments_ends_as_if_nothing_had_happened(train
         assert not (tmp_path / "train").exists()
     assert training(tmp_path)["ended"] == "done"
     assert outcome(tmp_path) == undisturbed(4)[0]
+
+
+def test_the_ledger_s_one_file_copied_after_a_kill_holds_every_step(training, tmp_path):
+    for steps in range(1, 5):
+        directory, copies = tmp_path / f"run-{steps}", tmp_path / f"copy-{steps}"
+        directory.mkdir()
+        copies.mkdir()
+        assert training(directory, at="before the update", nth=steps)["ended"] == "killed"
+        with Ledger(Path(shutil.copy(directory / "ledger.sqlite", copies))) as copy:
+            copy.verify()
+            (run,) = copy.spent()
+            assert (run.planned_steps, run.recorded_steps) == (4, steps)
 
 
 def test_a_fault_in_taking_up_again_is_seen(training, undisturbed, tmp_path):

@@ -1,10 +1,15 @@
+import itertools
 import json
+import math
 import os
+import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -68,14 +73,136 @@ def test_a_run_from_start_to_end(book, path):
 
 def test_only_the_owner_may_read_it(book, path):
     start(book)
-    for file in path.parent.iterdir():
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
-    assert len(list(path.parent.iterdir())) > 1  # the write-ahead log is among them
+    with book._transaction("IMMEDIATE"):
+        book._append("step", "a", 0, {})
+        files = list(path.parent.iterdir())
+        assert len(files) == 2  # the journal of what is under way is among them
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_every_commit_reaches_the_disk(book):
-    assert book._db.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert book._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert book._db.execute("PRAGMA synchronous").fetchone() == (3,)
+    assert book._db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def copied(path, to):
+    """The rows of a copy of the one file, without whatever lies beside it."""
+    to.mkdir()
+    with Ledger(Path(shutil.copy(path, to))) as copy:
+        copy.verify()
+        return [(row.kind, row.run_id, row.step) for row in copy.rows()]
+
+
+APPENDING = """
+import os, signal, sys
+from pathlib import Path
+from speechpriv.train.ledger import Ledger
+
+path, appends = Path(sys.argv[1]), int(sys.argv[2])
+book = Ledger(path)
+facts = dict(unit="speaker", adjacency="x", event_json='{"count": 9}', delta=1e-5)
+book.open_run("a", epsilon_limit=None, compose=lambda events, delta: 1.0, **facts)
+for step in range(appends - 1):
+    book.record_step("a", step)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_copy_of_the_one_file_holds_all_that_a_killed_process_appended(path, tmp_path):
+    for appends in range(1, 10):
+        killed = subprocess.run([sys.executable, "-c", APPENDING, path, str(appends)], check=False, cwd=ROOT)
+        assert killed.returncode == -signal.SIGKILL
+        rows = copied(path, tmp_path / str(appends))
+        assert rows == [("open", "a", None), *(("step", "a", step) for step in range(appends - 1))]
+
+
+def test_a_copy_made_while_an_append_is_under_way_is_whole_or_refused(path, tmp_path):
+    """Whichever of an append's pages are in it already, and whichever are not."""
+    page = 4096
+    with Ledger(path) as book:
+        start(book, steps=9)
+        record(book, 3)
+        before, rows = path.read_bytes(), book.rows()
+        start(book, "b")
+        after, more = path.read_bytes(), book.rows()
+    pages = [at for at in range(0, len(after), page) if before[at : at + page] != after[at : at + page]]
+    assert len(pages) >= 4  # the file's header, rows, their index, head
+    ended = Counter()
+    for number, mixed in enumerate(itertools.product((before, after), repeat=len(pages))):
+        copy = tmp_path / f"{number}.sqlite"
+        content = bytearray(after)
+        for at, source in zip(pages, mixed, strict=True):
+            content[at : at + page] = source[at : at + page]
+        copy.write_bytes(content)
+        try:
+            with Ledger(copy) as book:
+                assert [run.run_id for run in book.spent()] == ["a", *(["b"] if book.rows() == more else [])]
+                assert book.rows() in (rows, more)
+                ended["whole"] += 1
+        except LedgerError:
+            ended["refused"] += 1
+    assert ended["whole"] >= 2
+    assert ended["refused"] >= 8
+
+
+WRITING_AHEAD = """
+import os, signal, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute("PRAGMA wal_autocheckpoint=0")
+db.execute("CREATE TABLE other (number INTEGER)")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_file_that_an_older_version_left_in_wal_mode_is_converted(path, tmp_path):
+    with Ledger(path) as book:
+        finish(book)
+        rows = book.rows()
+    subprocess.run([sys.executable, "-c", WRITING_AHEAD, path], check=False)
+    assert len(list(tmp_path.iterdir())) == 3  # what it wrote is in the log, beside the file
+    with Ledger(path) as book:
+        assert book.rows() == rows
+        assert book._db.execute("SELECT count(*) FROM other").fetchone() == (0,)
+        assert list(tmp_path.iterdir()) == [path]
+    assert len(copied(path, tmp_path / "copy")) == len(rows)
+
+
+def test_a_backup_is_whole_private_and_overwrites_nothing(path, tmp_path):
+    to = tmp_path / "copy.sqlite"
+    with Ledger(path) as book:
+        finish(book)
+        book.backup(to)
+        assert stat.S_IMODE(to.stat().st_mode) == 0o600
+        with Ledger(to) as copy:
+            copy.verify()
+            assert copy.rows() == book.rows()
+        content = to.read_bytes()
+        with pytest.raises(LedgerError, match=r"copy\.sqlite: no backup was made .*exists.*Name a new file"):
+            book.backup(to)
+        assert to.read_bytes() == content
+        with pytest.raises(LedgerError, match="No such file"):
+            book.backup(tmp_path / "missing" / "copy.sqlite")
+    tamper(path, "UPDATE rows SET time_s = 1 WHERE number = 2")
+    with Ledger(path) as book, pytest.raises(LedgerError, match="row 2 was altered"):
+        book.backup(tmp_path / "altered.sqlite")
+    assert not (tmp_path / "altered.sqlite").exists()
+
+
+def test_the_head_kept_elsewhere_tells_an_older_copy(path, tmp_path):
+    with Ledger(path) as book:
+        assert book.number_of(book.head()) == 0
+        start(book)
+        book.backup(tmp_path / "older.sqlite")
+        record(book, 3)
+        head = book.head()
+        assert book.number_of(head) == len(book.rows()) == 4
+        book.close_run("a")
+        assert book.number_of(head) == 4
+    with Ledger(tmp_path / "older.sqlite") as older:
+        older.verify()
+        assert older.number_of(head) is None
 
 
 def test_resume_is_replay(book):
@@ -178,7 +305,7 @@ def test_a_budget_is_kept_at_the_delta_it_was_stated_at(book):
     book.open_run(
         "b", unit="speaker", adjacency="add/remove", event_json=plan(1), delta=1e-3, epsilon_limit=None, compose=price
     )
-    assert asked == [1e-5]
+    assert asked == [1e-5, 1e-3]  # at its own, only whether it has a price
 
 
 @pytest.mark.parametrize("price", [float("inf"), float("nan")])
@@ -203,6 +330,28 @@ def test_prices_are_asked_for_at_the_runs_delta(book):
         "b", unit="speaker", adjacency="add/remove", event_json=plan(9), delta=1e-7, epsilon_limit=2.0, compose=price
     )
     assert asked == [([plan(3), plan(9)], 1e-7)]
+
+
+def test_what_is_to_follow_must_fit_too_and_is_not_reserved(book):
+    facts = {"unit": "speaker", "adjacency": "add/remove", "delta": 1e-5, "compose": compose}
+    with pytest.raises(BudgetError, match="asks for 11, together 11"):
+        book.open_run("a", event_json=plan(3), epsilon_limit=10.0, to_follow=[plan(8)], **facts)
+    assert book.rows() == []
+    book.open_run("a", event_json=plan(3), epsilon_limit=10.0, to_follow=[plan(7)], **facts)
+    book.open_run("b", event_json=plan(7), epsilon_limit=10.0, **facts)
+    assert [run.planned_steps for run in book.spent()] == [3, 7]
+
+
+@pytest.mark.parametrize("limit", [None, 1e9])
+def test_what_has_no_finite_price_at_a_run_s_own_delta_is_refused_before_it_opens(book, limit):
+    start(book, "a", limit=limit)
+    other = {"unit": "speaker", "adjacency": "add/remove", "event_json": plan(1), "delta": 1e-7}
+    with pytest.raises(BudgetError, match=r"delta 1e-07, 1 recorded runs .* no finite epsilon.*larger privacy\.delta"):
+        book.open_run(
+            "b", epsilon_limit=None, **other,
+            compose=lambda events, delta: math.inf if delta < 1e-6 and len(events) > 1 else 1.0,
+        )  # fmt: skip
+    assert [run.run_id for run in book.spent()] == ["a"]
 
 
 def test_guarantees_for_different_units_do_not_share_a_budget(book):

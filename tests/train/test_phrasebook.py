@@ -1,6 +1,9 @@
 """Publishing phrases and learning from them: in the ledger, replayed, counted in the claim, spoken by nobody real."""
 
+import errno
 import json
+import math
+import re
 
 import numpy as np
 import pytest
@@ -56,7 +59,8 @@ def test_what_many_say_is_published_once_and_priced_as_planned(publish, tmp_path
     table = arpa.published(stage.directory)
     assert table[phrases.START, "turn"] > 1
     assert all(len(gram) == 2 for gram in table)
-    run_id, event = phrasebook.published(stage.directory)
+    run_id, event, cap = phrasebook.published(stage.directory)
+    assert cap == privacy().phrases.cap
     assert 99 < releases.compose([event], 1e-2) <= 100 == stage.counts["epsilon"]
     assert rows(tmp_path / "ledger.sqlite") == [("open", run_id), ("step", run_id), ("close", run_id)]
 
@@ -92,6 +96,116 @@ def test_only_the_train_split_is_read_and_slots_are_words(tmp_path, corpus_dir, 
     words = {word for gram in table for word in gram}
     assert {"call", "[NAME]", "now"} <= words
     assert not {"of", "test", "people", "name"} & words
+
+
+def slips(ledger):
+    with Ledger(ledger) as book:
+        return [json.loads(run.event_json).get("slip", 0.0) for run in book.spent()]
+
+
+def test_ten_releases_of_phrases_from_one_corpus_have_a_finite_epsilon_together(publish, tmp_path):
+    """Slips halve, and never add up to delta; four quarters of it did, when their budget was already spent."""
+    ledger = tmp_path / "ledger.sqlite"
+    for number in range(10):
+        publish(str(number), key=bytes([number]) * 32)
+        assert slips(ledger) == pytest.approx([0.01 / 2 ** (2 + earlier) for earlier in range(number + 1)], rel=1e-9)
+        with Ledger(ledger) as book:
+            assert releases.compose([run.event_json for run in book.spent()], 1e-2) < math.inf
+    assert 0.004 < sum(slips(ledger)) < 0.01 / 2
+
+
+def test_a_replay_has_the_slip_that_it_was_opened_with(publish, tmp_path):
+    first = publish("a")
+    publish("b", key=bytes(32))
+    again = publish("c")  # as the first, whose slip went by what came before it
+    assert phrasebook.published(again.directory) == phrasebook.published(first.directory)
+    assert arpa.published(again.directory) == arpa.published(first.directory)
+    assert slips(tmp_path / "ledger.sqlite") == [0.01 / 4, 0.01 / 8]
+
+
+def test_a_smaller_delta_than_what_may_have_slipped_is_refused_before_anything_is_reserved(
+    publish, base, corpus_dir, tmp_path
+):
+    publish()
+    before = rows(tmp_path / "ledger.sqlite")
+    with pytest.raises(BudgetError, match=r"privacy\.delta = 0\.001: .* probability of 0\.0025.* more than 0\.005"):
+        publish("b", key=bytes(32), delta=1e-3)
+    settings = finetune.FinetuneConfig(privacy=privacy(delta=1e-3), train=TrainConfig(base=str(base)))
+    with pytest.raises(BudgetError, match=r"no finite epsilon.*larger privacy\.delta"):
+        finetune.run(
+            settings, {"corpus": corpus_dir}, tmp_path / "train", key=KEY, ledger=tmp_path / "ledger.sqlite"
+        )  # fmt: skip
+    assert rows(tmp_path / "ledger.sqlite") == before
+
+
+def test_phrases_are_not_published_where_the_training_after_them_will_not_fit(publish, tmp_path):
+    with pytest.raises(BudgetError, match="asks for 200"):
+        publish(budget_epsilon=190)  # enough for the phrases
+    assert rows(tmp_path / "ledger.sqlite") == []
+    publish(budget_epsilon=210)
+
+
+FAULTS = {
+    "before anything is reserved": (accounting, "noise_multiplier", "nothing new"),
+    "once it is reserved": (phrases, "release", r"run [0-9a-f]{16}, whose whole plan counts as spent"),
+    "while it is written": (store, "_seal", r"run [0-9a-f]{16}, whose whole plan counts as spent"),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+@pytest.mark.parametrize("kind", [RuntimeError, LedgerError, lambda _: OSError(errno.ENOSPC, "odd")])
+def test_any_error_tells_what_lies_on_the_disk_and_what_to_do(publish, tmp_path, monkeypatch, case, kind):
+    def fail(*_, **__):
+        raise kind("odd")
+
+    module, name, reserved = FAULTS[case]
+    key = tmp_path / "keys" / "phrases"
+    store.secret(key)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, fail)
+        with pytest.raises(Exception, match="odd") as caught:
+            publish()
+    (told,) = caught.value.__notes__
+    assert str(tmp_path / ".phrases.partial") in told
+    assert str(key) in told
+    assert re.search(rf"in the ledger ledger\.sqlite, {reserved}", told)
+    assert "run the same command again" in told
+    publish()
+    assert len(rows(tmp_path / "ledger.sqlite")) == 3
+
+
+def test_a_release_that_the_gate_will_not_let_leave_is_announced_before_it_is_made(publish, capsys):
+    publish("a")
+    assert "gate" not in capsys.readouterr().err
+    publish("b", key=bytes(32))
+    said = capsys.readouterr().err
+    assert "The 1 recorded releases" in said
+    assert "above privacy.epsilon = 200" in said
+    assert "privacy.budget_epsilon" in said
+    publish("c", key=bytes(32))  # a replay
+    publish("d", key=bytes([1]) * 32, budget_epsilon=1000)
+    assert "gate" not in capsys.readouterr().err
+
+
+def test_killed_and_published_elsewhere_it_is_another_release_and_says_so(publish, tmp_path, monkeypatch, caplog):
+    class KilledError(Exception):
+        pass
+
+    def killed(*_, **__):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phrases, "release", killed)
+        with pytest.raises(KilledError):
+            publish()
+        with pytest.raises(KilledError):
+            publish()
+    assert [kind for kind, _ in rows(tmp_path / "ledger.sqlite")] == ["open", "step"]
+    assert not caplog.records
+    monkeypatch.setattr("speechpriv.train.place._processor", lambda: "another")
+    publish()
+    assert "this is another release" in caplog.text
+    assert [kind for kind, _ in rows(tmp_path / "ledger.sqlite")] == ["open", "step", "open", "step", "close"]
 
 
 def test_over_the_budget_nothing_is_published(publish, tmp_path):

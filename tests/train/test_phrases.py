@@ -1,6 +1,7 @@
 """What many say is published, what one says is not, and one unit more or less moves the totals by 1 at most."""
 
 import hashlib
+import itertools
 import math
 
 import numpy as np
@@ -55,6 +56,40 @@ def test_what_one_unit_alone_says_slips_out_as_often_as_the_threshold_allows():
     allowed = stats.binom.ppf(0.9999, len(units), 0.05) / len(units)
     assert 0.005 < share(0.05) <= allowed
     assert share(0.5) > allowed
+
+
+ASSISTANT = {"noise_multiplier": 0.8447816566839144, "slip": 2.5e-7, "cap": 32}
+
+
+def test_what_few_alone_share_is_published_more_often_than_their_number_says():
+    """Five people who share a phrase: .385, not five times a slip of 2.5e-7; counted in a thousand releases."""
+    chance = [phrases.release_probability(**ASSISTANT, units=units) for units in (1, 2, 5, 10)]
+    assert chance == pytest.approx([2.5e-7, 6.09e-5, 0.385, 1.0], rel=2e-3)
+    totals = {(START, "ours"): 5 * phrases._ONE}  # all that each of them says
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phrases, "_totals", lambda *_: totals)
+        seen = sum(bool(released({}, seed, **ASSISTANT)) for seed in range(1000))
+    assert abs(seen - 1000 * chance[2]) < 4 * math.sqrt(1000 * chance[2])
+    assert phrases.release_probability(**ASSISTANT, units=6) == 1  # that a phrase of theirs weighs more than that
+
+
+def ways_to_share(units, cap, said):
+    """Every choice of up to `cap` of so many n-grams by each of so many units."""
+    sets = [set(one) for size in range(1, cap + 1) for one in itertools.combinations(range(said), size)]
+    return itertools.combinations_with_replacement(sets, units)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.8, 3.5])
+@pytest.mark.parametrize("slip", [1e-5, 1e-2])
+@pytest.mark.parametrize(("units", "cap", "said"), [(2, 3, 6), (3, 2, 6), (4, 2, 4)])
+def test_no_way_to_share_is_published_more_often_than_is_said(sigma, slip, units, cap, said):
+    least, most = phrases.threshold(sigma, slip, cap), 0.0
+    for sets in ways_to_share(units, cap, said):
+        weights = [sum(1 / math.sqrt(len(own)) for own in sets if gram in own) for gram in set().union(*sets)]
+        most = max(most, 1 - math.prod(stats.norm.cdf((least - weight) / sigma) for weight in weights))
+    bound = phrases.release_probability(sigma, slip, cap, units)
+    assert most <= bound * (1 + 1e-9)
+    assert bound == 1 or bound <= 1.6 * most
 
 
 @given(st.dictionaries(st.sampled_from(["u", "v", "w"]), SENTENCES), SENTENCES, st.integers(1, 6), st.integers(2, 3))

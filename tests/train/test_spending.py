@@ -10,16 +10,21 @@ from typer.testing import CliRunner
 
 from speechpriv import cli
 from speechpriv import corpus as corpora
-from speechpriv.claim import ADJACENCY
+from speechpriv.claim import ADJACENCY, Claim
 from speechpriv.config import PipelineConfig, PrivacyConfig
 from speechpriv.data import ingest, sources
-from speechpriv.errors import BudgetError, LedgerError
+from speechpriv.errors import BudgetError, ConfigError, LedgerError
 from speechpriv.sections import DataConfig
 from speechpriv.train import accounting, releases, spending
 from speechpriv.train.ledger import Ledger, Limit
 
 DELTA = 1e-3
 PRIVACY = PrivacyConfig(units=100, epsilon=8, delta=DELTA, cohort=10, steps=10)
+CLAIM = Claim(
+    event="{}", epsilon=8.0, delta=DELTA, mu_gdp=1.5, members_named_at_1_percent=0.2, unit="speaker", cap_per_unit=8,
+    sampling_rate=0.1, noise_multiplier=1.0, clip_norm=1.0, normalisation=10.0, steps=10, units=100,
+    composed_epsilon=8.0,
+)  # fmt: skip
 
 
 def event(steps, records=1):
@@ -98,11 +103,11 @@ def test_units_and_utterances_drawn_from_the_same_people_share_one_budget(tmp_pa
 def test_a_mechanism_nobody_knows_leaves_nothing(tmp_path):
     path = tmp_path / "l.sqlite"
     record(path, (10, "speaker", DELTA))
+    odd = {"unit": "speaker", "adjacency": ADJACENCY, "event_json": '{"mechanism": "odd", "count": 3}', "delta": DELTA}
     with Ledger(path) as book:
-        book.open_run(
-            "odd", unit="speaker", adjacency=ADJACENCY, event_json='{"mechanism": "odd", "count": 3}',
-            delta=DELTA, epsilon_limit=None, compose=releases.compose,
-        )  # fmt: skip
+        with pytest.raises(BudgetError, match="no finite epsilon"):
+            book.open_run("odd", epsilon_limit=None, compose=releases.compose, **odd)
+        book.open_run("odd", epsilon_limit=None, compose=lambda *_: 0.0, **odd)  # as older versions let it
     assert spending.read(path).composed == math.inf
     with pytest.raises(BudgetError):
         record(path, (1, "speaker", DELTA), first=1, limit=1e9)
@@ -116,7 +121,7 @@ def test_where_the_ledger_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = Path("runs") / "assistant-1"
     real, demo = DataConfig(path="somewhere"), DataConfig(source="demo")
-    assert spending.ledger_path(pipeline(real, ledger="mine.sqlite"), "abc", run) == Path("mine.sqlite")
+    assert spending.ledger_path(pipeline(real, ledger="mine.sqlite"), "other", run) == Path("mine.sqlite")
     assert spending.ledger_path(pipeline(demo), "abc", run) == run / "private" / "ledger.sqlite"
     assert spending.ledger_path(pipeline(real), "abc", run) == Path("ledgers/abc.sqlite")
     assert Path("ledgers").stat().st_mode & 0o777 == 0o700
@@ -147,25 +152,26 @@ def test_the_ledger_of_a_hub_id_is_found_by_its_name(tmp_path, monkeypatch):
     assert spending.find(Path("somebody/words")) == path
 
 
-def recordings(root):
+def recordings(root, first=0, name="p"):
     """A folder of short noises of six people."""
     root.mkdir()
     lines = []
-    for number in range(12):
+    for number in range(first, first + 12):
         samples = (3000 * np.random.default_rng(number).standard_normal(4000)).astype(np.int16)
         soundfile.write(root / f"{number}.wav", samples, 16_000)
-        lines.append(json.dumps({"file_name": f"{number}.wav", "text": "go", "user": f"p{number // 2}"}))
+        lines.append(json.dumps({"file_name": f"{number}.wav", "text": "go", "user": f"{name}{number % 6}"}))
     (root / "metadata.jsonl").write_text("\n".join(lines))
     return root
 
 
-def prepared(root, run):
+def prepared(root, run, **privacy):
     """A run directory in which the first stage is done, and the ledger that a training would use."""
-    config = pipeline(DataConfig(path=str(root), test_fraction=0.4))
+    config = pipeline(DataConfig(path=str(root), test_fraction=0.4), **privacy)
     (run / "private").mkdir(parents=True)
     (run / "private" / "config.json").write_text(config.model_dump_json())
     settings = ingest.IngestConfig(data=config.data, seed=config.seed)
-    done = ingest.run(settings, sources.inputs(config.data), run / "private" / "ingest", key=bytes(32))
+    out, names = run / "private" / "ingest", spending.people_key(config)
+    done = ingest.run(settings, sources.inputs(config.data), out, key=bytes(32), people_key=names)
     return spending.ledger_path(config, corpora.read(done.directory).lineage, run)
 
 
@@ -179,6 +185,69 @@ def test_a_moved_corpus_goes_on_with_its_ledger(tmp_path, monkeypatch):
     for where in (Path("runs/a"), Path("runs/b"), Path("runs/b/private/ingest"), Path("two")):
         assert spending.find(where) == first
     assert sorted(path.name for path in Path("ledgers").glob("*.sqlite")) == [first.name]
+
+
+def test_a_ledger_that_is_named_does_not_reset_what_was_spent(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    known = prepared(recordings(Path("one")), Path("runs/a"))
+    record(known, (10, "speaker", DELTA))
+    shutil.copytree("one", "two")
+    with pytest.raises(LedgerError, match=rf"privacy.ledger = fresh.sqlite: .* known to {known.name}"):
+        prepared(Path("two"), Path("runs/b"), ledger="fresh.sqlite")
+    assert prepared(Path("two"), Path("runs/c"), ledger=str(known)) == known
+
+
+def test_a_ledger_that_was_named_once_is_found_again_without_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("elsewhere").mkdir()
+    named = prepared(recordings(Path("one")), Path("runs/a"), ledger="elsewhere/mine.sqlite")
+    record(named, (10, "speaker", DELTA))
+    shutil.move("one", "two")
+    assert prepared(Path("two"), Path("runs/b")).samefile(named)
+    assert spending.find(Path("two")).samefile(named)
+
+
+def test_the_key_of_names_is_made_once_and_for_people_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert spending.people_key(pipeline(DataConfig(source="demo"))) is None
+    assert not Path("ledgers").exists()
+    keys = {spending.people_key(pipeline(DataConfig(path=name))) for name in ("one", "two")}
+    assert {len(key) for key in keys} == {32}
+    assert {path.stat().st_mode & 0o777 for path in Path("ledgers").glob("*.key")} == {0o600}
+
+
+def test_next_months_recordings_of_the_same_people_share_their_ledger(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    first = prepared(recordings(Path("january")), Path("runs/a"))
+    record(first, (10, "speaker", DELTA))
+    later = recordings(Path("february"), first=100)
+    assert spending.find(later) == first
+    assert prepared(later, Path("runs/b")) == first
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"6 of 6 names of people here are also in {first.name}" in said
+    assert "privacy.ledger" in said
+    assert prepared(recordings(Path("strangers"), first=200, name="q"), Path("runs/c")) != first
+
+
+def test_a_bundle_knows_whether_an_older_copy_of_the_ledger_was_put_back(tmp_path):
+    path, bundle = tmp_path / "l.sqlite", tmp_path / "bundle"
+    record(path, (10, "speaker", DELTA))
+    shown = CliRunner().invoke(cli.app, ["budget", str(path), "--backup", str(tmp_path / "older.sqlite")])
+    assert shown.exit_code == 0
+    assert (tmp_path / "older.sqlite").stat().st_mode & 0o777 == 0o600
+    record(path, (10, "speaker", DELTA), first=1)
+    bundle.mkdir()
+    with Ledger(path) as book:
+        (bundle / "claim.json").write_text(CLAIM.model_copy(update={"ledger_head": book.head()}).to_json())
+    asked = ["budget", str(path), "--bundle", str(bundle)]
+    assert "row 2 is the newest" in CliRunner().invoke(cli.app, asked).output
+    shutil.copy(tmp_path / "older.sqlite", path)
+    refused = CliRunner().invoke(cli.app, asked)
+    assert isinstance(refused.exception, LedgerError)
+    assert "an older copy was put back" in str(refused.exception)
+    (bundle / "claim.json").write_text(CLAIM.to_json())
+    with pytest.raises(ConfigError, match="that names a row"):
+        spending.row_of(path, bundle)
 
 
 def test_the_table(tmp_path):

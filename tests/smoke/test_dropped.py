@@ -1,0 +1,101 @@
+"""Every stage that can drop rows is made to, and what the report shows adds up."""
+
+import json
+
+import numpy as np
+import pytest
+
+from speechpriv import corpus as corpora
+from speechpriv.anonymize import parallel
+from speechpriv.anonymize import rows as rows_at_once
+from speechpriv.anonymize import stage as anonymize
+from speechpriv.audit import attackers, canary, personal, survival
+from speechpriv.config import CanaryConfig, PerformanceConfig, TrainConfig
+from speechpriv.data import audio, ingest, sources, voices
+from speechpriv.report import facts, losses
+from speechpriv.scrub import clean
+from speechpriv.sections import AnonymizeConfig, AttackersConfig, DataConfig, ScrubConfig
+from speechpriv.train import ordinary
+
+pytestmark = pytest.mark.timeout(900)
+KEY = bytes(range(32))
+DIES = ("__import__('os')._exit(11)",)
+# The small base spells it letter by letter, and has fewer frames than letters; the aligner has enough.
+SAID, TOO_MUCH_FOR_THE_BASE = "turn on the lights", "what will we do with all the little apples"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve people who say two things each, quick ones that the small base cannot learn, and two silent files."""
+    path = tmp_path / "recordings"
+    path.mkdir()
+    with (path / "metadata.jsonl").open("w") as metadata:
+        for index in range(26):
+            voice = voices.Voice(variant=f"{'mf'[index % 2]}{1 + index % 4}", pitch=30 + index, rate_wpm=150)
+            words = TOO_MUCH_FOR_THE_BASE if index % 4 == 1 else SAID
+            samples = np.zeros(16_000, np.float32) if index >= 24 else voices.speak(words, voice).samples
+            (path / f"{index}.flac").write_bytes(audio.flac(samples))
+            record = {"file_name": f"{index}.flac", "text": words, "user": f"u{index % 12}"}
+            metadata.write(json.dumps(record) + "\n")
+    return path
+
+
+@pytest.fixture
+def killing(monkeypatch):
+    """Names of rows that kill the process that disguises them."""
+    deadly, real = set(), parallel.ordered
+
+    def ordered(function, calls, *rest, **more):
+        told = (
+            (row, args and (DIES if row.id in deadly else (repr((row.flac, len(row.samples()))),)), 60)
+            for row, args, _ in calls
+        )
+        return real(eval, told, *rest, **more)
+
+    monkeypatch.setattr(parallel, "ordered", ordered)
+    return deadly
+
+
+def test_what_every_stage_drops_adds_up(folder, killing, base, tmp_path, tiny_en):
+    private = tmp_path / "run" / "private"
+    data = DataConfig(source="folder", path=str(folder), test_fraction=0.3)
+    raw = ingest.run(ingest.IngestConfig(data=data, seed=1), sources.inputs(data), private / "ingest", key=KEY)
+    few = {"candidates": 4, "references": 4}  # than would do for an audit
+    planting = CanaryConfig(personal=1, repeats=(1,)).model_copy(update=few)
+    probed = personal.run(planting, {"corpus": raw.directory}, private / "personal", key=KEY)
+    strict = ScrubConfig(min_word_confidence=1.0)  # whatever is found is dropped: all of the personal phrases
+    scrubbed = clean.run(
+        clean.CleanConfig(scrub=strict), {"corpus": probed.directory / "corpus"}, private / "scrub", key=KEY
+    )
+    trained_on = [row.id for row in corpora.read(scrubbed.directory).rows("train") if row.text == SAID]
+    killing.add(trained_on[0])
+    config = AnonymizeConfig(method="mcadams")
+    disguised = anonymize.run(config, {"corpus": scrubbed.directory}, private / "anonymize", key=KEY)
+    planted = canary.run(
+        planting, {"corpus": disguised.directory, "personal": probed.directory}, private / "plant", key=KEY
+    )
+    training = {"corpus": planted.directory / "corpus"}
+    survival.run(
+        survival.SurvivalConfig(base=str(base)), {"plant": planted.directory, **training}, private / "survival"
+    )
+    learning = ordinary.OrdinaryConfig(train=TrainConfig(base=str(base), twin_epochs=1), seed=1)
+    ordinary.run(learning, training, private / "twin")
+    killing.add(trained_on[1])
+    attackers.run(
+        attackers.StageConfig(attackers=AttackersConfig(), anonymize=config),
+        {"before": scrubbed.directory, "after": disguised.directory},
+        private / "attackers",
+        disguise=rows_at_once.imitation(config, PerformanceConfig()),
+    )
+    found = {one.stage: one for one in losses.steps(facts.read(tmp_path / "run"))}
+    assert list(found) == ["ingest", "personal", "scrub", "anonymize", "plant", "twin", "survival", "attackers"]
+    assert not any(one.unexplained for one in found.values())
+    assert found["ingest"].dropped == {"silent": 2}
+    assert sum(found["scrub"].dropped.values()) >= 5
+    assert found["anonymize"].dropped == {"failed": 1}
+    assert found["twin"].dropped["not alignable"] >= 1
+    assert found["survival"].rows_in == found["survival"].rows_out + sum(found["survival"].dropped.values())
+    assert found["attackers"].dropped == {"failed": 1}
+    table = corpora.read(planted.directory / "corpus").table
+    assert found["twin"].rows_in == len(table)
+    assert found["twin"].rows_out == table["split"][:].count("train") - found["twin"].dropped["not alignable"]
