@@ -33,7 +33,7 @@ def planned(name):
     training = accounting.event(privacy.sampling_rate, sigma, privacy.steps, privacy.records_per_unit)
     own = [accounting.event_to_json(event) for event in (training, table)]
     published = phrasebook.Published("phrases", own[1], privacy.phrases.cap)
-    return privacy, table, training, finetune._claim(privacy, sigma, own[0], published, [])
+    return privacy, table, training, finetune._claim(privacy, sigma, own[0], published, [], {})
 
 
 def in_text(row):

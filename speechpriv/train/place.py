@@ -5,19 +5,16 @@ mixed with its place, and a run that was killed and goes on elsewhere is another
 """
 
 import importlib.metadata
-import logging
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from speechpriv import store
+from speechpriv import progress, store
 
 _LIBRARIES = ("speechpriv", "numpy", "peft", "scipy", "soxr", "tokenizers", "torchaudio", "transformers")
 _NOTE = ".place.json"  # scratch in a stage's directory: gone once the stage is whole
-
-_log = logging.getLogger(__name__)
 
 Place = Mapping[str, str]
 
@@ -42,10 +39,10 @@ def say_if_moved(directory: Path, place: Place) -> None:
     before = store.read_json(note) if note.exists() else place
     if changed := [what for what in {**before, **place} if before.get(what) != place.get(what)]:
         was, now = (", ".join(f"{what} {one.get(what, 'unknown')}" for what in changed) for one in (before, place))
-        _log.warning(
-            "%s: the run that was killed here was made with %s; now it is %s. Sums differ there, and the noise of one "
-            "must not be that of the other: this is another release. It starts over, and the ledger counts both. Let a "
-            "run end where it began to pay for it once.", directory.name.strip("."), was, now,
+        progress.console.print(
+            f"The run that was killed here was made with {was}; now it is {now}. Sums differ, and one's noise must "
+            "not be the other's: this is another release. It starts over, and the ledger counts both. Let a run end "
+            "where it began to pay for it once.", style="yellow", markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
 
 

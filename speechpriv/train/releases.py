@@ -150,8 +150,8 @@ def _left(work_dir: Path, ledger: Path) -> str:
     return (
         f"Left behind: the working directory {work_dir}; the key of the noise ("
         f"{', '.join(map(str, keys)) or 'wherever it is kept'}), with which the noise could be taken off again; and, "
-        f"{reserved}. To go on, run the same command again: it spends nothing twice. To give up, delete that key and "
-        "that directory; what the ledger holds stays spent."
+        f"{reserved}. To go on, run the same command again, with the device, versions and threads it had: it spends "
+        "nothing twice. To give up, delete that key and that directory; what the ledger holds stays spent."
     )
 
 

@@ -123,7 +123,7 @@ def test_quantised_words_begin_on_the_grid(monkeypatch):
     assert all(edge % 1_600 == 0 for span in begun for edge in span)
 
 
-@pytest.mark.parametrize("slot", ["[NAME]", "[NAME],", "[WARD_2]", "-", "&"])
+@pytest.mark.parametrize("slot", ["[NAME]", "[NAME],", "[WARD_2]", "-", "?"])
 def test_slots_and_signs_are_silent(slot):
     words = spread(f"call {slot} now")
     out = resynth.disguise(words, "kept", rng())
@@ -140,6 +140,14 @@ def test_punctuation_makes_no_pause_and_numbers_are_said():
     assert len(without) < len(resynth.disguise(plain, "replaced", rng()))
 
 
+def test_a_number_is_said_as_its_label_is_spelled():
+    """Two words share the time of one that was written."""
+    written = [SpokenWord("at", 0, 8_000), SpokenWord("7:30", 8_000, 24_000), SpokenWord("now", 24_000, 32_000)]
+    for timing in ("kept", "quantised", "replaced"):
+        expected = resynth.disguise(spread("at seven thirty now"), timing, rng())
+        np.testing.assert_array_equal(resynth.disguise(written, timing, rng()), expected)
+
+
 def test_words_that_the_synthesiser_joins_share_their_time():
     joined = spread("one of the first of the two of the third")
     out = resynth.disguise(joined, "kept", rng())
@@ -147,7 +155,7 @@ def test_words_that_the_synthesiser_joins_share_their_time():
     assert len(heard(out)) > 60_000
 
 
-@pytest.mark.parametrize("words", [[], spread("[NAME]"), spread("- & [CITY]")], ids=["none", "slot", "signs"])
+@pytest.mark.parametrize("words", [[], spread("[NAME]"), spread("- ? [CITY]")], ids=["none", "slot", "signs"])
 def test_nothing_to_say_is_an_error(words):
     with pytest.raises(DataError, match="nothing_to_say"):
         resynth.disguise(words, "kept", rng())

@@ -55,10 +55,10 @@ def test_other_words_have_another_loss(loaded, spoken):
 
 def test_words_are_spelled_and_read(loaded):
     tokens = loaded.encode("Stop the MUSIC, 7!")
-    assert tokens == loaded.encode("stop the music") != loaded.encode("stop the musical")
+    assert tokens == loaded.encode("stop the music seven") != loaded.encode("stop the musical seven")
     read = loaded.tokenizer.decode(tokens, skip_special_tokens=True, **GROUPS.get(type(loaded), {}))
-    assert asr.normalise(read) == "stop the music"
-    assert loaded.encode("7 !") == []
+    assert asr.normalise(read) == "stop the music seven"
+    assert loaded.encode("[NAME] !") == []
 
 
 GROUPS = {asr.CtcRecogniser: {"group_tokens": False}}  # a CTC tokenizer takes repeats for one

@@ -22,7 +22,7 @@ TEXTS = {
     "spoken": "my number is five five five one two three four five six seven",
     "email": "send it to anna dot smith at example dot com now",
     "only": SECRET,
-    "digits": "22",
+    "script": "\u0434\u0430",
     "quick": f"call {SECRET} now",
     "short": "turn off all of the lights in the living room and in the kitchen",
 }

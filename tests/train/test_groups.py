@@ -113,7 +113,7 @@ def test_a_claim_counts_phrases_and_training_and_the_cap_of_the_table():
     settings = config.load(ROOT / "configs" / "assistant.yaml").privacy
     both = [accounting.event_to_json(event) for event in (TRAINING, PHRASES)]
     table = phrasebook.Published("a", both[1], cap=1000)
-    claim = finetune._claim(settings, TRAINING.noise_multiplier, both[0], table, [])
+    claim = finetune._claim(settings, TRAINING.noise_multiplier, both[0], table, [], {})
     assert claim.groups == groups.stated([TRAINING, PHRASES], settings.delta, 1000)
     assert claim.groups != groups.stated([TRAINING, PHRASES], settings.delta, 32)
 
