@@ -16,6 +16,7 @@ from speechpriv.errors import DataError
 
 RATE_HZ = 16_000
 _MAX_CHANNELS = 8
+_RATES_HZ = (1_000, 1_000_000)  # below, a block of a few kilobytes would become hours at 16 kHz
 _BLOCK = 65_536  # frames decoded at a time
 _SLACK_S = 0.1  # headers of lossy formats round their length
 _KNOWN_S = 1e7  # four months; headers that say more mean that they do not know
@@ -58,7 +59,7 @@ def stream(source: Path | bytes) -> Iterator[Stream]:
     """Open a recording to decode it block by block.
 
     Raises:
-      DataError: unreadable, or more than 8 channels.
+      DataError: unreadable, more than 8 channels, or a rate that is none of sound.
     """
     if isinstance(source, Path) and not source.is_file():
         raise DataError("a folder" if source.is_dir() else "no such file")
@@ -82,6 +83,8 @@ def stream(source: Path | bytes) -> Iterator[Stream]:
         with decoder:
             if not 1 <= decoder.channels <= _MAX_CHANNELS:
                 raise DataError(f"{decoder.channels} channels; expected 1 to {_MAX_CHANNELS}")
+            if not _RATES_HZ[0] <= decoder.samplerate <= _RATES_HZ[1]:
+                raise DataError(f"{decoder.samplerate} samples a second; expected {_RATES_HZ[0]} to {_RATES_HZ[1]}")
             said_s = decoder.header_s
             yield Stream(
                 decoder.samplerate, decoder.channels, said_s, decoder.any_scale, _checked(decoder, found.missing)

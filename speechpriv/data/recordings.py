@@ -59,7 +59,7 @@ def sounds(
         for index, sound in _cut(rows, config, sketcher):
             left.discard(index)
             yield index, _reason(sound) if isinstance(sound, DataError) else sound
-    except (DataError, OSError) as error:
+    except Exception as error:  # noqa: BLE001  a codec may raise anything, and it costs this recording alone
         yield from ((index, _reason(error)) for index in sorted(left))
 
 
@@ -274,7 +274,7 @@ def _voice(row: SourceRow, config: DataConfig, n_channels: int, seen: audio.Surv
     )
 
 
-def _reason(error: DataError | OSError) -> DataError:
+def _reason(error: Exception) -> DataError:
     if isinstance(error, audio.Unusable):
         return error
     return DataError(f"unreadable: {error if isinstance(error, DataError) else type(error).__name__}")
