@@ -190,6 +190,20 @@ def _checked(decoder: Any, missing: str) -> Iterator[np.ndarray]:
         raise Unusable(f"cut off: {end_s:.1f} s of the {decoder.header_s:.1f} s in its header")
 
 
+class _Virtual:
+    """A file for libsndfile, which looks for places before its beginning where a header is damaged."""
+
+    def __init__(self, file: BinaryIO | io.RawIOBase) -> None:
+        self._file = file
+        self.read, self.readinto, self.tell = file.read, file.readinto, file.tell  # type: ignore[union-attr]
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (ValueError, OSError):
+            return self._file.tell()
+
+
 class _Decoder(soundfile.SoundFile):
     """libsndfile, read to the end."""
 
@@ -199,7 +213,7 @@ class _Decoder(soundfile.SoundFile):
     end_s = 0.0
 
     def __init__(self, file: BinaryIO | io.RawIOBase) -> None:
-        super().__init__(file)
+        super().__init__(_Virtual(file))
         said_s = self.frames / self.samplerate
         self.header_s = said_s if said_s < _KNOWN_S else None
         self.slack_s = 0.0 if self.format == "FLAC" else _SLACK_S

@@ -1,7 +1,8 @@
 """Faulty and unusual corpora from the field: what ingest makes of each.
 
 They are written by `shared/cases/corpora.py` beside the checkout, of real recordings that this project may not hold;
-without these the tests are skipped. The same kinds with synthetic sound: test_layouts.py, test_audio.py, test_transcripts.py.
+without these the tests are skipped. The same kinds with synthetic sound: test_layouts.py, test_audio.py and
+test_transcripts.py.
 """
 
 import subprocess
