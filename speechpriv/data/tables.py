@@ -6,6 +6,7 @@ followed in a local folder alone, where it must stay inside.
 
 import io
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ from speechpriv.sections import DataConfig
 _HUB_PARQUET = "refs/convert/parquet"  # the branch where the hub keeps its own Parquet copy of a data set
 # How messages begin that name configurations and splits, and nothing else.
 _HARMLESS = ("Config name is missing", "BuilderConfig ", "Bad split", "Unknown split")
+_SPLITS = ("train", "validation", "valid", "dev", "test", "eval")
+_NOT_DATA = ("runs", "ledgers")
 _MARKS = ("dataset_dict.json", "state.json")  # of what `save_to_disk` wrote
 
 
@@ -36,15 +39,36 @@ def read_hub(config: DataConfig) -> Found:
 
 
 def read_parquet(path: Path, roots: Roots, config: DataConfig) -> Found:
-    """Read Parquet files: one, a folder's metadata.parquet, or else all in a folder, of which `data.hub_split`."""
+    """Read Parquet files: one, a folder's metadata.parquet, or else those in a folder that are of `data.hub_split`.
+
+    Raises:
+      DataError: none is of that split, or see `read_hub`.
+    """
     file = path / "metadata.parquet" if path.is_dir() else path
+    files = [file] if file.is_file() else _of_split(path / (config.hub_config or ""), config.hub_split)
+    if not files:
+        raise DataError(
+            f"data.path = {config.path}: no Parquet file of data.hub_split = {config.hub_split} and data.hub_config = "
+            f"{config.hub_config}; expected the split's name in the files' names, or train where they have none."
+        )
 
     def load() -> Any:
-        if file.is_file():
-            return datasets.load_dataset("parquet", data_files=str(file), split="train", streaming=True)
-        return datasets.load_dataset(str(path), config.hub_config, split=config.hub_split, streaming=True)
+        names = [str(one) for one in files]
+        return datasets.load_dataset("parquet", data_files=names, split="train", streaming=True)
 
     return _read(config, roots, load)
+
+
+def _of_split(folder: Path, split: str) -> list[Path]:
+    """A folder's Parquet files of a split, by name; runs and ledgers that lie there too are not looked into."""
+    found = []
+    for file in sorted(folder.glob("**/*.parquet")):
+        place = file.relative_to(folder)
+        if place.parts[0] not in _NOT_DATA:
+            named = [word for word in re.split(r"[^a-z]+", place.as_posix().lower()) if word in (*_SPLITS, split)]
+            if (named or ["train"])[-1] == split:
+                found.append(file)
+    return found
 
 
 def read_saved(path: Path, roots: Roots, config: DataConfig) -> Found:

@@ -320,6 +320,24 @@ def test_parquet_without_feature_types(tmp_path):
     assert good[0].audio == flac(1)
 
 
+def test_a_split_is_told_by_the_names_of_files(tmp_path):
+    for name in ("data/train-00000-of-00002", "data/train-00001-of-00002", "data/test-0", "v2/test/0"):
+        parquet(tmp_path / f"{name}.parquet")
+    assert len(read(tmp_path)[0]) == 4
+    assert len(read(tmp_path, hub_split="test")[0]) == 4
+    assert len(read(tmp_path, hub_config="v2", hub_split="test")[0]) == 2
+
+
+def test_runs_beside_tables_are_not_read(tmp_path):
+    """`datasets` took the JSON of a run for the split."""
+    parquet(tmp_path / "words.parquet")
+    before = read(tmp_path)
+    lay(tmp_path, {"runs/commands-0/private/train/history.json": "[]", "ledgers/1.json": "{}"})
+    parquet(tmp_path / "runs/commands-0/private/ingest/train.parquet")
+    assert read(tmp_path) == before
+    assert len(before[0]) == 2
+
+
 def test_a_split_that_is_not_there_says_so(tmp_path):
     parquet(tmp_path / "train.parquet")
     with pytest.raises(DataError, match=r"hub_split") as caught:
