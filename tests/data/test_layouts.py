@@ -482,7 +482,7 @@ def test_a_damaged_archive_is_an_error(tmp_path):
     webdataset(tmp_path)
     whole = (tmp_path / "shard-0.tar").read_bytes()
     (tmp_path / "shard-0.tar").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="an archive .* cannot be read to its end"):
+    with pytest.raises(DataError, match=r"an archive .* cannot be read to its end"):
         list(sources.open_source(DataConfig(path=str(tmp_path))))
 
 
