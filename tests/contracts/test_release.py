@@ -189,7 +189,7 @@ SABOTAGE = {  # where the number is that is found, and how it is put back
     "ingest/manifest.json:counts.quarantined.": _count("ingest", "quarantined"),
     "ingest/manifest.json:counts.hours": _count("ingest", "hours"),
     "scrub/manifest.json:counts.findings.": _count("scrub", "findings"),
-    "scrub/manifest.json:counts.dropped": _count("scrub", "dropped_low_confidence"),
+    "scrub/manifest.json:counts.dropped.": _count("scrub", "dropped"),
     "plant/manifest.json:counts.units": _count("plant", "units"),
     "twin/manifest.json:counts.rows": _count("twin", "rows"),
     "train/manifest.json:duration_s": _field("stages"),
