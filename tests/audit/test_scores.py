@@ -176,7 +176,7 @@ def test_lists_that_do_not_match(tiny_en, recordings, lists):
 
 def test_a_phrase_without_letters_has_no_error_rate(tiny_en, recordings):
     with pytest.raises(AuditError, match="1 of 2 phrases have no letters"):
-        scores.candidate_error_rates(tiny_en, recordings, [["stop", "7"]] * len(recordings), "base")
+        scores.candidate_error_rates(tiny_en, recordings, [["stop", "!"]] * len(recordings), "base")
 
 
 def test_masked_leaves_the_rest_alone():

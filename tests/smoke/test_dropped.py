@@ -19,6 +19,7 @@ from speechpriv.train import ordinary
 
 pytestmark = pytest.mark.timeout(900)
 KEY = bytes(range(32))
+FIRST = "the first"
 DIES = ("__import__('os')._exit(11)",)
 # The small base spells it letter by letter, and has fewer frames than letters; the aligner has enough.
 SAID, TOO_MUCH_FOR_THE_BASE = "turn on the lights", "what will we do with all the little apples"
@@ -42,15 +43,17 @@ def folder(tmp_path):
 
 @pytest.fixture
 def killing(monkeypatch):
-    """Names of rows that kill the process that disguises them."""
+    """Names of rows that kill the process that disguises them; FIRST is the first that is disguised at all."""
     deadly, real = set(), parallel.ordered
 
     def ordered(function, calls, *rest, **more):
-        told = (
-            (row, args and (DIES if row.id in deadly else (repr((row.flac, len(row.samples()))),)), 60)
-            for row, args, _ in calls
-        )
-        return real(eval, told, *rest, **more)
+        def told():
+            for row, args, _ in calls:
+                kills = row.id in deadly or (args and FIRST in deadly)
+                deadly.discard(FIRST if args else None)
+                yield row, args and (DIES if kills else (repr((row.flac, len(row.samples()))),)), 60
+
+        return real(eval, told(), *rest, **more)
 
     monkeypatch.setattr(parallel, "ordered", ordered)
     return deadly
@@ -67,8 +70,7 @@ def test_what_every_stage_drops_adds_up(folder, killing, base, tmp_path, tiny_en
     scrubbed = clean.run(
         clean.CleanConfig(scrub=strict), {"corpus": probed.directory / "corpus"}, private / "scrub", key=KEY
     )
-    trained_on = [row.id for row in corpora.read(scrubbed.directory).rows("train") if row.text == SAID]
-    killing.add(trained_on[0])
+    killing.add(next(row.id for row in corpora.read(scrubbed.directory).rows("train") if row.text == SAID))
     config = AnonymizeConfig(method="mcadams")
     disguised = anonymize.run(config, {"corpus": scrubbed.directory}, private / "anonymize", key=KEY)
     planted = canary.run(
@@ -80,7 +82,7 @@ def test_what_every_stage_drops_adds_up(folder, killing, base, tmp_path, tiny_en
     )
     learning = ordinary.OrdinaryConfig(train=TrainConfig(base=str(base), twin_epochs=1), seed=1)
     ordinary.run(learning, training, private / "twin")
-    killing.add(trained_on[1])
+    killing.add(FIRST)
     attackers.run(
         attackers.StageConfig(attackers=AttackersConfig(), anonymize=config),
         {"before": scrubbed.directory, "after": disguised.directory},
