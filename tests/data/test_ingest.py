@@ -221,8 +221,7 @@ def test_a_long_recording_is_not_decoded(monkeypatch):
 
     sound = wav(np.zeros(16_000 * 40, np.float32))
     monkeypatch.setattr(audio._Decoder, "blocks", refuse)
-    with pytest.raises(AssertionError, match="decoded"):
-        check(utterance(sound=wav(noise(0))))
+    assert check(utterance(sound=wav(noise(0))))[0].reason.startswith("unreadable: AssertionError")  # it was tried
     assert check(utterance(sound=sound))[0].reason.startswith("too long")
 
 
