@@ -84,7 +84,7 @@ def _layout_of_folder(folder: Path) -> Layout | None:
 def _layout_of_file(file: Path) -> Layout | None:
     if file.stem == "metadata":
         return "parquet" if file.suffix == ".parquet" else "folder"
-    return _FILE_LAYOUTS.get("".join(file.suffixes[-2:])) or _FILE_LAYOUTS.get(file.suffix)
+    return _FILE_LAYOUTS.get(file.suffix)
 
 
 def _holds(*patterns: str) -> Callable[[Path], bool]:
