@@ -147,14 +147,14 @@ def test_among_labels_that_nothing_tells_a_claim_hides_them():
 
 def test_whole_patients_are_told_from_others_by_who_learned_them_by_heart(begun, tmp_path):
     """Members against people who stayed out; the control is a model that learned others of the same kind."""
-    corpus = people(tmp_path / "c", 20, seed=3, told=False)
+    corpus = people(tmp_path / "c", 40, seed=3, told=False)
     units = corpus.units("train"), corpus.units("test")
     rows = {
         "these": [row for row in corpus.rows() if row.split == "train"],
-        "others": [row for row in people(tmp_path / "o", 20, seed=4, told=False).rows() if row.split == "train"],
+        "others": [row for row in people(tmp_path / "o", 40, seed=4, told=False).rows() if row.split == "train"],
     }
     found = {name: membership.people(learned(begun, known), begun, corpus, *units) for name, known in rows.items()}
-    assert found["these"].members == found["these"].others == 20
+    assert found["these"].members == found["these"].others == 40
     assert found["these"].with_labels.auc_low > 0.6
     # Whatever labels are called: the loss of the one that is written is the doubt about it (the base doubts all alike).
     assert found["these"].pseudo_labels.auc == pytest.approx(found["these"].confidence.auc, abs=0.01)
