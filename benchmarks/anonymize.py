@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from speechpriv.anonymize import convert, mcadams, resynth
+from speechpriv.audio import RATE_HZ
 from speechpriv.data import text, voices
 from speechpriv.models import asr
 from speechpriv.sections import Timing
 
-RATE_HZ = 16_000
 SENTENCES, ROUNDS = 40, 5
 KEY = bytes(32)
 WANTED = {"mcadams": 150, "formant": 20, "cascade": 40, "resynth": 40, "resynth, timing kept": 40}

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from speechpriv import store
+from speechpriv import audio, store
 from speechpriv.anonymize import convert, resynth
-from speechpriv.audit import attackers, voiceprints
-from speechpriv.data import audio, demo, sources
+from speechpriv.audit.voices import attackers, voiceprints
+from speechpriv.data import demo, sources
 from speechpriv.data.sources import SourceRow
 from speechpriv.errors import DataError
 from speechpriv.models import asr, evaluate

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import torch
 
-from speechpriv.audit import scores
+from speechpriv.audit.attacks import scores
 from speechpriv.data import text, voices
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser, Utterance

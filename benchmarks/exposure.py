@@ -21,7 +21,10 @@ import torch
 import utility  # beside this file
 
 from speechpriv import corpus, store
-from speechpriv.audit import canary, exposure, scores, stage
+from speechpriv.audit import stage
+from speechpriv.audit.attacks import scores
+from speechpriv.audit.canaries import canary
+from speechpriv.audit.inference import statistics
 from speechpriv.claim import Claim
 from speechpriv.config import PipelineConfig
 from speechpriv.models import asr
@@ -50,7 +53,7 @@ def trained(config: PipelineConfig, training: Path, epsilon: float, directory: P
 
 def way(registry: list[canary.Canary], found: np.ndarray, verdict: dict[str, Any]) -> dict[str, Any]:
     """What the phrases say of one way to train."""
-    bits = exposure.bits(exposure.p_values(found, found[[one.repeats == 0 for one in registry]]))
+    bits = statistics.exposures(statistics.rank_p_values(found, found[[one.repeats == 0 for one in registry]]))
     planted = np.array([one.repeats if one.planted else 0 for one in registry])
     return {
         "median_bits": [round(float(np.median(bits[planted == tier])), 2) for tier in sorted({*planted} - {0})],

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
-from speechpriv.data import audio
+from speechpriv import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import Utterance
 from speechpriv.train import clipping, noise

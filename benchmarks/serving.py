@@ -26,7 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-RATE_HZ, SECONDS = 16_000, 2
+from speechpriv.audio import RATE_HZ
+
+SECONDS = 2
 COMMANDS = (
     "turn on the kitchen lights", "set a timer for ten minutes", "play some music", "what is the weather tomorrow",
     "stop the music", "open the garage door", "add milk to the list", "good night",

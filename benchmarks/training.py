@@ -27,6 +27,7 @@ import transformers as hf
 from opacus import grad_sample, optimizers
 from opacus.utils.fast_gradient_clipping_utils import DPTensorFastGradientClipping
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.models import asr, ctc, seq2seq, trainable
 from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.train import clipping, noise, sampling
@@ -78,7 +79,7 @@ def chosen(recogniser: Recogniser, which: trainable.Trainable) -> dict[str, torc
 def audio() -> list[Utterance]:
     """A batch of noise."""
     rng = np.random.default_rng(0)
-    samples = rng.normal(0, 0.1, (UTTERANCES, round(SECONDS * asr.RATE_HZ))).astype(np.float32)
+    samples = rng.normal(0, 0.1, (UTTERANCES, round(SECONDS * RATE_HZ))).astype(np.float32)
     return [Utterance(row, TEXT) for row in samples]
 
 

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from speechpriv import corpus
+from speechpriv import audio, corpus
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.corpus import Corpus, Row
-from speechpriv.data import audio, demo, ingest, sources
+from speechpriv.data import demo, ingest, sources
 from speechpriv.models import asr, evaluate
 from speechpriv.models.asr import Utterance
 from speechpriv.sections import DataConfig, DemoConfig

@@ -12,8 +12,9 @@ from typing import Literal
 from speechpriv import corpus, progress, store
 from speechpriv.anonymize import stage as anonymize
 from speechpriv.anonymize.rows import imitation, imitations
-from speechpriv.audit import attackers, canary, personal, survival
 from speechpriv.audit import stage as audit
+from speechpriv.audit.canaries import canary, personal, survival
+from speechpriv.audit.voices import attackers
 from speechpriv.config import PipelineConfig
 from speechpriv.data import ingest, madeup, sources
 from speechpriv.export import bundle, gate, signature
@@ -22,7 +23,6 @@ from speechpriv.report import page, samples
 from speechpriv.scrub import clean, surrogate
 from speechpriv.train import finetune, ordinary, phrasebook, rehearse, spending
 
-Inputs = dict[str, Path]
 Until = Literal["prepare", "plant", "train", "audit", "export", "report"]
 
 
@@ -123,7 +123,9 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     progress.console.print(f"report: {report}", highlight=False, soft_wrap=True)
 
 
-def learn(config: PipelineConfig, training: Inputs, out_dir: Path, keys: Path, ledger: Path) -> Inputs:
+def learn(
+    config: PipelineConfig, training: dict[str, Path], out_dir: Path, keys: Path, ledger: Path
+) -> dict[str, Path]:
     """Train privately: where the `model` is, and the `phrases` if any were published. `speechpriv curve` calls it."""
     speed, before, told = config.performance, {}, {}
     curves = progress.curves_in(out_dir / "tensorboard", kind=speed.curves)

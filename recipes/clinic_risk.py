@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from speechpriv import corpus, progress, store
 from speechpriv.anonymize import stage as anonymize
-from speechpriv.audit import canary, mislabelled, screening
+from speechpriv.audit import screening
 from speechpriv.audit import stage as audit
+from speechpriv.audit.canaries import canary, mislabelled
 from speechpriv.config import PipelineConfig, TrainConfig
 from speechpriv.data import ingest, sources
 from speechpriv.export import bundle, gate, signature

@@ -258,7 +258,7 @@ def transcribe(
     int8: Int8 = False,
 ) -> None:
     """Transcribe audio files with an exported model; one line each: file, tab, text."""
-    from speechpriv.data import audio
+    from speechpriv import audio
     from speechpriv.export import microphone, runtime
 
     if not files and mic is None:

@@ -31,11 +31,11 @@ def make(
     The commitment that is shown binds you to this drawing: publish it before you train, and `canary score` can be held
     to it.
     """
-    from speechpriv.audit import elsewhere
+    from speechpriv.audit import external
 
     drawn = [f"candidates={candidates}", f"references={references}", *(settings or ())]
-    planted = elsewhere.make(directory, configs.canary(drawn))
-    console.print(f"commitment: {elsewhere.commitment(directory)}", highlight=False, soft_wrap=True)
+    planted = external.make(directory, configs.canary(drawn))
+    console.print(f"commitment: {external.commitment(directory)}", highlight=False, soft_wrap=True)
     print(planted)
 
 
@@ -46,9 +46,9 @@ def insert(
     destination: Annotated[Path, typer.Argument(help="Gets the corpus with the canaries in it.")],
 ) -> None:
     """Copy a corpus with the planted canaries in it."""
-    from speechpriv.audit import elsewhere
+    from speechpriv.audit import external
 
-    print(f"{elsewhere.insert(directory, corpus, destination)} canary recordings inserted into {destination}")
+    print(f"{external.insert(directory, corpus, destination)} canary recordings inserted into {destination}")
 
 
 @app.command("score")
@@ -66,8 +66,8 @@ def score(
 
     Models of any family, or exported bundles; one with a claim.json is held to its claim.
     """
-    from speechpriv.audit import elsewhere, verdict
+    from speechpriv.audit import external, verdict
 
-    found = elsewhere.score(directory, model, twin, base, configs.AuditConfig(), corpus=corpus, published=commitment)
+    found = external.score(directory, model, twin, base, configs.AuditConfig(), corpus=corpus, published=commitment)
     print(json.dumps(found, indent=2))
     raise typer.Exit(verdict.EXIT_CODES[found["verdict"]])

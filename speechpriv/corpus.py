@@ -11,8 +11,7 @@ import datasets
 import numpy as np
 from datasets.arrow_writer import ArrowWriter
 
-from speechpriv import store
-from speechpriv.data import audio
+from speechpriv import audio, store
 from speechpriv.errors import DataError
 
 Split = Literal["train", "test"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from speechpriv import corpus
-from speechpriv.data import audio, voices
+from speechpriv import audio, corpus
+from speechpriv.data import voices
 from speechpriv.models import asr, new
 
 TEXTS = ("turn on the lights", "stop the music", "open the door", "set a timer", "good night")

@@ -7,9 +7,8 @@ import datasets
 import numpy as np
 import pytest
 
-from speechpriv import corpus
+from speechpriv import audio, corpus
 from speechpriv.corpus import Row
-from speechpriv.data import audio
 from speechpriv.errors import DataError
 
 KEY = bytes(range(32))

@@ -22,9 +22,9 @@ import scipy.fft
 import scipy.signal
 
 from speechpriv.anonymize import mcadams, pitch, timing
+from speechpriv.audio import RATE_HZ
 from speechpriv.data import augment
 
-RATE_HZ = 16_000
 LOWEST, HIGHEST = 0.55, 1.8  # factors on the fundamental
 _FOLLOWS = 0.35  # the power of the pitch's factor by which formants follow it, as from a child to a man
 _FLOOR_HZ, _CEILING_HZ = 70, 400

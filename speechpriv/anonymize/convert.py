@@ -11,13 +11,13 @@ import soxr
 
 from speechpriv.anonymize import cascade, formant, mcadams, resynth
 from speechpriv.anonymize import timing as speeds
+from speechpriv.audio import RATE_HZ
 from speechpriv.data.voices import SpokenWord
 from speechpriv.errors import ConfigError, DataError
 from speechpriv.sections import Method, Timing
 
 Audio = npt.NDArray[np.float32]
 
-RATE_HZ = 16_000
 MIN_KEY_BYTES = 16
 # Of the McAdams coefficient; the range of the VoicePrivacy 2022 baseline B2.
 ALPHA_LOW, ALPHA_HIGH = 0.5, 0.9

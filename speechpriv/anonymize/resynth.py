@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from speechpriv.anonymize import timing
+from speechpriv.audio import RATE_HZ
 from speechpriv.data import voices
 from speechpriv.data.voices import Speech, SpokenWord
 from speechpriv.errors import DataError
@@ -20,7 +21,6 @@ from speechpriv.models.asr import CtcRecogniser
 from speechpriv.models.spelling import normalise
 from speechpriv.sections import Timing
 
-RATE_HZ = 16_000
 GRID_S = 0.1  # of quantised timing
 EDGE_S = 0.3  # of silence before and after, at most
 SHORTEST, LONGEST = 0.5, 1.5  # times as long as the voice would take for a word; what is left over is a pause

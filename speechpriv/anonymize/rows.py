@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 from speechpriv.anonymize import parallel, worker
 from speechpriv.anonymize.parallel import ProcessExpired, TooSlowError
+from speechpriv.audio import RATE_HZ
 from speechpriv.config import PerformanceConfig
 from speechpriv.corpus import Row
-from speechpriv.data import audio
 from speechpriv.drops import Dropped
 from speechpriv.errors import DataError, SpeechprivError
 from speechpriv.sections import AnonymizeConfig, Method
@@ -64,7 +64,7 @@ def disguised(
                 yield row, _dropped(outcome)
             else:
                 flac, samples = outcome
-                yield row, replace(row, flac=flac, seconds=samples / audio.RATE_HZ)
+                yield row, replace(row, flac=flac, seconds=samples / RATE_HZ)
 
 
 def imitation(config: AnonymizeConfig, speed: PerformanceConfig) -> Imitation:

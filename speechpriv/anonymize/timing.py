@@ -6,7 +6,8 @@ import libtsm
 import numpy as np
 import numpy.typing as npt
 
-RATE_HZ = 16_000
+from speechpriv.audio import RATE_HZ
+
 WINDOW, HOP, TOLERANCE = 512, 256, 256  # samples at 16 kHz: windows of 32 ms, moved by up to 16 ms to where they fit
 PART_S, PART_JITTER = 0.5, 2_000  # parts that get a speed of their own, and by how many samples their edges move
 WHOLE, OF_PART = 0.2, 0.25  # natural logarithms of the largest factors

@@ -4,8 +4,9 @@ import functools
 
 import torch
 
+from speechpriv import audio
 from speechpriv.anonymize import convert, resynth
-from speechpriv.data import audio
+from speechpriv.audio import RATE_HZ
 from speechpriv.models import asr
 from speechpriv.models.asr import CtcRecogniser
 from speechpriv.sections import AnonymizeConfig
@@ -24,7 +25,7 @@ def disguised(
     samples, words = audio.read(flac), None
     if config.method == "resynth":
         words = resynth.aligned(_recogniser(config.aligner, device), samples, text, config.min_confidence)
-    samples = convert.disguise(samples, audio.RATE_HZ, config.method, key, row_id, words=words, timing=config.timing)
+    samples = convert.disguise(samples, RATE_HZ, config.method, key, row_id, words=words, timing=config.timing)
     return audio.flac(samples), len(samples)
 
 

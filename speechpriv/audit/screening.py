@@ -11,7 +11,7 @@ import numpy as np
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.audit import membership
+from speechpriv.audit.attacks import membership
 from speechpriv.corpus import Corpus
 from speechpriv.errors import AuditError, DataError
 from speechpriv.models import asr

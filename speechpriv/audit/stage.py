@@ -11,24 +11,14 @@ import numpy as np
 
 from speechpriv import corpus as corpora
 from speechpriv import store
-from speechpriv.audit import (
-    canary,
-    exposure,
-    onerun,
-    power,
-    published,
-    record,
-    released,
-    scores,
-    statistics,
-    stranger,
-    survival,
-    verdict,
-)  # fmt: skip
-from speechpriv.audit.canary import Canary
-from speechpriv.audit.published import Published
+from speechpriv.audit import record, released, verdict  # fmt: skip
+from speechpriv.audit.attacks import published, scores, stranger  # fmt: skip
+from speechpriv.audit.attacks.published import Published
+from speechpriv.audit.canaries import canary, survival  # fmt: skip
+from speechpriv.audit.canaries.canary import Canary
+from speechpriv.audit.canaries.survival import Survival
+from speechpriv.audit.inference import onerun, power, statistics  # fmt: skip
 from speechpriv.audit.record import Past
-from speechpriv.audit.survival import Survival
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig
 from speechpriv.errors import AuditError
@@ -311,7 +301,7 @@ def _floor(bound: float) -> float:
 
 def _exposures(registry: Sequence[Canary], scores: np.ndarray) -> list[dict[str, Any]]:
     references = scores[[c.repeats == 0 for c in registry]]
-    bits = exposure.bits(exposure.p_values(scores, references))
+    bits = statistics.exposures(statistics.rank_p_values(scores, references))
     return [
         {"repeats": c.repeats, "planted": c.planted, "exposure_bits": round(float(b), 3)}
         for c, b in zip(registry, bits, strict=True)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from speechpriv.audit.power import Detectable
-from speechpriv.audit.statistics import Leakage
+from speechpriv.audit.inference.power import Detectable
+from speechpriv.audit.inference.statistics import Leakage
 from speechpriv.claim import Claim
 
 Word = Literal["PASS", "FAIL", "INCONCLUSIVE"]

@@ -8,7 +8,7 @@ import scipy.fft
 import scipy.signal
 import soxr
 
-RATE_HZ = 16_000
+from speechpriv.audio import RATE_HZ
 
 
 def distort(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechpriv.data import audio, augment, text, voices
+from speechpriv import audio
+from speechpriv.audio import RATE_HZ
+from speechpriv.data import augment, text, voices
 from speechpriv.data.rows import SourceRow
 from speechpriv.sections import DemoConfig
 
@@ -206,7 +208,7 @@ def _utterance(person: _Person, rng: np.random.Generator) -> str:
 def recording(said: str, voice: voices.Voice, rng: np.random.Generator) -> bytes:
     """The words in a quiet room: silence before and after, some echo, some noise, any loudness below full scale."""
     samples = voices.speak(said, voice).samples
-    lead, tail = rng.uniform(0.05, 0.3, size=2) * audio.RATE_HZ
+    lead, tail = rng.uniform(0.05, 0.3, size=2) * RATE_HZ
     samples = np.pad(samples, (int(lead), int(tail)))
     if rng.random() < 0.5:
         echo = augment.reverberate(samples, rng) - samples

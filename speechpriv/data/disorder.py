@@ -21,7 +21,9 @@ import numpy as np
 import scipy.ndimage
 import scipy.signal
 
-from speechpriv.data import audio, augment, text, voices
+from speechpriv import audio
+from speechpriv.audio import RATE_HZ
+from speechpriv.data import augment, text, voices
 from speechpriv.data.rows import SourceRow
 from speechpriv.sections import RiskConfig
 
@@ -73,7 +75,7 @@ def sound(speech: voices.Speech, severity: float, rng: np.random.Generator) -> n
       Float32 of shape (N',) at 16 kHz, peak at most 0.9: longer by the pauses.
     """
     samples = _with_pauses(speech, 0.7 * severity, rng)
-    seconds = np.arange(len(samples)) / voices.RATE_HZ
+    seconds = np.arange(len(samples)) / RATE_HZ
     tremor = 2 * np.pi * (rng.uniform(4, 7) * seconds + rng.random())
     # Instants at which the voice is where it would have been: the integral of a speed about 1.
     jitter = (0.003 + 0.025 * severity) * _wander(len(samples), rng) + 0.02 * severity * np.sin(tremor)
@@ -81,8 +83,8 @@ def sound(speech: voices.Speech, severity: float, rng: np.random.Generator) -> n
     height = 1 + (0.02 + 0.15 * severity) * _wander(len(samples), rng) + 0.15 * severity * np.sin(tremor)
     voiced = np.interp(at, np.arange(len(samples)), samples) * height
     # Breath is heard where there is voice, above its lower harmonics.
-    envelope = scipy.ndimage.uniform_filter1d(np.abs(voiced), voices.RATE_HZ // 50)
-    above = scipy.signal.butter(2, 1_500, "highpass", fs=voices.RATE_HZ, output="sos")
+    envelope = scipy.ndimage.uniform_filter1d(np.abs(voiced), RATE_HZ // 50)
+    above = scipy.signal.butter(2, 1_500, "highpass", fs=RATE_HZ, output="sos")
     breath = scipy.signal.sosfilt(above, rng.standard_normal(len(voiced)))
     changed = voiced + 10 ** ((-32 + 24 * severity) / 20) * envelope * breath
     return (0.9 * changed / max(float(np.abs(changed).max()), 0.9)).astype(np.float32)
@@ -94,12 +96,12 @@ def _with_pauses(speech: voices.Speech, chance: float, rng: np.random.Generator)
     parts = np.split(speech.samples, starts)
     for index in range(1, len(parts)):
         if rng.random() < chance * 0.5:
-            silence = np.zeros(int(rng.uniform(0.25, 0.75) * voices.RATE_HZ), np.float32)
+            silence = np.zeros(int(rng.uniform(0.25, 0.75) * RATE_HZ), np.float32)
             parts[index] = np.concatenate([silence, parts[index]])
     return np.concatenate(parts)
 
 
 def _wander(length: int, rng: np.random.Generator) -> np.ndarray:
     """Numbers of deviation 1, (length,), a new one each glottal period."""
-    periods = rng.standard_normal(int(length / voices.RATE_HZ * _GLOTTAL_HZ) + 2)
+    periods = rng.standard_normal(int(length / RATE_HZ * _GLOTTAL_HZ) + 2)
     return np.interp(np.arange(length), np.linspace(0, length, len(periods)), periods)

@@ -18,9 +18,10 @@ from typing import Any, TextIO, get_args
 
 import numpy as np
 
-from speechpriv import corpus, store
+from speechpriv import audio, corpus, store
+from speechpriv.audio import RATE_HZ
 from speechpriv.corpus import Row, Split
-from speechpriv.data import audio, clinic, demo, disorder, lineage, people, recordings, sources, transcripts
+from speechpriv.data import clinic, demo, disorder, lineage, people, recordings, sources, transcripts
 from speechpriv.data.sources import Found, Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
 from speechpriv.sections import DataConfig, Section
@@ -220,7 +221,7 @@ def _fit(
         samples = _audible(sound, config.data)
     except DataError as error:
         return Rejected(row.source_id, str(error))
-    seconds = len(samples) / audio.RATE_HZ
+    seconds = len(samples) / RATE_HZ
     if not len(text) <= _MAX_CHARACTERS_PER_S * seconds:
         return Rejected(row.source_id, f"wrongly labelled: {len(text)} characters of text for {seconds:.2f} s of audio")
     pseudonym = _pseudonym(key, "unit", unit)
@@ -254,7 +255,7 @@ def _audible(sound: np.ndarray | DataError, config: DataConfig) -> np.ndarray:
     """
     if isinstance(sound, DataError):
         raise sound
-    seconds = len(sound) / audio.RATE_HZ
+    seconds = len(sound) / RATE_HZ
     if len(sound) == 0:
         raise DataError("empty: no samples")
     if not seconds >= config.min_seconds:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.data import augment, text, voices
 
 _POOL = 128
@@ -53,7 +54,7 @@ def utterance(rng: np.random.Generator, variants: Sequence[str]) -> Spoken:
 
 def silence(rng: np.random.Generator) -> Spoken:
     """Up to six seconds in which nobody speaks: noise through a microphone, or every fourth time digital zero."""
-    samples = 1e-3 * rng.standard_normal(int(rng.uniform(0.3, 6.0) * voices.RATE_HZ), dtype=np.float32)
+    samples = 1e-3 * rng.standard_normal(int(rng.uniform(0.3, 6.0) * RATE_HZ), dtype=np.float32)
     return Spoken(np.zeros_like(samples) if rng.random() < 0.25 else augment.rerecord(samples, rng), "")
 
 
@@ -71,10 +72,10 @@ def batches(rng: np.random.Generator, seconds: float) -> Iterator[list[Spoken]]:
 def groups(draw: Callable[[], Spoken], rng: np.random.Generator, seconds: float) -> list[list[Spoken]]:
     """One pool of utterances in batches of like-long ones, up to so many seconds each, in random order."""
     pool = (draw() for _ in range(_POOL))
-    fitting = sorted((u for u in pool if len(u.samples) <= _MAX_S * voices.RATE_HZ), key=lambda u: len(u.samples))
+    fitting = sorted((u for u in pool if len(u.samples) <= _MAX_S * RATE_HZ), key=lambda u: len(u.samples))
     found: list[list[Spoken]] = [[]]
     for item in fitting:
-        if found[-1] and (len(found[-1]) + 1) * len(item.samples) > seconds * voices.RATE_HZ:
+        if found[-1] and (len(found[-1]) + 1) * len(item.samples) > seconds * RATE_HZ:
             found.append([])
         found[-1].append(item)
     return [found[index] for index in rng.permutation(len(found))]

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from speechpriv.data import audio, lineage, people
+from speechpriv import audio
+from speechpriv.audio import RATE_HZ
+from speechpriv.data import lineage, people
 from speechpriv.data.rows import Rejected, SourceRow
 from speechpriv.errors import DataError
 from speechpriv.sections import DataConfig
 
-_SLACK = round(0.1 * audio.RATE_HZ)  # manifests round their times
+_SLACK = round(0.1 * RATE_HZ)  # manifests round their times
 _MOST_LISTENED = 5000  # rows
 _MOST_ROWS = 5000  # of one recording at a time; what comes out of order is held back by the caller
 
@@ -182,9 +184,9 @@ def _decode(
         for voice, listener in listeners.items():
             for span in listener.feed(_heard(frames, voice, seen), last=last):
                 yield span.index, span.take()
-            for span in listener.drop_longer(round(config.max_seconds * audio.RATE_HZ)):
+            for span in listener.drop_longer(round(config.max_seconds * RATE_HZ)):
                 span.take()
-                yield span.index, _too_long(span.n_samples / audio.RATE_HZ, config, more=not last)
+                yield span.index, _too_long(span.n_samples / RATE_HZ, config, more=not last)
         if whole and not any(listener.left() for listener in listeners.values()):
             return
     for listener in listeners.values():
@@ -223,14 +225,14 @@ def _at_the_end(span: _Span, n_samples: int) -> np.ndarray | DataError:
 
 def _span(index: int, row: SourceRow, config: DataConfig) -> _Span:
     try:
-        start = round(row.start_s * audio.RATE_HZ)
-        end = None if row.duration_s is None else round((row.start_s + row.duration_s) * audio.RATE_HZ)
+        start = round(row.start_s * RATE_HZ)
+        end = None if row.duration_s is None else round((row.start_s + row.duration_s) * RATE_HZ)
     except (ValueError, OverflowError):
         start, end = -1, None
     if start < 0 or (end is not None and end <= start):
         raise audio.Unusable("bad segment: expected a start and a later end in seconds")
-    if end is not None and end - start > round(config.max_seconds * audio.RATE_HZ):
-        raise _too_long((end - start) / audio.RATE_HZ, config)
+    if end is not None and end - start > round(config.max_seconds * RATE_HZ):
+        raise _too_long((end - start) / RATE_HZ, config)
     return _Span(index, start, end)
 
 

@@ -19,10 +19,10 @@ from typing import IO, Any
 import numpy as np
 import soxr
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.data import synthesiser
 from speechpriv.errors import ConfigError, DataError
 
-RATE_HZ = 16_000
 ACCENTS = (
     "en-us",
     "en-us-nyc",

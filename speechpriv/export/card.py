@@ -131,7 +131,7 @@ print(stream.result.text)
 """
 _TORCH_EXAMPLE = """\
 ```python
-from speechpriv.data import audio
+from speechpriv import audio
 from speechpriv.models import asr
 
 recogniser = asr.load(".")

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.errors import ModelError
 from speechpriv.export import onnx
 from speechpriv.export.runtime import LABELS
@@ -100,7 +101,7 @@ class _Probabilities(torch.nn.Module):
                 lengths = torch.linspace(frames, frames // 2, recordings, device=device).long()
                 yield torch.from_numpy(features).to(device), lengths
             else:
-                samples = rng.standard_normal((recordings, int(16_000 * seconds))).astype(np.float32)
+                samples = rng.standard_normal((recordings, int(RATE_HZ * seconds))).astype(np.float32)
                 yield (torch.from_numpy(samples).to(device),)
 
 

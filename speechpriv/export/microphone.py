@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.errors import ConfigError, DataError
-
-RATE_HZ = 16_000
 
 
 def ready() -> Callable[[float], np.ndarray]:

@@ -15,8 +15,9 @@ import onnx
 import onnxruntime
 import torch
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.errors import ModelError
-from speechpriv.models.asr import RATE_HZ, CtcRecogniser, Recogniser
+from speechpriv.models.asr import CtcRecogniser, Recogniser
 from speechpriv.models.spelling import normalise
 
 MODEL = "model.onnx"

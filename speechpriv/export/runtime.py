@@ -20,12 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import sherpa_onnx
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.errors import DataError, ModelError
 from speechpriv.export.published import LANGUAGE_MODEL
 from speechpriv.models import arpa, beam, frontend
 from speechpriv.models.spelling import normalise
 
-RATE_HZ = 16_000
 MAX_S = 120.0  # of one waveform: attention takes memory with the square of the length
 
 Weights = Literal["model.onnx", "model.int8.onnx"]

@@ -45,7 +45,7 @@ $points
 
 $onnx
 ```python
-from speechpriv.data import audio
+from speechpriv import audio
 from speechpriv.models import asr
 
 classifier = asr.load(".")

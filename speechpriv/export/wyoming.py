@@ -26,9 +26,10 @@ from wyoming.event import Event, async_read_event
 from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info
 from wyoming.server import AsyncEventHandler, AsyncServer
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.errors import ConfigError, SpeechprivError
 from speechpriv.export.announce import announced
-from speechpriv.export.runtime import RATE_HZ, Transcriber, Weights
+from speechpriv.export.runtime import Transcriber, Weights
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 import torchaudio.functional
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.models import spelling
-from speechpriv.models.asr import RATE_HZ, CtcRecogniser
+from speechpriv.models.asr import CtcRecogniser
 
 # Where between two peaks a word boundary lies: nearest to a synthesiser's true times, and before nearly all (LOG.md).
 _LEAN, _EARLIEST = 0.8, 0.4

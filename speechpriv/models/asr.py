@@ -23,10 +23,10 @@ from speechpriv.models.classify import Classifier
 from speechpriv.models.ctc import CtcRecogniser, ctc_losses, ctc_phrase_losses
 from speechpriv.models.seq2seq import Seq2SeqRecogniser
 from speechpriv.models.spelling import normalise
-from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
+from speechpriv.models.utterance import Heard, Utterance
 
 __all__ = [
-    "RATE_HZ", "TINY_EN", "Classifier", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance",
+    "TINY_EN", "Classifier", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance",
     "ctc_losses", "ctc_phrase_losses", "family_name", "load", "load_classifier", "load_ctc", "normalise",
 ]  # fmt: skip
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.errors import ModelError
 from speechpriv.models import beam, families
 from speechpriv.models.arpa import Language
 from speechpriv.models.batching import batches, unusable
 from speechpriv.models.spelling import normalise
-from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
+from speechpriv.models.utterance import Heard, Utterance
 
 _SAFE = 1e-290  # of a phrase's probability: what is lost below float64's 2e-308 on the way cannot be seen above this
 _PASS = 2**24  # log-probabilities copied at once

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCTC, AutoModelForSpeechSeq2Seq
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.models import frontend
-from speechpriv.models.utterance import RATE_HZ
 
 _WINDOW, _HOP = 400, 160  # samples, of Kaldi-style features at 16 kHz
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-RATE_HZ = 16_000
+from speechpriv.audio import RATE_HZ
+
 HOP = 160  # samples: 10 ms
 WINDOW = 400
 _FFT = 512

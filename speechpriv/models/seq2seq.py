@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.models import families
 from speechpriv.models.batching import batches, passes, unusable
 from speechpriv.models.spelling import normalise
-from speechpriv.models.utterance import RATE_HZ, Heard, Utterance
+from speechpriv.models.utterance import Heard, Utterance
 
 _IGNORED = -100
 _LEAST_SAMPLES = RATE_HZ // 20  # a few frames, which every front end needs

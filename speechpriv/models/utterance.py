@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-RATE_HZ = 16_000
-
 
 class Utterance(NamedTuple):
     """What one person said once: float32 samples of shape (N,) at 16 kHz, and the words."""

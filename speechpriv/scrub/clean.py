@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from speechpriv import audio, store
 from speechpriv import corpus as corpora
-from speechpriv import store
+from speechpriv.audio import RATE_HZ
 from speechpriv.corpus import Row
-from speechpriv.data import audio
 from speechpriv.models import align, asr
 from speechpriv.models.asr import CtcRecogniser
 from speechpriv.scrub import detect, redact, surrogate, terms
@@ -127,17 +127,17 @@ def _clean(
     if config.redaction == "replace":
         rng = surrogate.generator(key, row.id)
         values = [surrogate.value(finding.kind, rng) for finding in findings]
-        clean = redact.replace(samples, spans, audio.RATE_HZ, surrogate.speak(values, rng))
+        clean = redact.replace(samples, spans, RATE_HZ, surrogate.speak(values, rng))
         text, evidence["made_up"] = _replaced(row.text, findings, values)
     else:
-        clean = redact.WAYS[config.redaction](samples, spans, audio.RATE_HZ)
+        clean = redact.WAYS[config.redaction](samples, spans, RATE_HZ)
         text = detect.mask(row.text, findings) if config.mark == "token" else _without(row.text, findings)
     return _Scrubbed("changed", _row(row, clean, text), evidence)
 
 
 def _row(row: Row, samples: np.ndarray, text: str) -> Row:
     """The row with other audio and text."""
-    return Row(row.id, row.unit, row.split, audio.flac(samples), text, len(samples) / audio.RATE_HZ)
+    return Row(row.id, row.unit, row.split, audio.flac(samples), text, len(samples) / RATE_HZ)
 
 
 def _without(text: str, findings: Sequence[Finding]) -> str:

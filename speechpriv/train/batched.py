@@ -24,7 +24,8 @@ from typing import Any, TypeAlias
 
 import torch
 
-from speechpriv.models.asr import RATE_HZ, CtcRecogniser, Heard, Recogniser, Seq2SeqRecogniser, Utterance
+from speechpriv.audio import RATE_HZ
+from speechpriv.models.asr import CtcRecogniser, Heard, Recogniser, Seq2SeqRecogniser, Utterance
 from speechpriv.models.batching import passes
 
 Unit: TypeAlias = Sequence[Utterance | Heard]

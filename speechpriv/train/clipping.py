@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.errors import ConfigError, ModelError
-from speechpriv.models.asr import RATE_HZ, Heard, Recogniser, Utterance
+from speechpriv.models.asr import Heard, Recogniser, Utterance
 from speechpriv.models.batching import passes
 from speechpriv.train import batched
 

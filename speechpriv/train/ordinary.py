@@ -14,8 +14,8 @@ import torch
 
 from speechpriv import corpus as corpora
 from speechpriv import store
+from speechpriv.audio import RATE_HZ
 from speechpriv.config import TrainConfig
-from speechpriv.data import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.sections import Section
@@ -49,7 +49,7 @@ def run(
         i
         for i, split in enumerate(corpus.table["split"])
         # The loss of words that cannot fit their audio is infinite, and one such row would ruin all weights.
-        if split == "train" and recogniser.fits(round(seconds[i] * audio.RATE_HZ), texts[i])
+        if split == "train" and recogniser.fits(round(seconds[i] * RATE_HZ), texts[i])
     ]
     rng = np.random.default_rng(config.seed)
     batches = [b for _ in range(config.train.twin_epochs) for b in _epoch(rows, seconds, rng)]

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.corpus import Corpus
-from speechpriv.data import audio, augment
+from speechpriv.data import augment
 from speechpriv.models.asr import Heard, Recogniser, Utterance
 
 _KEPT_BYTES = 2**31  # of encoder states; what does not fit is heard again each time
@@ -33,7 +34,7 @@ class Recordings:
     def units(self) -> dict[str, list[int]]:
         """Rows of each unit that can be learned from; none for a unit all of whose words do not fit their audio."""
         return {
-            unit: [i for i in rows if self._recogniser.fits(round(self._seconds[i] * audio.RATE_HZ), self._texts[i])]
+            unit: [i for i in rows if self._recogniser.fits(round(self._seconds[i] * RATE_HZ), self._texts[i])]
             for unit, rows in self._corpus.units("train").items()
         }
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from speechpriv import audio
 from speechpriv import corpus as corpora
 from speechpriv.anonymize import convert, stage
 from speechpriv.anonymize import rows as rows_at_once
-from speechpriv.data import audio
 from speechpriv.errors import DataError, ModelError
 from speechpriv.sections import AnonymizeConfig
 

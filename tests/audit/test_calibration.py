@@ -8,7 +8,7 @@ import scipy.special
 import scipy.stats
 
 from speechpriv.audit import record, stage
-from speechpriv.audit.canary import Canary
+from speechpriv.audit.canaries.canary import Canary
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig
 

@@ -8,11 +8,13 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from speechpriv import audio
 from speechpriv import corpus as corpora
-from speechpriv.audit import canary, mislabelled, screening
+from speechpriv.audit import screening
+from speechpriv.audit.canaries import canary, mislabelled
 from speechpriv.config import CanaryConfig
 from speechpriv.corpus import Row
-from speechpriv.data import audio, disorder
+from speechpriv.data import disorder
 from speechpriv.errors import AuditError, DataError
 from speechpriv.models import asr
 

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from speechpriv import corpus, store
-from speechpriv.audit import canary, scores, stage, stranger
+from speechpriv.audit import stage
+from speechpriv.audit.attacks import scores, stranger
+from speechpriv.audit.canaries import canary
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.data import text

@@ -12,10 +12,11 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechpriv.audit import onerun, record, stage, verdict
-from speechpriv.audit.canary import Canary
-from speechpriv.audit.power import Detectable
-from speechpriv.audit.statistics import Leakage
+from speechpriv.audit import record, stage, verdict
+from speechpriv.audit.canaries.canary import Canary
+from speechpriv.audit.inference import onerun
+from speechpriv.audit.inference.power import Detectable
+from speechpriv.audit.inference.statistics import Leakage
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.errors import AuditError

@@ -7,12 +7,16 @@ import json
 import numpy as np
 import pytest
 
+from speechpriv import audio
 from speechpriv import corpus as corpora
-from speechpriv.audit import canary, membership, mislabelled, stage, statistics, verdict
+from speechpriv.audit import stage, verdict
+from speechpriv.audit.attacks import membership
+from speechpriv.audit.canaries import canary, mislabelled
+from speechpriv.audit.inference import statistics
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.corpus import Row
-from speechpriv.data import audio, disorder
+from speechpriv.data import disorder
 from speechpriv.models import asr
 from speechpriv.train import ordinary
 

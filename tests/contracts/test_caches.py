@@ -18,8 +18,10 @@ COMPILED = {"numba", "librosa"}  # librosa compiles what it has at its import
 SOUND = """
 import sys, typing, numpy, torch
 from speechpriv.anonymize import convert
-from speechpriv.audit import phrases, voiceprints
-from speechpriv.data import audio, augment, lineage, voices
+from speechpriv.audit.canaries import phrases
+from speechpriv.audit.voices import voiceprints
+from speechpriv import audio
+from speechpriv.data import augment, lineage, voices
 from speechpriv.models import asr
 from speechpriv.scrub import redact
 from speechpriv.sections import Method

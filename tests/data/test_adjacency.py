@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechpriv import corpus
+from speechpriv import audio, corpus
 from speechpriv.anonymize import stage as anonymize
-from speechpriv.audit import personal
+from speechpriv.audit.canaries import personal
 from speechpriv.config import CanaryConfig
-from speechpriv.data import audio, ingest, lineage, sources
+from speechpriv.data import ingest, lineage, sources
 from speechpriv.data.ingest import IngestConfig, split_of
 from speechpriv.data.sources import Rejected
 from speechpriv.errors import DataError

@@ -99,7 +99,7 @@ def test_what_a_header_claims_is_never_held_in_memory(capfd):
 
 
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError, ValueError, AssertionError, OverflowError])
-@pytest.mark.parametrize("part", ["speechpriv.data.audio._Decoder.blocks", "speechpriv.data.audio.Resampler.__call__"])
+@pytest.mark.parametrize("part", ["speechpriv.audio._Decoder.blocks", "speechpriv.audio.Resampler.__call__"])
 def test_any_error_of_a_codec_costs_its_own_row(monkeypatch, error, part):
     """Negative control of the fuzzing: an error that no header here causes."""
     calls = []

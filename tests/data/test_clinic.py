@@ -6,7 +6,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from speechpriv.data import audio, clinic, demo, voices
+from speechpriv import audio
+from speechpriv.data import clinic, demo, voices
 from speechpriv.data.ingest import split_of
 from speechpriv.models.asr import normalise
 from speechpriv.scrub import detect

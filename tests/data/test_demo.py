@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from speechpriv.data import audio, demo, voices
+from speechpriv import audio
+from speechpriv.data import demo, voices
 from speechpriv.models.asr import normalise
 from speechpriv.sections import DemoConfig
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from speechpriv.data import audio, disorder, voices
+from speechpriv import audio
+from speechpriv.data import disorder, voices
 from speechpriv.sections import RiskConfig
 
 

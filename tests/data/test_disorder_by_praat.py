@@ -6,7 +6,8 @@ import pytest
 import scipy.stats
 from parselmouth.praat import call
 
-from speechpriv.data import audio, disorder, voices
+from speechpriv import audio
+from speechpriv.data import disorder, voices
 from speechpriv.sections import RiskConfig
 
 pytest.importorskip("espeakng_loader")

@@ -11,8 +11,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechpriv import corpus, store
-from speechpriv.data import audio, ingest, lineage, sources
+from speechpriv import audio, corpus, store
+from speechpriv.data import ingest, lineage, sources
 from speechpriv.data.ingest import IngestConfig, checked, split_of
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from speechpriv.data import audio, sources
+from speechpriv import audio
+from speechpriv.data import sources
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import DataError
 from speechpriv.sections import DataConfig

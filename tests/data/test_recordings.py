@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from speechpriv import corpus
-from speechpriv.data import audio, ingest, lineage, sources
+from speechpriv import audio, corpus
+from speechpriv.data import ingest, lineage, sources
 from speechpriv.data.ingest import IngestConfig
 from speechpriv.data.rows import Rejected, SourceRow
 from speechpriv.sections import DataConfig

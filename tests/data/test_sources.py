@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechpriv import store
-from speechpriv.data import audio, sources
+from speechpriv import audio, store
+from speechpriv.data import sources
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import DataError
 from speechpriv.sections import DataConfig

@@ -4,9 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speechpriv import corpus
+from speechpriv import audio, corpus
 from speechpriv.claim import Claim
-from speechpriv.data import audio
 from speechpriv.export import onnx
 
 _spec = importlib.util.spec_from_file_location("tones", Path(__file__).with_name("tones.py"))

@@ -5,11 +5,10 @@ import pytest
 import torch
 import transformers as hf
 
+from speechpriv import audio, store
 from speechpriv import corpus as corpora
-from speechpriv import store
 from speechpriv.config import ExportConfig
 from speechpriv.corpus import Row
-from speechpriv.data import audio
 from speechpriv.errors import ModelError
 from speechpriv.export import bundle, labels, runtime
 from speechpriv.models import asr

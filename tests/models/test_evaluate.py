@@ -4,10 +4,9 @@ import json
 import numpy as np
 import pytest
 
+from speechpriv import audio, store
 from speechpriv import corpus as corpora
-from speechpriv import store
 from speechpriv.corpus import Row
-from speechpriv.data import audio
 from speechpriv.errors import DataError
 from speechpriv.models import arpa, evaluate
 

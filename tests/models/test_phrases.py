@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speechpriv import audio
 from speechpriv.models import asr
 from speechpriv.models.asr import Utterance
 from speechpriv.models.ctc import ctc_losses, ctc_phrase_losses
@@ -16,7 +17,7 @@ PHRASES = ["stop", "good night", "turn on the lights", "aaa bbb", "set a timer f
 
 
 def noise(seconds=2.0, seed=0):
-    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * asr.RATE_HZ)).astype(np.float32)
+    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * audio.RATE_HZ)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

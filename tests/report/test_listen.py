@@ -8,10 +8,9 @@ import re
 import numpy as np
 import pytest
 
+from speechpriv import audio, store
 from speechpriv import corpus as corpora
-from speechpriv import store
 from speechpriv.corpus import Row
-from speechpriv.data import audio
 from speechpriv.drops import Dropped
 from speechpriv.report import listen, page, samples
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from speechpriv import audio
 from speechpriv import corpus as corpora
 from speechpriv.corpus import Row
-from speechpriv.data import audio, voices
+from speechpriv.data import voices
 from speechpriv.errors import DataError
 from speechpriv.models import align, asr
 from speechpriv.scrub import clean, detect, redact

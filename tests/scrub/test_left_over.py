@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from speechpriv import audio
 from speechpriv import corpus as corpora
 from speechpriv.corpus import Row
-from speechpriv.data import audio, text, voices
+from speechpriv.data import text, voices
 from speechpriv.models import align
 from speechpriv.scrub import clean, detect
 from speechpriv.sections import ScrubConfig

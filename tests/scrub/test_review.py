@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from speechpriv import cli
+from speechpriv import audio, cli
 from speechpriv import corpus as corpora
 from speechpriv.corpus import Row
-from speechpriv.data import audio
 from speechpriv.scrub import clean, review
 from speechpriv.sections import ScrubConfig
 

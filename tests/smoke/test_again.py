@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from speechpriv import cli, store
-from speechpriv.data import audio, voices
+from speechpriv import audio, cli, store
+from speechpriv.data import voices
 from speechpriv.errors import StageError
 from speechpriv.train import spending
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from speechpriv import cli, config, corpus, packaged, store
-from speechpriv.audit import personal, scores
-from speechpriv.data import audio, voices
+from speechpriv import audio, cli, config, corpus, packaged, store
+from speechpriv.audit.attacks import scores
+from speechpriv.audit.canaries import personal
+from speechpriv.data import voices
 from speechpriv.errors import SpeechprivError
 
 pytestmark = pytest.mark.timeout(900)  # whole pipelines, on a machine that may be busy

@@ -5,13 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from speechpriv import audio
 from speechpriv import corpus as corpora
 from speechpriv.anonymize import parallel
 from speechpriv.anonymize import rows as rows_at_once
 from speechpriv.anonymize import stage as anonymize
-from speechpriv.audit import attackers, canary, personal, survival
+from speechpriv.audit.canaries import canary, personal, survival
+from speechpriv.audit.voices import attackers
 from speechpriv.config import CanaryConfig, PerformanceConfig, TrainConfig
-from speechpriv.data import audio, ingest, sources, voices
+from speechpriv.data import ingest, sources, voices
 from speechpriv.report import facts, losses
 from speechpriv.scrub import clean
 from speechpriv.sections import AnonymizeConfig, AttackersConfig, DataConfig, ScrubConfig

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
+from speechpriv import audio
 from speechpriv import corpus as corpora
 from speechpriv.config import PrivacyConfig, TrainConfig
-from speechpriv.data import audio
 from speechpriv.models import asr, trainable
 from speechpriv.models.asr import Utterance
 from speechpriv.train import clipping, finetune, sampling
