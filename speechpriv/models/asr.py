@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
@@ -18,7 +17,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from speechpriv.errors import ModelError
-from speechpriv.models import classify, families
+from speechpriv.models import classify, families, proof
 from speechpriv.models.classify import Classifier
 from speechpriv.models.ctc import CtcRecogniser, ctc_losses, ctc_phrase_losses
 from speechpriv.models.seq2seq import Seq2SeqRecogniser
@@ -87,21 +86,22 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
       device: where the model lives, as torch names it.
 
     Raises:
-      ModelError: nothing is there, or the family is not one that is built.
+      ModelError: nothing is there, the family is not one that is built, or the parts do not
+        belong together (see proof.py).
     """
     family = families.FAMILIES[family_name(name_or_path)]
-    with _reading(name_or_path) as source:
-        if classify.is_classifier(AutoConfig.from_pretrained(source, trust_remote_code=False)):
-            return _classifier(source, name_or_path, device)
-        # safetensors only: a pickled checkpoint can run code when it is opened.
-        model, found = family.model.from_pretrained(
-            source, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-        )
-        _check_whole(found, name_or_path)
-        front_end = AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
+    with _reading(name_or_path, "config") as source:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if classify.is_classifier(config):
+        return _load_classifier(name_or_path, config, device)
+    model = _load_weights(family.model, name_or_path)
+    front_end = _load_front_end(name_or_path)
+    with _reading(name_or_path, "tokenizer") as source:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     kind = CtcRecogniser if isinstance(family, families.Ctc) else Seq2SeqRecogniser
-    return kind(model.to(device).eval(), front_end, tokenizer)
+    found = kind(model.to(device).eval(), front_end, tokenizer)
+    proof.check_base(found, name_or_path)
+    return found
 
 
 def load_classifier(name_or_path: str, labels: Sequence[str], device: str = "cpu") -> Classifier:
@@ -113,26 +113,32 @@ def load_classifier(name_or_path: str, labels: Sequence[str], device: str = "cpu
     recogniser = load(name_or_path)
     if isinstance(recogniser, Classifier):
         raise ModelError(f"{name_or_path}: has labels of its own; expected a recogniser to put new ones on.")
-    with _reading(name_or_path) as source:
+    with _reading(name_or_path, "weights") as source:
         found = classify.begun(recogniser, source, labels)
     found.model.to(device)
     return found
 
 
-def _classifier(source: str, name_or_path: str, device: str) -> Classifier:
-    """A model that has labels already."""
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+def _load_classifier(name_or_path: str, config: Any, device: str) -> Classifier:
+    """Load a model that has labels already."""
     kind = AutoModelForCTC if config.model_type == classify.POOLED else AutoModelForAudioClassification
-    model, found = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, output_loading_info=True)
-    _check_whole(found, name_or_path)
-    front_end = AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
-    return Classifier(model.to(device).eval(), front_end)
+    found = Classifier(_load_weights(kind, name_or_path).to(device).eval(), _load_front_end(name_or_path))
+    proof.check_base(found, name_or_path)
+    return found
 
 
-def _check_whole(found: dict[str, Any], name_or_path: str) -> None:
-    """See that no weight is missing: transformers would leave it random, and only warn."""
-    if found["missing_keys"]:
-        raise ModelError(f"{name_or_path}: {len(found['missing_keys'])} weights are missing; expected a whole model.")
+def _load_weights(kind: Any, name_or_path: str) -> Any:
+    """Load a whole model; of safetensors only, since a pickled checkpoint can run code when it is opened."""
+    with _reading(name_or_path, "weights") as source:
+        model, found = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, output_loading_info=True)
+    if missing := len(found["missing_keys"]):  # transformers would leave them random, and only warn
+        raise ModelError(f"{name_or_path}: {missing} weights are missing; expected a whole model.")
+    return model
+
+
+def _load_front_end(name_or_path: str) -> Any:
+    with _reading(name_or_path, "front end") as source:
+        return AutoFeatureExtractor.from_pretrained(source, trust_remote_code=False)
 
 
 def family_name(name_or_path: str) -> str:
@@ -141,7 +147,7 @@ def family_name(name_or_path: str) -> str:
     Raises:
       ModelError: as `load`.
     """
-    with _reading(name_or_path) as source:
+    with _reading(name_or_path, "config") as source:
         name = str(AutoConfig.from_pretrained(source, trust_remote_code=False).model_type)
     if name not in families.FAMILIES:
         known = ", ".join(families.FAMILIES)
@@ -149,18 +155,26 @@ def family_name(name_or_path: str) -> str:
     return name
 
 
+_PARTS = {
+    "config": "config.json of a recogniser",
+    "weights": "model.safetensors, whole",
+    "front end": "preprocessor_config.json",
+    "tokenizer": "tokenizer.json, or vocab.json and tokenizer_config.json",
+}
+
+
 @contextmanager
-def _reading(name_or_path: str) -> Iterator[str]:
-    """The directory or hub id to read from, in silence; what goes wrong is a ModelError."""
+def _reading(name_or_path: str, part: str) -> Iterator[str]:
+    """Give the directory or hub id to read a part from, in silence; what goes wrong is a ModelError."""
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         yield str(TINY_EN) if name_or_path == "tiny-en" else name_or_path
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # whatever the libraries raise: TypeError for a missing file, KeyError for a setting
         raise ModelError(
-            f"{name_or_path}: no recogniser could be loaded ({type(error).__name__}: {error}). Expected 'tiny-en', "
-            "a directory with config.json, model.safetensors, tokenizer.json and preprocessor_config.json, or a hub id."
+            f"{name_or_path}: its {part} cannot be read ({type(error).__name__}: {error}). Expected {_PARTS[part]}, "
+            "in a directory or under a hub id. Copy that file from the checkpoint, or save it with save_pretrained."
         ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)

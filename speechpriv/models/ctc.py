@@ -76,8 +76,15 @@ class CtcRecogniser:
         return [token for token in tokens if token != self.tokenizer.unk_token_id]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Normalised words of token indices without blanks or repeats."""
-        return normalise(self.tokenizer.decode(list(tokens), group_tokens=False, skip_special_tokens=True))
+        """Return the normalised words of token indices without blanks or repeats."""
+        return normalise(self.tokenizer.decode([t for t in tokens if t not in self._silent], group_tokens=False))
+
+    @functools.cached_property
+    def _silent(self) -> set[int]:
+        """Special tokens, but for the space between words, which some tokenizers count among them."""
+        special = self.tokenizer.all_special_ids
+        spelled = dict(zip(special, self.tokenizer.convert_ids_to_tokens(special), strict=True))
+        return {index for index, token in spelled.items() if token not in (" ", "|", "▁")}
 
     def features(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """The model's input (B, T, ...), and its mask (B, T), True where real."""

@@ -60,6 +60,10 @@ class Seq2SeqRecogniser:
             tokens = tokens[1:]
         return tokens if tokens[-1] == end else [*tokens, end]
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the normalised words of token indices."""
+        return normalise(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
     def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
         """Teacher-forced negative log-likelihood of each utterance's tokens, shape (B,), in nats; all are of one kind.
 
@@ -110,7 +114,7 @@ class Seq2SeqRecogniser:
         if len(samples) < _LEAST_SAMPLES:
             return [""]
         written = self._generated([samples], num_beams=width, num_return_sequences=width)
-        return [self._spelled(tokens) for tokens in written]
+        return [self.decode(tokens) for tokens in written]
 
     @torch.inference_mode()
     def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
@@ -132,7 +136,7 @@ class Seq2SeqRecogniser:
         for batch in batches([len(waveforms[i]) for i in heard], pads=self.pads):
             part = [waveforms[heard[i]] for i in batch]
             for i, samples, tokens in zip(batch, part, self._generated(part, num_beams=1), strict=True):
-                found[heard[i]] = self._spelled(tokens[: self._most_written(len(samples))])
+                found[heard[i]] = self.decode(tokens[: self._most_written(len(samples))])
         return found
 
     def fits(self, samples: int, text: str) -> bool:
@@ -176,9 +180,6 @@ class Seq2SeqRecogniser:
         ).tolist()
         start = self.model.config.decoder_start_token_id
         return [row[1:] if row[0] == start else row for row in rows]  # Whisper leaves it out
-
-    def _spelled(self, tokens: list[int]) -> str:
-        return normalise(self.tokenizer.decode(tokens, skip_special_tokens=True))
 
     def _takes(self, samples: int, tokens: int) -> bool:
         longest = getattr(self.front_end, "n_samples", None)

@@ -26,7 +26,7 @@ from speechpriv.claim import Claim, OtherRelease, UtteranceLevel, not_covered
 from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.data import lineage
 from speechpriv.errors import ModelError
-from speechpriv.models import asr, evaluate, trainable
+from speechpriv.models import asr, evaluate, proof, trainable
 from speechpriv.models.asr import Heard, Recogniser, Utterance
 from speechpriv.models.evaluate import Spoken
 from speechpriv.sections import Section
@@ -99,7 +99,8 @@ def run(
       BudgetError: the run would exceed the corpus's budget, or have no finite epsilon with what else was released;
         no step was taken.
       LedgerError: the ledger is damaged, or holds runs that protect another kind of unit.
-      ModelError: two accountants disagree (no step was taken), or the weights ended up not finite.
+      ModelError: two accountants disagree or the base cannot spell the transcripts (no step was taken), or
+        the weights ended up not finite.
     """
     privacy, corpus = config.privacy, corpora.read(inputs["corpus"])
     phrases = phrasebook.published(inputs["start"]) if "start" in inputs else None
@@ -108,6 +109,10 @@ def run(
     _check_accountants(privacy, sigma, event, phrases)
     begun = inputs.get("start") or inputs.get("base")
     recogniser = asr.load(str(begun / "model") if begun else config.train.base, device)
+    if isinstance(recogniser, asr.CtcRecogniser | asr.Seq2SeqRecogniser):
+        table = corpus.table.select_columns(["split", "text"])
+        texts = (row["text"] for row in table if row["split"] == "train")
+        proof.check_texts(recogniser, texts, config.train.base)
     place = places.here(device, batch_s=batch_s)
     key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser), place=place)
     run_id = releases.run_id(key)

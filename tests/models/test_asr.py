@@ -134,7 +134,7 @@ def saved(recogniser, tmp_path):
 
 def test_nothing_there(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelError, match="no recogniser"):
+    with pytest.raises(ModelError, match="its config cannot be read"):
         asr.load(str(tmp_path / "absent"))
 
 

@@ -26,6 +26,7 @@ from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.sections import Section
 
 FILE = "survival.json"
+_MOST_GONE = 0.2  # of the planted canaries
 _State = Literal["whole", "lost", "altered", "left_out", "unscored"]
 
 
@@ -90,7 +91,8 @@ def run(config: SurvivalConfig, inputs: Mapping[str, Path], out_dir: Path, *, de
       device: where the base model lives.
 
     Raises:
-      AuditError: a registry is damaged.
+      AuditError: a registry is damaged, or too many canaries cannot be learned for an audit to
+        see anything: better now than after epsilon is spent.
     """
     registry, said = canary.read(inputs["plant"])
     corpus = corpora.read(inputs["corpus"])
@@ -102,6 +104,7 @@ def run(config: SurvivalConfig, inputs: Mapping[str, Path], out_dir: Path, *, de
             personal=dict(collections.Counter(probe.kind for probe in probes)),
             missed=personal.missed(probes, corpora.read(inputs["scrubbed"])),
         )
+    _check_enough(found)
     told = dataclasses.asdict(found)
     store.write_json(out_dir / FILE, told)
     dropped = {state: told.pop(state) for state in ("lost", "altered", "left_out", "unscored")}
@@ -152,6 +155,15 @@ def read(directory: Path) -> Survival:
         raise AuditError(
             f"{directory.name}/{FILE}: not a survival check ({type(error).__name__}). Run the stage again."
         ) from error
+
+
+def _check_enough(found: Survival) -> None:
+    gone = found.planted - found.whole
+    if gone > _MOST_GONE * found.planted:
+        raise AuditError(
+            f"{gone} of {found.planted} planted canaries cannot be learned ({'; '.join(found.doubts())}); expected at "
+            f"most {_MOST_GONE:.0%}. No audit would see anything: nothing was trained, and nothing spent."
+        )
 
 
 def _state(one: Canary, text: str, found: Mapping[str, Sequence[Utterance]], base: Recogniser) -> _State:

@@ -181,6 +181,15 @@ def test_the_scrubber_is_checked_too(planted, base_of, corpus_dir, tmp_path):
     assert not [p for p in personal.read(probed) if p.secret in told or p.id in told]
 
 
+def test_too_many_canaries_that_cannot_be_learned_end_the_run(planted, base_of, tmp_path, monkeypatch):
+    inputs = {"plant": planted[0], "corpus": planted[0] / "corpus"}
+    monkeypatch.setattr(asr.CtcRecogniser, "fits", lambda *_: False)
+    with pytest.raises(AuditError, match=r"do not fit their audio.*nothing spent"):
+        survival.run(SurvivalConfig(base=str(base_of)), inputs, tmp_path / "survival")
+    monkeypatch.undo()
+    assert survival.run(SurvivalConfig(base=str(base_of)), inputs, tmp_path / "survival").counts["dropped"] == {}
+
+
 @pytest.mark.parametrize(
     ("changed", "word", "why"),
     [
