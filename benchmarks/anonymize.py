@@ -32,7 +32,7 @@ Utterance = tuple[str, np.ndarray]
 def utterances() -> list[Utterance]:
     """Sentences, each in a made-up voice, slowly: a fast one says words that `tiny-en` has too few frames for."""
     rng = np.random.default_rng(0)
-    said = [text.sentence(rng) for _ in range(SENTENCES)]
+    said = [text.draw_sentence(rng) for _ in range(SENTENCES)]
     return [(words, voices.speak(words, replace(voices.random_voice(rng), rate_wpm=130)).samples) for words in said]
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     naive = runpy.run_path(str(ORACLE))["naive_disguise"]
 
     def resynthesised(words: str, samples: np.ndarray, timing: Timing | None = None) -> np.ndarray:
-        aligned = resynth.aligned(recogniser, samples, words)
+        aligned = resynth.align_words(recogniser, samples, words)
         return convert.disguise(samples, RATE_HZ, "resynth", KEY, words, words=aligned, timing=timing)
 
     methods: dict[str, Callable[[str, np.ndarray], object]] = {

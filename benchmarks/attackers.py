@@ -56,7 +56,7 @@ class Said:
 def recordings(path: Path | None) -> Iterator[SourceRow]:
     """What people said."""
     if path is None:
-        yield from demo.rows(DemoConfig(units=80, utterances_per_unit=20), seed=7)
+        yield from demo.generate_rows(DemoConfig(units=80, utterances_per_unit=20), seed=7)
         return
     for row in sources.open_source(DataConfig(path=str(path))):
         if isinstance(row, SourceRow):
@@ -70,7 +70,7 @@ def disguised(rows: Sequence[SourceRow], method: str, timing: str) -> Iterator[S
         plain = audio.read(row.audio if isinstance(row.audio, bytes) else row.audio.read_bytes())
         sure = AnonymizeConfig().min_confidence
         try:
-            words = resynth.aligned(aligner, plain, row.text, sure) if method == "resynth" else None
+            words = resynth.align_words(aligner, plain, row.text, sure) if method == "resynth" else None
             changed = [
                 convert.disguise(plain, audio.RATE_HZ, method, key, row.source_id, words=words, timing=timing)
                 for key in (ATTACKERS, OWNERS)
@@ -88,7 +88,7 @@ def after_learning(said: Sequence[Said], epochs: int) -> Level:
         recogniser, rng = asr.load("tiny-en"), np.random.default_rng(0)
         others = [one for one in said if one.person not in half]
         batches = [batch for _ in range(epochs) for batch in batched(others, rng)]
-        ordinary.fit(recogniser, iter(batches), steps=len(batches), learning_rate=LEARNING_RATE)
+        ordinary.fit_baseline(recogniser, iter(batches), steps=len(batches), learning_rate=LEARNING_RATE)
         errors |= word_errors(recogniser, [one for one in said if one.person in half])
     return level(errors)
 
@@ -106,7 +106,7 @@ def word_errors(recogniser: Recogniser, said: Sequence[Said]) -> dict[str, tuple
 
 def level(errors: dict[str, tuple[float, float]]) -> Level:
     """Errors per word, with its interval over people."""
-    return tradeoff.levels([Point(0, 0, errors)], tradeoff.word_error_rate)[0]
+    return tradeoff.group_by_epsilon([Point(0, 0, errors)], tradeoff.word_error_rate)[0]
 
 
 def shown(wer: Level | None) -> str:
@@ -168,9 +168,11 @@ def main() -> None:
 
 def attacked(said: Sequence[Said], voiceprint: str) -> dict[str, Any]:
     """What attackers with this voiceprint get."""
-    way = voiceprints.named(voiceprint)
+    way = voiceprints.load_voiceprint(voiceprint)
     heard = [
-        attackers.Heard(one.person, *(way.features(sound) for sound in (one.plain, one.imitated, one.released)))
+        attackers.RecordingFeatures(
+            one.person, *(way.features(sound) for sound in (one.plain, one.imitated, one.released))
+        )
         for one in said
     ]
     return attackers.attack(heard, way)

@@ -25,11 +25,11 @@ COMMON = 3_000
 
 def drawn(model: Recogniser, rng: np.random.Generator) -> tuple[list[np.ndarray], list[str]]:
     """Masked recordings, and phrases; every phrase fits every recording."""
-    common = np.array(text.words()[0][:COMMON])
+    common = np.array(text.list_words()[0][:COMMON])
     phrases = [" ".join(rng.choice(common, WORDS, replace=False)) for _ in range(2 * PHRASES)]
     spoken = [voices.speak(phrase, voices.Voice(rate_wpm=RATE_WPM)) for phrase in phrases[:CANARIES]]
     recordings = [
-        scores.masked(speech.samples, speech.words[1].start, len(speech.samples), "noise", rng) for speech in spoken
+        scores.mask_span(speech.samples, speech.words[1].start, len(speech.samples), "noise", rng) for speech in spoken
     ]
     shortest = min(map(len, recordings))
     return recordings, [phrase for phrase in phrases if model.fits(shortest, phrase)][:PHRASES]
@@ -57,10 +57,10 @@ def main() -> None:
     with torch.inference_mode():
         model.transcribe(recordings[:1])  # what a first pass sets up is not timed
     start_s = time.perf_counter()
-    found = scores.candidate_losses(model, recordings, [phrases] * CANARIES, "timed")
+    found = scores.compute_candidate_losses(model, recordings, [phrases] * CANARIES, "timed")
     ours_s = time.perf_counter() - start_s
     start_s = time.perf_counter()
-    scores.candidate_error_rates(model, recordings, [phrases] * CANARIES, "timed")
+    scores.compute_candidate_error_rates(model, recordings, [phrases] * CANARIES, "timed")
     rates_s = time.perf_counter() - start_s
     naive_s = loop_s(model, recordings, phrases, found)
     print(f"losses               {ours_s:9.1f} s   {CANARIES} x {PHRASES}, one encoder pass a recording")

@@ -36,7 +36,7 @@ def clipped_alone(config: finetune.FinetuneConfig, training: Path, directory: Pa
     """The steps of a private training, without noise."""
     base = asr.load(config.train.base)
     found = Recordings(
-        corpus.read(training), base, hear=finetune.hearing(config.train, base), copies=config.train.copies
+        corpus.read(training), base, hear=finetune.plan_encoding(config.train, base), copies=config.train.copies
     )
     utility.stepped(config, 0.0, noise.new_key(), found.units(), found).save(directory / "model")
     return directory
@@ -53,7 +53,7 @@ def trained(config: PipelineConfig, training: Path, epsilon: float, directory: P
 
 def way(registry: list[canary.Canary], found: np.ndarray, verdict: dict[str, Any]) -> dict[str, Any]:
     """What the phrases say of one way to train."""
-    bits = statistics.exposures(statistics.rank_p_values(found, found[[one.repeats == 0 for one in registry]]))
+    bits = statistics.compute_exposures(statistics.rank_p_values(found, found[[one.repeats == 0 for one in registry]]))
     planted = np.array([one.repeats if one.planted else 0 for one in registry])
     return {
         "median_bits": [round(float(np.median(bits[planted == tier])), 2) for tier in sorted({*planted} - {0})],
@@ -88,7 +88,7 @@ def main() -> None:
             "epsilon 8": trained(config, training, 8, made["eight"]),
             "epsilon 1": trained(config, training, 1, made["one"]),
         }
-        found = scores.scores(
+        found = scores.score_phrases(
             {name: str(model / "model") for name, model in models.items()}, config.train.base, phrases
         )
         claims = {name: model / "claim.json" for name, model in models.items()}

@@ -34,7 +34,9 @@ def noise_s(parameters: Mapping[str, torch.nn.Parameter]) -> float:
     """Seconds to noise one sum over these parameters."""
     total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
     return least_s(
-        lambda: noise.noised(total, bytes(32), 0, clip_norm=CLIP_NORM, noise_multiplier=NOISE_MULTIPLIER, rounding=0.0),
+        lambda: noise.add_noise(
+            total, bytes(32), 0, clip_norm=CLIP_NORM, noise_multiplier=NOISE_MULTIPLIER, rounding=0.0
+        ),
         3,
     )
 

@@ -43,8 +43,8 @@ def table_of(
     if asked is None:
         return {}
     event = phrasebook.event_of(privacy, asked)
-    said = {unit: sentences_ for unit, sentences_ in phrasebook.said(train).items() if unit in units}
-    return phrases.release(
+    said = {unit: sentences_ for unit, sentences_ in phrasebook.collect_transcripts(train).items() if unit in units}
+    return phrases.release_ngrams(
         said, key_of(seed), order=asked.order, cap=asked.cap, noise_multiplier=event.noise_multiplier, slip=event.slip
     )
 
@@ -52,11 +52,13 @@ def table_of(
 def rehearsed(table: dict[phrases.Gram, float], settings: TrainConfig, seed: int) -> Any:
     """The base after made-up speech; without a table, after general speech alone."""
     recogniser, rng = asr.load(settings.base), np.random.default_rng(seed)
-    said: Iterator[str] = sentences.sample(table, rng)
+    said: Iterator[str] = sentences.sample_sentences(table, rng)
     general = settings.made_up_general if table else 1.0
-    made = rehearse.batches(said, recogniser, rng, general)
+    made = rehearse.generate_batches(said, recogniser, rng, general)
     steps = settings.made_up_steps
-    ordinary.fit(recogniser, itertools.islice(made, steps), steps=steps, learning_rate=settings.made_up_learning_rate)
+    ordinary.fit_baseline(
+        recogniser, itertools.islice(made, steps), steps=steps, learning_rate=settings.made_up_learning_rate
+    )
     return recogniser
 
 
@@ -69,7 +71,7 @@ def trained(
         sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta,
         beside=before,
     )  # fmt: skip
-    found = Recordings(train, start, hear=finetune.hearing(settings, start), copies=settings.copies)
+    found = Recordings(train, start, hear=finetune.plan_encoding(settings, start), copies=settings.copies)
     config = finetune.FinetuneConfig(privacy=privacy, train=settings)
     return utility.stepped(config, sigma, key_of(seed), units, found, start)
 
@@ -81,19 +83,19 @@ def measure(args: Any) -> None:
     everybody = Recordings(train, asr.load(args.train.base), hear=None, copies=0).units()
     print(f"{len(test)} utterances of {args.people} people, {args.train}, {args.settings}, share {args.share}\n")
     print("| | WER | gain kept | utterances without error | gain kept | s |\n|---|---|---|---|---|---|")
-    base = evaluate.accuracy(asr.load(args.train.base), test)
+    base = evaluate.measure_accuracy(asr.load(args.train.base), test)
     utility.show("base", [base], base, None, time.time())
     for n in [len(everybody)] if args.commands else args.units:
         units = dict(list(everybody.items())[:n])
         best = dict(zip(("wer", "exact"), args.ordinary, strict=True)) if args.ordinary else None
         if not best and "ordinary" in args.ways:
             start_s = time.time()
-            found = evaluate.accuracy(utility.train_ordinarily(train, units, 0, args), test)
+            found = evaluate.measure_accuracy(utility.train_ordinarily(train, units, 0, args), test)
             best = {part: found[part] for part in ("wer", "exact")}
             utility.show(f"{n:,} people, ordinary", [found], base, best, start_s)
         if "public" in args.ways:
             start_s = time.time()
-            found = evaluate.accuracy(rehearsed({}, args.train, 0), test)
+            found = evaluate.measure_accuracy(rehearsed({}, args.train, 0), test)
             utility.show("public", [found], base, best, start_s)
         for epsilon in args.epsilons:
             for way in args.ways:
@@ -101,10 +103,14 @@ def measure(args: Any) -> None:
                     start_s = time.time()
                     found = [private(way, train, units, epsilon, seed, args) for seed in range(args.seeds)]
                     name = f"{n:,} people, epsilon {epsilon:g}, {way}"
-                    utility.show(name, [evaluate.accuracy(model, test) for model, _ in found], base, best, start_s)
+                    utility.show(
+                        name, [evaluate.measure_accuracy(model, test) for model, _ in found], base, best, start_s
+                    )
                     if way != "recordings":
-                        informed = [replace(model, language=arpa.language(table)) for model, table in found if table]
-                        if scores := [evaluate.accuracy(model, test) for model in informed]:
+                        informed = [
+                            replace(model, language=arpa.build_language_model(table)) for model, table in found if table
+                        ]
+                        if scores := [evaluate.measure_accuracy(model, test) for model in informed]:
                             utility.show(f"{name}, language model", scores, base, best, start_s)
 
 

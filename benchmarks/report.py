@@ -71,7 +71,7 @@ def main() -> None:
         try:
             for name, facts in (("small", MADE_UP["facts"]()), ("a million rows", large())):
                 started = time.perf_counter()
-                html = page.render(facts)
+                html = page.render_page(facts)
                 written_s = time.perf_counter() - started
                 path = Path(directory) / "report.html"
                 path.write_text(html, encoding="utf-8")

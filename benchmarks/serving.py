@@ -223,8 +223,8 @@ def exported(directory: Path) -> Path:
 
     recogniser = asr.load("tiny-en")
     recogniser.save(directory)
-    onnx.export(recogniser, directory)
-    int8.quantise(directory / onnx.MODEL, directory / int8.MODEL)
+    onnx.export_recogniser(recogniser, directory)
+    int8.quantise_weights(directory / onnx.MODEL, directory / int8.MODEL)
     return directory
 
 

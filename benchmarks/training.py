@@ -69,7 +69,7 @@ def made(model: str) -> Recogniser:
 
 def chosen(recogniser: Recogniser, which: trainable.Trainable) -> dict[str, torch.nn.Parameter]:
     """What is trained; never what Opacus has no gradients for and nobody misses: positions, and the unused mask."""
-    names = trainable.choose(recogniser, which)
+    names = trainable.choose_trainable(recogniser, which)
     for name in names:
         if "embed_positions" in name or "masked_spec_embed" in name:
             recogniser.model.get_parameter(name).requires_grad_(requires_grad=False)
@@ -104,7 +104,7 @@ def private(recogniser: Recogniser, parameters: dict[str, Any], per_unit: int) -
     def step() -> float:
         total = clipping.clipped_sum(recogniser, units, 1.0)
         start_s = time.process_time()
-        noised = noise.noised(total, bytes(32), 0, clip_norm=1.0, noise_multiplier=1.0, rounding=0.0)
+        noised = noise.add_noise(total, bytes(32), 0, clip_norm=1.0, noise_multiplier=1.0, rounding=0.0)
         noise_s = time.process_time() - start_s
         for name, parameter in parameters.items():
             parameter.grad = noised[name] / len(units)
@@ -214,14 +214,14 @@ def growth() -> None:
     """What a larger corpus costs, and a larger cohort."""
     for corpus in (1_000, 1_000_000):
         start_s = time.process_time()
-        units = sampling.cohort(bytes(32), 0, corpus, 64 / corpus)
+        units = sampling.draw_cohort(bytes(32), 0, corpus, 64 / corpus)
         for unit in units:
-            sampling.chosen(bytes(32), str(unit), [SECONDS] * 10, 4, step=0)
+            sampling.choose_utterances(bytes(32), str(unit), [SECONDS] * 10, 4, step=0)
         print(f"drawing {len(units)} of {corpus:,} units: {(time.process_time() - start_s) * 1e3:.1f} ms")
     torch.set_num_threads(1)
     recogniser, batch = made("tiny-en"), audio()
     for which in ("all", "head"):
-        trainable.choose(recogniser, which)
+        trainable.choose_trainable(recogniser, which)
         for cohort in (8, 16, 32, 64):
             units = [[batch[i % UTTERANCES]] for i in range(cohort)]
             start_s = time.process_time()

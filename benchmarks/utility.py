@@ -41,7 +41,7 @@ Scores = dict[str, Any]  # what evaluate.accuracy gives
 
 def made_up(part: str, people: int, utterances: int) -> Iterator[Row]:
     """Utterances of made-up people; the first thousand are the same, however many there are."""
-    for row in demo.rows(DemoConfig(units=people, utterances_per_unit=utterances), SEEDS[part]):
+    for row in demo.generate_rows(DemoConfig(units=people, utterances_per_unit=utterances), SEEDS[part]):
         yield as_row(row, part)
 
 
@@ -85,14 +85,14 @@ def corpora(args: Any) -> tuple[dict[str, Path], dict[str, Corpus]]:
 def recordings_of(train: Corpus, folder: Path, settings: TrainConfig) -> Recordings:
     """What is learned from; what the output layer gets of it is computed once and kept on the disk."""
     recogniser = asr.load(settings.base)
-    hear = finetune.hearing(settings, recogniser)
+    hear = finetune.plan_encoding(settings, recogniser)
     found = Recordings(train, recogniser, hear=hear, copies=settings.copies)
     path = folder / f"heard-{settings.trainable}.pt"
     if hear and not settings.copies:
         if path.exists():
             states = torch.load(path, weights_only=True)
             texts = train.table["text"][:]
-            found._kept = {i: asr.Heard(hidden, texts[i], frames) for i, (hidden, frames) in states.items()}  # noqa: SLF001
+            found._kept = {i: asr.EncodedUtterance(hidden, texts[i], frames) for i, (hidden, frames) in states.items()}  # noqa: SLF001
         else:
             for rows in found.units().values():
                 for row in rows:
@@ -138,7 +138,7 @@ def train_ordinarily(train: Corpus, units: dict[str, list[int]], seed: int, args
     epochs = [ordinary._epoch(rows, seconds, rng) for _ in range(args.train.twin_epochs)]  # noqa: SLF001
     batches = [batch for epoch in epochs for batch in epoch]
     spoken = ([Utterance(train[i].samples(), train[i].text) for i in batch] for batch in batches)
-    ordinary.fit(recogniser, spoken, steps=len(batches), learning_rate=args.train.twin_learning_rate)
+    ordinary.fit_baseline(recogniser, spoken, steps=len(batches), learning_rate=args.train.twin_learning_rate)
     return recogniser
 
 
@@ -160,7 +160,7 @@ def measure(args: Any) -> None:
     train, test = made["train"], made[args.people]
     found = recordings_of(train, folders["train"], args.train)
     everybody = {unit: rows for unit, rows in found.units().items() if rows}
-    base = evaluate.accuracy(asr.load(args.train.base), test)
+    base = evaluate.measure_accuracy(asr.load(args.train.base), test)
     print(
         f"{base['utterances']} utterances of {base['speakers']} {args.people} people, {args.train}, {args.settings}\n"
     )
@@ -171,13 +171,13 @@ def measure(args: Any) -> None:
         best = dict(zip(("wer", "exact"), args.ordinary, strict=True)) if args.ordinary else None
         if args.ordinary_seeds:
             models = (train_ordinarily(train, units, seed, args) for seed in range(args.ordinary_seeds))
-            scores = [evaluate.accuracy(model, test) for model in models]
+            scores = [evaluate.measure_accuracy(model, test) for model in models]
             best = {part: float(np.mean([score[part] for score in scores])) for part in ("wer", "exact")}
             show(f"{len(units):,} people, ordinary", scores, base, best, start_s)
         for epsilon in args.epsilons:
             start_s = time.time()
             private = (train_privately(found, units, epsilon, seed, args) for seed in range(args.seeds))
-            scores = [evaluate.accuracy(model, test) for model in private]
+            scores = [evaluate.measure_accuracy(model, test) for model in private]
             show(f"{len(units):,} people, epsilon {epsilon:g}", scores, base, best, start_s)
 
 

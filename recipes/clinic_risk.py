@@ -28,7 +28,7 @@ Inputs = dict[str, Path]
 Until = Literal["prepare", "plant", "train", "audit", "export", "report"]
 
 # For `speechpriv curve`: what is measured of each person, and what it comes to.
-MEASURE, measured, statistic = "AUROC", screening.by_person, screening.area
+MEASURE, measured, statistic = "AUROC", screening.by_person, screening.compute_auroc
 
 
 def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None:
@@ -36,27 +36,29 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     private, release = run_dir / "private", run_dir / "release"
     keys, speed = private / "keys", config.performance
     store.write_json(private / "config.json", config.model_dump(mode="json"))
-    signing_key = signature.ready(config.export.signing_key) if until in ("export", "report") else None
+    signing_key = signature.load_signing_key(config.export.signing_key) if until in ("export", "report") else None
 
     # Prepare: pseudonyms and checks, and voices disguised if that is asked for.
-    with progress.bar("ingest") as update:
-        settings, source = ingest.IngestConfig(data=config.data, seed=config.seed), sources.inputs(config.data)
-        secrets = {"key": store.secret(keys / "ids"), "people_key": spending.people_key(config)}
-        raw = progress.show("ingest", ingest.run(settings, source, private / "ingest", on_row=update, **secrets))
-    with progress.bar("anonymize", raw.counts["rows_kept"]) as update:
-        clean = progress.show("anonymize", anonymize.run(
+    with progress.show_bar("ingest") as update:
+        settings, source = ingest.IngestConfig(data=config.data, seed=config.seed), sources.list_inputs(config.data)
+        secrets = {"key": store.read_secret(keys / "ids"), "people_key": spending.people_key(config)}
+        raw = progress.show_summary(
+            "ingest", ingest.run(settings, source, private / "ingest", on_row=update, **secrets)
+        )
+    with progress.show_bar("anonymize", raw.counts["rows_kept"]) as update:
+        clean = progress.show_summary("anonymize", anonymize.run(
             config.anonymize, {"corpus": raw.directory}, private / "anonymize",
-            key=store.secret(keys / "voices"), device=speed.device, workers=speed.workers, on_row=update,
+            key=store.read_secret(keys / "voices"), device=speed.device, workers=speed.workers, on_row=update,
         ))  # fmt: skip
     if until == "prepare":
         return
 
     # Plant patients with the wrong label, train privately, and train the twin that the audit must catch.
-    speak = functools.partial(mislabelled.spoken, labels=config.train.labels)
-    with progress.bar("plant"):
-        planted = progress.show("plant", canary.run(
+    speak = functools.partial(mislabelled.speak_mislabelled, labels=config.train.labels)
+    with progress.show_bar("plant"):
+        planted = progress.show_summary("plant", canary.run(
             config.canary, {"corpus": clean.directory}, private / "plant",
-            key=store.secret(keys / "canaries"), speak=speak,
+            key=store.read_secret(keys / "canaries"), speak=speak,
         ))  # fmt: skip
     training = {"corpus": planted.directory / "corpus"}
     if until == "plant":
@@ -64,37 +66,37 @@ def main(config: PipelineConfig, run_dir: Path, until: Until = "report") -> None
     ledger = spending.ledger_path(config, corpus.read(raw.directory).lineage, run_dir)
     learned = learn(config, training, private, keys, ledger)
     base, train = begin(config, private)
-    with progress.bar("twin") as update:
+    with progress.show_bar("twin") as update:
         settings = ordinary.OrdinaryConfig(train=train, seed=config.seed)
         twin = ordinary.run(settings, training, private / "twin", device=speed.device, on_step=update)
-    progress.show("twin", twin)
+    progress.show_summary("twin", twin)
     if until == "train":
         return
 
     # Audit: how well patients not trained on are screened, and what an attacker gets of those who were.
     tested = {"corpus": clean.directory, "twin": twin.directory, **learned}
     figures = screening.run(screening.ScreeningConfig(base=base), tested, private / "evaluate", device=speed.device)
-    progress.show("evaluate", figures)
-    with progress.bar("audit"):
+    progress.show_summary("evaluate", figures)
+    with progress.show_bar("audit"):
         asked = audit.AuditStageConfig(audit=config.audit, base=base)
         models = {"plant": planted.directory, "people": raw.directory, "twin": twin.directory, **learned}
-        verdict = progress.show("audit", audit.run(asked, models, private / "audit", device=speed.device))
+        verdict = progress.show_summary("audit", audit.run(asked, models, private / "audit", device=speed.device))
     if until == "audit":
         return
 
     # Export, behind the gate, and the report.
     literals = {"key": [path.read_bytes() for path in keys.iterdir()]}
     limits = {"epsilon": config.privacy.epsilon, "budget_epsilon": config.privacy.budget_epsilon}
-    exported = progress.show("export", bundle.run(
+    exported = progress.show_summary("export", bundle.run(
         bundle.BundleConfig(export=config.export, **limits),
         {"audit": verdict.directory, "figures": figures.directory, **training, **learned},
         release / "bundle", literals=literals,
     ))  # fmt: skip
-    signed_by = signature.sign(exported.directory, signing_key)
+    signed_by = signature.sign_bundle(exported.directory, signing_key)
     progress.console.print(f"bundle signed by {signed_by}; public key beside it", highlight=False, soft_wrap=True)
     if until == "export":
         return
-    report = page.write(run_dir)
+    report = page.write_report(run_dir)
     gate.check_release(release, recordings=corpus.read(raw.directory), literals=literals)
     for name in ("voices", "canaries"):
         (keys / name).unlink(missing_ok=True)
@@ -106,14 +108,14 @@ def learn(config: PipelineConfig, training: Inputs, out_dir: Path, keys: Path, l
     speed, (base, _) = config.performance, begin(config, out_dir)
     # An input, known by its content: a path in the settings, spelled otherwise, would be another release.
     training = training | {"base": Path(base).parent}
-    with progress.bar("train", config.privacy.steps) as update:
+    with progress.show_bar("train", config.privacy.steps) as update:
         trained = finetune.run(
             finetune.FinetuneConfig(privacy=config.privacy, train=config.train), training, out_dir / "train",
-            key=store.secret(keys / "noise"), ledger=ledger, device=speed.device,
+            key=store.read_secret(keys / "noise"), ledger=ledger, device=speed.device,
             checkpoint_every=speed.checkpoint_every, batch_s=speed.batch_s, on_step=update,
         )  # fmt: skip
     (keys / "noise").unlink(missing_ok=True)  # nobody, not even its owner, can strip the noise from now on
-    progress.show("train", trained)
+    progress.show_summary("train", trained)
     return {"model": trained.directory}
 
 

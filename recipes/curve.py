@@ -53,7 +53,7 @@ def main(
         asked = _asked(config, epsilon, seed)
         path = private / "curve" / f"epsilon-{epsilon:g}-seed-{seed}.json"
         identity = f"{configs.fingerprint(asked)} {store.fingerprint(training['corpus'])}"
-        point, start_s = tradeoff.read(path, identity), time.monotonic()
+        point, start_s = tradeoff.read_point(path, identity), time.monotonic()
         if point is None:
             work = path.with_suffix("")
             learned = _trained(recipe, asked, epsilon, training, work)
@@ -61,14 +61,16 @@ def main(
                 learned.pop("phrases", None)
             model, device = str(learned.pop("model")), config.performance.device
             point = Point(epsilon, seed, recipe.get("measured", _measured)(model, tested, device, **learned))
-            tradeoff.keep(path, identity, point)
+            tradeoff.keep_point(path, identity, point)
             shutil.rmtree(work, ignore_errors=True)
             taken += [time.monotonic() - start_s] if epsilon else []
         points.append(point)
         left -= 1
         measure, statistic = recipe.get("MEASURE", "word error rate"), recipe.get("statistic", tradeoff.word_error_rate)
-        found = tradeoff.levels(points, statistic)
-        tradeoff.write(out_dir, found, measure, f"{config.privacy.unit_name} privacy against {measure}".capitalize())
+        found = tradeoff.group_by_epsilon(points, statistic)
+        tradeoff.write_curve(
+            out_dir, found, measure, f"{config.privacy.unit_name} privacy against {measure}".capitalize()
+        )
         level = next(level for level in found if level.epsilon == epsilon)
         rest = f", about {timedelta(seconds=round(sum(taken) / len(taken) * left))} left" if taken and left else ""
         progress.console.print(
@@ -97,11 +99,11 @@ def _trained(
         learned = recipe["learn"](config, training, work, work / "keys", work / "ledger.sqlite")
         return learned | {"model": learned["model"] / "model"}
     run = recipe.get("learn_openly", ordinary.run)
-    with progress.bar("ordinary") as update:
+    with progress.show_bar("ordinary") as update:
         asked, device = ordinary.OrdinaryConfig(train=config.train, seed=config.seed), config.performance.device
         return {"model": run(asked, training, work / "ordinary", device=device, on_step=update).directory / "model"}
 
 
 def _measured(model: str, tested: Corpus, device: str, phrases: Path | None = None) -> dict[str, tuple[int, int]]:
     recogniser = asr.load(model, device)
-    return evaluate.by_unit(evaluate.told(recogniser, phrases) if phrases else recogniser, tested)
+    return evaluate.by_unit(evaluate.add_language_model(recogniser, phrases) if phrases else recogniser, tested)

@@ -41,11 +41,11 @@ class Stream(torch.utils.data.IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         # Each (re)start draws new speech: nothing made up is worth replaying.
         rng = np.random.default_rng([self.config.seed, self.done])
-        for batch in madeup.batches(rng, self.config.batch_s):
+        for batch in madeup.generate_batches(rng, self.config.batch_s):
             if fitting := [said for said in batch if self.recogniser.fits(len(said.samples), said.words)]:
                 features, mask = self.recogniser.features([said.samples for said in fitting])
                 frame = self.recogniser.samples_per_frame
-                told = [intermediate.labels(s.phonemes, len(s.samples), frame, self.index_of) for s in fitting]
+                told = [intermediate.label_frames(s.phonemes, len(s.samples), frame, self.index_of) for s in fitting]
                 phonemes = pad_sequence(told, batch_first=True, padding_value=intermediate.UNTOLD)
                 yield features, mask, [self.recogniser.encode(said.words) for said in fitting], phonemes
 
@@ -53,7 +53,7 @@ class Stream(torch.utils.data.IterableDataset[Batch]):
 def symbols_of(seed: int, utterances: int = 300) -> list[str]:
     """The phonemes that are spoken, and the pause between them."""
     rng = np.random.default_rng([seed, 998])
-    spoken = (madeup.utterance(rng, madeup.training_variants()) for _ in range(utterances))
+    spoken = (madeup.generate_utterance(rng, madeup.training_variants()) for _ in range(utterances))
     return sorted({"", *(symbol for said in spoken for symbol, _ in said.phonemes)})
 
 
@@ -79,7 +79,7 @@ def learning_rate(step: int, config: PretrainConfig) -> float:
 def word_error_rate(recogniser: asr.CtcRecogniser, seed: int, utterances: int = 200) -> float:
     """WER on sentences never trained on, in voices never trained on, in rooms and noise."""
     rng = np.random.default_rng([seed, 999])
-    said = [madeup.utterance(rng, madeup.held_out_variants()) for _ in range(utterances)]
+    said = [madeup.generate_utterance(rng, madeup.held_out_variants()) for _ in range(utterances)]
     heard = recogniser.transcribe([one.samples for one in said])
     return float(jiwer.wer([one.words for one in said], heard))
 
@@ -91,8 +91,8 @@ def main(config: PretrainConfig, run_dir: Path) -> None:
     torch.set_num_threads(config.performance.threads)
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    pieces = new.tokenizer((text.sentence(rng) for _ in range(50_000)), config.pieces)
-    recogniser = new.recogniser(
+    pieces = new.train_tokenizer((text.draw_sentence(rng) for _ in range(50_000)), config.pieces)
+    recogniser = new.make_recogniser(
         pieces, hidden=config.hidden, layers=config.layers, channels=config.channels, subsampling=config.subsampling
     )
     symbols = symbols_of(config.seed)

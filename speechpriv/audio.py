@@ -55,7 +55,7 @@ class Survey:
 
 
 @contextmanager
-def stream(source: Path | bytes) -> Iterator[Stream]:
+def open_stream(source: Path | bytes) -> Iterator[Stream]:
     """Open a recording to decode it block by block.
 
     Raises:
@@ -69,7 +69,7 @@ def stream(source: Path | bytes) -> Iterator[Stream]:
     except OSError as error:
         raise DataError(f"unreadable audio ({type(error).__name__})") from error
     with file:
-        found = containers.inspect(file)
+        found = containers.check_container(file)
         try:
             decoder: Any = _Decoder(found.file)
         except (soundfile.LibsndfileError, OSError, TypeError) as error:
@@ -91,7 +91,7 @@ def stream(source: Path | bytes) -> Iterator[Stream]:
             )
 
 
-def survey(sound: Stream) -> Survey:
+def survey_channels(sound: Stream) -> Survey:
     """Decode a recording once to learn its scale, and which of its channels carry sound.
 
     Raises:
@@ -134,16 +134,16 @@ def survey(sound: Stream) -> Survey:
 def read(source: Path | bytes) -> np.ndarray:
     """Decode a file (WAV, FLAC, Ogg, MP3, NIST; more with PyAV) to float32 samples (N,) at 16 kHz.
 
-    Channels are mixed as `survey` says.
+    Channels are mixed as `survey_channels` says.
 
     Raises:
       DataError: unreadable, cut off, no samples, more than 8 channels, or samples that are not finite.
     """
     with ExitStack() as stack:
-        sound = stack.enter_context(stream(source))
-        seen = survey(sound) if sound.channels > 1 or sound.any_scale else None
+        sound = stack.enter_context(open_stream(source))
+        seen = survey_channels(sound) if sound.channels > 1 or sound.any_scale else None
         if seen:
-            sound = stack.enter_context(stream(source))
+            sound = stack.enter_context(open_stream(source))
         blocks = [block @ seen.mix / np.float32(seen.full_scale) if seen else block[:, 0] for block in sound.blocks]
     if not blocks:
         raise DataError("no samples")
@@ -168,7 +168,7 @@ class Resampler:
         return samples if self._stream is None else self._stream.resample_chunk(samples, last=last)
 
 
-def flac(samples: np.ndarray) -> bytes:
+def encode_flac(samples: np.ndarray) -> bytes:
     """Canonical FLAC: 16 kHz, mono, 16-bit, no tags, no picture, no time; the same samples give the same bytes."""
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1, 1), RATE_HZ, format="FLAC", subtype="PCM_16")

@@ -97,7 +97,7 @@ def curve(
 
     The same command again goes on where it was killed; more seeds or epsilons are added to what is there.
     """
-    path = packaged.find(name)
+    path = packaged.find_file(name)
     config = configs.load(path, overrides or ())
     wanted = _wanted(epsilons)
     if not isinstance(config, configs.PipelineConfig):
@@ -107,11 +107,11 @@ def curve(
             f"curve: --figures is {figures}; expected public or private, since these people are not made up. No claim "
             "covers the figures: say `private` and they are written to private/, `public` only if the recordings are."
         )
-    of_recipe = packaged.find(recipe) if recipe else packaged.named(f"{config.recipe}.py")
+    of_recipe = packaged.find_file(recipe) if recipe else packaged.find_packaged(f"{config.recipe}.py")
     with _held(path, config, runs) as run_dir:
         out_dir = run_dir / ("private" if figures == "private" else "release")
-        found = packaged.functions(of_recipe, "main", "learn")
-        packaged.recipe(packaged.named("curve.py"))(config, run_dir, found, wanted, seeds, out_dir)
+        found = packaged.load_functions(of_recipe, "main", "learn")
+        packaged.load_recipe(packaged.find_packaged("curve.py"))(config, run_dir, found, wanted, seeds, out_dir)
     print(out_dir / "curve.svg")
 
 
@@ -119,15 +119,15 @@ def curve(
 def list_packaged() -> None:
     """List the configs and recipes that come with speechpriv."""
     table = Table(box=None, show_header=False)
-    for path in packaged.listed():
-        table.add_row(f"{path.parent.name}/{path.name}", packaged.headline(path))
+    for path in packaged.list_packaged():
+        table.add_row(f"{path.parent.name}/{path.name}", packaged.read_headline(path))
     Console().print(table)
 
 
 @app.command("cp")
 def copy(name: str, destination: Path) -> None:
     """Copy a packaged config or recipe to where you can change it."""
-    print(packaged.copy(name, destination))
+    print(packaged.copy_file(name, destination))
 
 
 @app.command()
@@ -137,12 +137,12 @@ def validate(name: Name, overrides: Overrides = None, *, schema: bool = False) -
     Of recordings, the first thousand rows are read as a run would: their layout, people and hours, and what would be
     set aside and why, go to the error stream.
     """
-    config = configs.load(packaged.find(name), overrides or ())
+    config = configs.load(packaged.find_file(name), overrides or ())
     print(json.dumps(type(config).model_json_schema() if schema else config.model_dump(mode="json"), indent=2))
     if isinstance(config, configs.PipelineConfig) and not config.data.made_up and not schema:
         from speechpriv.data import ingest, preview
 
-        seen = preview.preview(ingest.IngestConfig(data=config.data, seed=config.seed))
+        seen = preview.preview_corpus(ingest.IngestConfig(data=config.data, seed=config.seed))
         for line in seen.lines():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -163,7 +163,7 @@ def audit(
     if config.privacy.phrases:
         inputs["phrases"] = private / "phrases"
     for path in inputs.values():
-        store.require(path)
+        store.require_stage(path)
     done = stage.run(settings, inputs, private / ("audit-artefact" if artefact else "audit"))
     stage.check_weights(done.directory, inputs["model"])  # an older verdict may be about others
     found = json.loads((done.directory / "verdict.json").read_text())
@@ -185,10 +185,10 @@ def scrub(
     from speechpriv.scrub import review as sheets
 
     private = run_dir / "private"
-    counts = store.require(private / "scrub")["counts"]
+    counts = store.require_stage(private / "scrub")["counts"]
     for name, value in counts.items():
         print(f"{name}: {', '.join(f'{kind} {n}' for kind, n in value.items()) if isinstance(value, dict) else value}")
-    for row in sheets.sample(private, review) if review else ():
+    for row in sheets.sample_rows(private, review) if review else ():
         said = Text()
         for index, word in enumerate(row.words):
             covered = any(first <= index < end for first, end, _, _ in row.found)
@@ -219,7 +219,7 @@ def report(
         raise ConfigError("report: got several runs; expected one, or --compare with at least two. Name them so.")
     for run_dir in run_dirs:
         _config_of(run_dir)
-    path = page.compare(run_dirs, to) if compare else page.write(run_dirs[0])
+    path = page.write_comparison(run_dirs, to) if compare else page.write_report(run_dirs[0])
     print(path)
     if show:
         typer.launch(path.resolve().as_uri())
@@ -235,12 +235,12 @@ def list_runs(runs: Runs = Path("runs")) -> None:
     for name in ("run", "verdict", "epsilon", "word accuracy", "done so far"):
         table.add_column(name, overflow="fold")
     for path in found:
-        one = facts.read(path.parents[1])
+        one = facts.read_facts(path.parents[1])
         accuracy = one.figures.get("private", {}).get("word_accuracy")
         table.add_row(
-            one.name, words.words(one.verdict.get("verdict", "-")),
-            words.number(one.claim.epsilon) if one.claim else "-",
-            "-" if accuracy is None else words.percent(accuracy),
+            one.name, words.format_value(one.verdict.get("verdict", "-")),
+            words.format_number(one.claim.epsilon) if one.claim else "-",
+            "-" if accuracy is None else words.format_percent(accuracy),
             "shipped" if one.bundle else ["-", *one.stages][-1],
         )  # fmt: skip
     Console().print(table if found else f"No runs in {runs}. `speechpriv run CONFIG` makes one.")
@@ -272,7 +272,7 @@ def transcribe(
             console.print(f"{file}: {error}", style="red", markup=False, soft_wrap=True)
             failed = True
     if mic is not None:
-        record = microphone.ready()
+        record = microphone.open_microphone()
         console.print(f"speak now, for {mic:g} s", highlight=False)
         print(f"microphone\t{transcriber.transcribe([record(mic)])[0]}", flush=True)
     raise typer.Exit(_ERROR if failed else 0)
@@ -306,12 +306,12 @@ def verify(
     from speechpriv.export import signature
 
     key = public_key or signature.own_public_key()
-    found = signature.problems(bundle, key)
+    found = signature.find_changes(bundle, key)
     for problem in found:
         print(problem)
     if found:
         raise typer.Exit(1)
-    print(f"as signed by {signature.fingerprint(key)}")
+    print(f"as signed by {signature.fingerprint_key(key)}")
 
 
 def main() -> None:
@@ -344,14 +344,16 @@ def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None,
     """Load a config, hold its run directory and call its recipe; at the end say what became of the rows."""
     from speechpriv.report import losses
 
-    path = packaged.find(name)
+    path = packaged.find_file(name)
     config = configs.load(path, overrides or ())
     if until is not None and config.recipe != "assistant":
         raise ConfigError(f"{path}: recipe {config.recipe!r} has no stages to stop after. Use `speechpriv run`.")
     with _held(path, config, runs) as run_dir:
-        main_of = packaged.recipe(packaged.find(recipe) if recipe else packaged.named(f"{config.recipe}.py"))
+        main_of = packaged.load_recipe(
+            packaged.find_file(recipe) if recipe else packaged.find_packaged(f"{config.recipe}.py")
+        )
         main_of(config, run_dir, **({"until": until} if until else {}))
-    losses.tell(run_dir)
+    losses.print_table(run_dir)
     return run_dir
 
 
@@ -359,7 +361,7 @@ def _run(name: str, overrides: list[str] | None, runs: Path, recipe: str | None,
 def _held(path: Path, config: configs.Config, runs: Path) -> Iterator[Path]:
     """The run directory of a config, made and held for this process."""
     run_dir = runs / f"{path.stem}-{configs.fingerprint(config)}"
-    with store.locked(run_dir / "private"):
+    with store.lock_directory(run_dir / "private"):
         import torch
 
         torch.set_num_threads(config.performance.threads)

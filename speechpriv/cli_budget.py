@@ -22,12 +22,12 @@ def budget(
     """
     from speechpriv.train import spending
 
-    path = spending.find(corpus)
-    found = spending.read(path)
+    path = spending.find_ledger(corpus)
+    found = spending.read_ledger(path)
     if bundle:
         print(f"row {spending.row_of(path, bundle)} is the newest that {bundle} was trained under")
     if backup:
-        spending.backup(path, backup)
+        spending.back_up_ledger(path, backup)
     print(f"{path.name}: every private run on these recordings")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("run", overflow="fold")

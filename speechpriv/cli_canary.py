@@ -34,8 +34,8 @@ def make(
     from speechpriv.audit import external
 
     drawn = [f"candidates={candidates}", f"references={references}", *(settings or ())]
-    planted = external.make(directory, configs.canary(drawn))
-    console.print(f"commitment: {external.commitment(directory)}", highlight=False, soft_wrap=True)
+    planted = external.make_canaries(directory, configs.load_canary(drawn))
+    console.print(f"commitment: {external.read_commitment(directory)}", highlight=False, soft_wrap=True)
     print(planted)
 
 
@@ -48,7 +48,7 @@ def insert(
     """Copy a corpus with the planted canaries in it."""
     from speechpriv.audit import external
 
-    print(f"{external.insert(directory, corpus, destination)} canary recordings inserted into {destination}")
+    print(f"{external.insert_canaries(directory, corpus, destination)} canary recordings inserted into {destination}")
 
 
 @app.command("score")
@@ -68,6 +68,8 @@ def score(
     """
     from speechpriv.audit import external, verdict
 
-    found = external.score(directory, model, twin, base, configs.AuditConfig(), corpus=corpus, published=commitment)
+    found = external.score_model(
+        directory, model, twin, base, configs.AuditConfig(), corpus=corpus, published=commitment
+    )
     print(json.dumps(found, indent=2))
     raise typer.Exit(verdict.EXIT_CODES[found["verdict"]])

@@ -271,7 +271,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
 
     Args:
       path: a YAML file.
-      overrides: `section.key=value` each; see `strict.override`.
+      overrides: `section.key=value` each; see `strict.set_override`.
 
     Raises:
       ConfigError: with every problem found, each with where it is, what was expected and what was got.
@@ -285,7 +285,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, got {type(raw).__name__}.")
     schema = _SCHEMAS.get(str(raw.get("recipe")), PipelineConfig)
-    problems = [problem for override in overrides if (problem := strict.override(raw, override, schema))]
+    problems = [problem for override in overrides if (problem := strict.set_override(raw, override, schema))]
     recipe = raw.get("recipe")
     if not isinstance(recipe, str) or recipe not in _SCHEMAS:
         problems.append(f"{path}: recipe = {recipe!r}: expected one of {', '.join(_SCHEMAS)}.")
@@ -293,14 +293,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
     return _checked(_SCHEMAS[recipe], raw, problems, path)
 
 
-def canary(settings: Sequence[str]) -> CanaryConfig:
-    """The section `canary` by itself, from `key=value` settings.
+def load_canary(settings: Sequence[str]) -> CanaryConfig:
+    """The section `load_canary` by itself, from `key=value` settings.
 
     Raises:
       ConfigError: with every problem found.
     """
     raw: dict[str, Any] = {}
-    problems = [problem for setting in settings if (problem := strict.override(raw, setting, CanaryConfig))]
+    problems = [problem for setting in settings if (problem := strict.set_override(raw, setting, CanaryConfig))]
     return _checked(CanaryConfig, raw, problems, Path("canary"))
 
 
@@ -316,7 +316,9 @@ def _checked(schema: type[_S], raw: dict[str, Any], problems: list[str], path: P
     try:
         found = schema.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError("\n".join([*problems, *(strict.problem(path, one) for one in error.errors())])) from error
+        raise ConfigError(
+            "\n".join([*problems, *(strict.describe_problem(path, one) for one in error.errors())])
+        ) from error
     if problems:
         raise ConfigError("\n".join(problems))
     return found

@@ -28,7 +28,7 @@ class Container(NamedTuple):
     demuxer: str = ""  # of FFmpeg, for what libsndfile does not read
 
 
-def inspect(file: BinaryIO) -> Container:
+def check_container(file: BinaryIO) -> Container:
     """Look for the end that the headers of a file promise.
 
     Args:

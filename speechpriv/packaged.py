@@ -11,46 +11,46 @@ _HERE = Path(__file__).parent
 _KINDS = {"configs": "*.yaml", "recipes": "*.py"}
 
 
-def listed() -> list[Path]:
+def list_packaged() -> list[Path]:
     """Every config and recipe that comes with the package, sorted by kind and name."""
     return [path for kind, pattern in _KINDS.items() for path in sorted(_directory(kind).glob(pattern))]
 
 
-def headline(path: Path) -> str:
+def read_headline(path: Path) -> str:
     """What a config or recipe is for: the first line of its comment or docstring."""
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     return first.strip('#"/ ').removesuffix(".")
 
 
-def find(name: str) -> Path:
-    """A file of the user's, or else one that comes with the package, see `named`.
+def find_file(name: str) -> Path:
+    """A file of the user's, or else one that comes with the package, see `find_packaged`.
 
     Raises:
       ConfigError: there is neither.
     """
-    return Path(name) if Path(name).is_file() else named(name)
+    return Path(name) if Path(name).is_file() else find_packaged(name)
 
 
-def named(name: str) -> Path:
+def find_packaged(name: str) -> Path:
     """A file that comes with the package, by name with or without its ending.
 
     Raises:
       ConfigError: there is none; all known names are listed.
     """
-    for path in listed():
+    for path in list_packaged():
         if Path(name).name in (path.name, path.stem):
             return path
-    known = ", ".join(path.name for path in listed())
+    known = ", ".join(path.name for path in list_packaged())
     raise ConfigError(f"{name}: no such file, and none of that name comes with speechpriv. Known: {known}.")
 
 
-def copy(name: str, destination: Path) -> Path:
+def copy_file(name: str, destination: Path) -> Path:
     """Copy a packaged file to where the user can change it; never over an existing file.
 
     Raises:
       ConfigError: unknown name, or the destination exists.
     """
-    source = named(name)
+    source = find_packaged(name)
     target = destination / source.name if destination.is_dir() else destination
     if target.exists():
         raise ConfigError(f"{target}: exists already. Choose another name, or remove it first.")
@@ -58,16 +58,16 @@ def copy(name: str, destination: Path) -> Path:
     return target
 
 
-def recipe(path: Path) -> Any:
+def load_recipe(path: Path) -> Any:
     """The function `main(config, run_dir)` of a recipe.
 
     Raises:
       ConfigError: it has none.
     """
-    return functions(path, "main")["main"]
+    return load_functions(path, "main")["main"]
 
 
-def functions(path: Path, *needed: str) -> dict[str, Any]:
+def load_functions(path: Path, *needed: str) -> dict[str, Any]:
     """What a recipe defines, by name.
 
     Raises:

@@ -24,7 +24,7 @@ Update = Callable[..., None]  # (done), (done, total) or (done, total, what was 
 
 
 @contextmanager
-def bar(name: str, total: int | None = None, *, curves: Path | None = None) -> Iterator[Update]:
+def show_bar(name: str, total: int | None = None, *, curves: Path | None = None) -> Iterator[Update]:
     """Show how far a stage is: its name, steps, epsilon so far, time taken and time left.
 
     Args:
@@ -73,7 +73,7 @@ def _lines(name: str, total: int | None) -> Iterator[Callable[[int, int | None, 
         if now - last < _LINE_EVERY_S:
             return
         last = now
-        left = f", {clock((now - since) * (of - done) / (done - before))} left" if of and done > before else ""
+        left = f", {format_clock((now - since) * (of - done) / (done - before))} left" if of and done > before else ""
         console.print(f"{name:<12} {_note(done, of, epsilon)}{left}", highlight=False)
 
     yield tell
@@ -84,7 +84,7 @@ def _note(done: int, total: int | None, epsilon: float | None) -> str:
     return place if epsilon is None else f"{place}, epsilon so far {epsilon:.2f} at most"
 
 
-def clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """A time in minutes and whole seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
@@ -123,7 +123,7 @@ def _tensorboard(directory: Path) -> Iterator[Callable[[int, Mapping[str, Any]],
         yield write
 
 
-def show(name: str, summary: Summary) -> Summary:
+def show_summary(name: str, summary: Summary) -> Summary:
     """Print a line for a finished stage, its name and counts, and a line for each warning; give back what it got."""
     counts = ", ".join(
         f"{key} {_text(value)}"

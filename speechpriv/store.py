@@ -90,14 +90,14 @@ def stage(
                 check(path)
             known = {name: fingerprint(path) for name, path in inputs.items()}
             identity = _identity(body.__module__, version, config, known)
-            done = manifest(out_dir)
+            done = read_manifest(out_dir)
             if done and done["identity"] == identity:
                 check(out_dir)
                 return Summary(out_dir, done["counts"], up_to_date=True)
             if not done and out_dir.is_dir() and any(out_dir.iterdir()):
                 raise StageError(_remedy(out_dir, f"holds files but no whole {MANIFEST}", body.__module__))
-            work_dir, old_dir = partial(out_dir), out_dir.with_name(f".{out_dir.name}.old")
-            with writing(out_dir):
+            work_dir, old_dir = partial_path(out_dir), out_dir.with_name(f".{out_dir.name}.old")
+            with explain_write_errors(out_dir):
                 _prepare(work_dir, identity, resumable=resumable)
                 started = time.monotonic()
                 counts = body(config, inputs, work_dir, **secrets)
@@ -124,13 +124,13 @@ def stage(
     return decorate
 
 
-def partial(out_dir: Path) -> Path:
+def partial_path(out_dir: Path) -> Path:
     """Where a stage works until it is done; what a killed one leaves."""
     return out_dir.with_name(f".{out_dir.name}.partial")
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def explain_write_errors(path: Path) -> Iterator[None]:
     """Say what to do where the disk refuses what is written for `path`.
 
     Raises:
@@ -147,11 +147,11 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def silent(*_: object) -> None:
+def ignore_progress(*_: object) -> None:
     """What a stage calls with its progress when nobody watches."""
 
 
-def manifest(directory: Path) -> dict[str, Any] | None:
+def read_manifest(directory: Path) -> dict[str, Any] | None:
     """The manifest of a finished stage, or None; somebody else's `manifest.json`, such as NeMo's, is none."""
     try:
         found = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
@@ -160,13 +160,13 @@ def manifest(directory: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.keys() >= _FIELDS and isinstance(found["files"], dict) else None
 
 
-def require(directory: Path) -> dict[str, Any]:
+def require_stage(directory: Path) -> dict[str, Any]:
     """The manifest of a stage that must be finished.
 
     Raises:
       StageError: there is none.
     """
-    found = manifest(directory)
+    found = read_manifest(directory)
     if found is None:
         raise StageError(f"{directory}: no {MANIFEST}; expected a finished stage. Run the stage before this one.")
     return found
@@ -174,7 +174,7 @@ def require(directory: Path) -> dict[str, Any]:
 
 def verify(directory: Path) -> list[str]:
     """Names of files that are missing, altered or added since the manifest was written; empty if none."""
-    return sorted(_changed(directory, require(directory)["files"]))
+    return sorted(_changed(directory, require_stage(directory)["files"]))
 
 
 def check(path: Path | Source) -> None:
@@ -238,7 +238,7 @@ def sha256(path: Path) -> str:
         return found
 
 
-def weights(directory: Path) -> dict[str, str]:
+def hash_weights(directory: Path) -> dict[str, str]:
     """SHA-256 of each safetensors file of a model, by name; the same if it is saved again."""
     return {path.name: sha256(path) for path in sorted(directory.glob("*.safetensors"))}
 
@@ -255,14 +255,14 @@ def write_json(path: Path, value: Any) -> None:
     temporary.replace(path)
 
 
-def secret(path: Path) -> bytes:
+def read_secret(path: Path) -> bytes:
     """The 32-byte key in `path`, made by the operating system's generator if there is none yet; mode 0600.
 
     Raises:
       StageError: it cannot be written.
     """
     if not path.exists():
-        with writing(path):
+        with explain_write_errors(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(path.with_suffix(".new"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
@@ -274,7 +274,7 @@ def secret(path: Path) -> bytes:
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def lock_directory(directory: Path) -> Iterator[None]:
     """Hold `directory`, made for its owner alone if it is not there, for this process.
 
     Raises:
@@ -330,9 +330,9 @@ def _written(path: Path | Source) -> tuple[Path, dict[str, Any], str] | None:
     """The finished stage that `path` is or is in: its directory and manifest, and which part of it `path` is."""
     if not isinstance(path, Path):
         return None
-    if done := manifest(path):
+    if done := read_manifest(path):
         return path, done, ""
-    return (path.parent, done, path.name) if (done := manifest(path.parent)) else None
+    return (path.parent, done, path.name) if (done := read_manifest(path.parent)) else None
 
 
 def _is_of(part: str, name: str) -> bool:

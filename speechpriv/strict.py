@@ -23,7 +23,7 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def override(raw: dict[str, Any], given: str, schema: type[BaseModel]) -> str | None:
+def set_override(raw: dict[str, Any], given: str, schema: type[BaseModel]) -> str | None:
     """Set one `a.b=value` in nested mappings; return what is wrong with it, if anything is.
 
     A value is read as YAML, except where `schema` takes text there, such as a path: that is taken as it
@@ -61,7 +61,7 @@ def _is_text(schema: type[BaseModel], keys: list[str]) -> bool:
     return [get_args(one)[0] if get_origin(one) is Annotated else one for one in choices] == [str]
 
 
-def problem(path: Path, found: Any) -> str:
+def describe_problem(path: Path, found: Any) -> str:
     """One line for one pydantic error: where, what was got, what was expected."""
     where = ".".join(str(part) for part in found["loc"])
     message = found["msg"].removeprefix("Value error, ")

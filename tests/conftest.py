@@ -41,7 +41,7 @@ def base(tmp_path_factory):
     """Directory of an untrained recogniser with 22 thousand weights and 60 pieces."""
     torch.manual_seed(0)
     directory = tmp_path_factory.mktemp("base")
-    new.recogniser(new.tokenizer(TEXTS, 60), hidden=32, layers=1, channels=8).save(directory)
+    new.make_recogniser(new.train_tokenizer(TEXTS, 60), hidden=32, layers=1, channels=8).save(directory)
     return directory
 
 
@@ -78,7 +78,9 @@ def corpus_dir(tmp_path_factory):
                 samples = samples + 1e-3 * rng.standard_normal(len(samples), dtype=np.float32)
                 split = "test" if unit < TEST_UNITS else "train"
                 seconds = len(samples) / audio.RATE_HZ
-                yield corpus.Row(f"row-{unit}-{number}", f"unit-{unit}", split, audio.flac(samples), text, seconds)
+                yield corpus.Row(
+                    f"row-{unit}-{number}", f"unit-{unit}", split, audio.encode_flac(samples), text, seconds
+                )
 
     directory = tmp_path_factory.mktemp("corpus")
     corpus.write(rows(), directory, lineage="made-up", order_key=bytes(32))

@@ -50,7 +50,7 @@ def _wav2vec2_bert(directory: Path) -> tuple:
 
 
 def _parakeet(_: Path) -> tuple:
-    pieces = new.tokenizer(TEXTS, 60)
+    pieces = new.train_tokenizer(TEXTS, 60)
     encoder = SMALL | {"subsampling_conv_channels": 8}
     config = hf.ParakeetCTCConfig(vocab_size=len(pieces), pad_token_id=pieces.pad_token_id, encoder_config=encoder)
     return hf.ParakeetForCTC(config), hf.ParakeetFeatureExtractor(), pieces

@@ -85,7 +85,7 @@ def test_json_round_trip():
 
 
 def test_a_claim_of_drawn_utterances():
-    event = accounting.event_to_json(accounting.event(0.1, 0.7, 40, records=8))
+    event = accounting.event_to_json(accounting.build_event(0.1, 0.7, 40, records=8))
     claim = make(event=event, sampling="utterances", utterance_level=[{"utterances": 16, "epsilon": 122.0}])
     assert Claim.from_json(claim.to_json()) == claim
     assert "per volunteer with all recordings" in claim.sentence()

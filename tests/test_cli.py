@@ -101,7 +101,7 @@ def test_verify_names_what_was_changed(tmp_path: Path) -> None:
     (bundle / "model.onnx").write_text("weights")
     unsigned = CliRunner().invoke(cli.app, ["verify", str(bundle), "--public-key", str(signature.own_key())])
     assert unsigned.exit_code != 0
-    signature.sign(bundle, signature.ready(None))
+    signature.sign_bundle(bundle, signature.load_signing_key(None))
     whole = CliRunner().invoke(cli.app, ["verify", str(bundle)])
     assert (whole.exit_code, whole.output.split(":")[0]) == (0, "as signed by SHA256")
     (bundle / "model.onnx").write_text("poisoned")

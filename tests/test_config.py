@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from speechpriv.config import PipelineConfig, PretrainConfig, canary, fingerprint, load
+from speechpriv.config import PipelineConfig, PretrainConfig, fingerprint, load, load_canary
 from speechpriv.errors import ConfigError
 
 GOOD = """
@@ -113,10 +113,10 @@ def test_one_source_of_canaries_voices(good):
 
 
 def test_the_section_canary_by_itself():
-    found = canary(["kinds=[words, digits]", "speeds=[1, 4]", "recordings.path=x"])
+    found = load_canary(["kinds=[words, digits]", "speeds=[1, 4]", "recordings.path=x"])
     assert (found.kinds, found.speeds, found.recordings.path) == (("words", "digits"), (1.0, 4.0), "x")
     with pytest.raises(ConfigError) as error:
-        canary(["candidates=3", "speed=2", "words"])
+        load_canary(["candidates=3", "speed=2", "words"])
     lines = str(error.value).splitlines()
     assert len(lines) == 3
     for line, (where, what) in zip(

@@ -17,7 +17,7 @@ KEY = bytes(range(32))
 def row(number, unit=None, split="train"):
     samples = (0.1 * np.random.default_rng(number).standard_normal(1_600 + number)).astype(np.float32)
     unit = f"u{number % 3}" if unit is None else unit
-    return Row(f"id{number:03d}", unit, split, audio.flac(samples), f"word {number} é", len(samples) / 16_000)
+    return Row(f"id{number:03d}", unit, split, audio.encode_flac(samples), f"word {number} é", len(samples) / 16_000)
 
 
 def rows(count):

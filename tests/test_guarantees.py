@@ -30,7 +30,7 @@ def planned(name):
         sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta,
         records=privacy.records_per_unit, beside=[table],
     )  # fmt: skip
-    training = accounting.event(privacy.sampling_rate, sigma, privacy.steps, privacy.records_per_unit)
+    training = accounting.build_event(privacy.sampling_rate, sigma, privacy.steps, privacy.records_per_unit)
     own = [accounting.event_to_json(event) for event in (training, table)]
     published = phrasebook.Published("phrases", own[1], privacy.phrases.cap)
     return privacy, table, training, finetune._claim(privacy, sigma, own[0], published, [], {})
@@ -66,7 +66,7 @@ def test_groups(told):
 
 def test_the_threshold_of_phrases():
     privacy, table, *_ = planned("assistant")
-    least = phrases.threshold(table.noise_multiplier, table.slip, privacy.phrases.cap)
+    least = phrases.compute_threshold(table.noise_multiplier, table.slip, privacy.phrases.cap)
     people = math.ceil(least * math.sqrt(10))
     sentence = f"For `assistant` the threshold is {_up(least, 3)}: some {people} people with ten runs"
     assert sentence in SENTENCES, sentence
@@ -76,7 +76,7 @@ def test_the_threshold_of_phrases():
 def test_what_the_computed_normal_adds():
     """2 eta sqrt(2 d T ln(1/x)), eta = 2^-46 sigma C' / g, x = 1e-15."""
     privacy, _, training, _ = planned("assistant")
-    share = noise.allowance(privacy.cohort * clipping.ROUNDING)
+    share = noise.rounding_allowance(privacy.cohort * clipping.ROUNDING)
     assert f"C' = C (1 + 2^-8 + 2^-12 + 2^-20 cohort): {_up(share, 5)} C for a cohort of {privacy.cohort}" in SENTENCES
 
     def adds(entries, steps, sigma):
@@ -85,7 +85,9 @@ def test_what_the_computed_normal_adds():
 
     def entries(which):
         recogniser = asr.load("tiny-en")
-        return sum(recogniser.model.get_parameter(name).numel() for name in trainable.choose(recogniser, which))
+        return sum(
+            recogniser.model.get_parameter(name).numel() for name in trainable.choose_trainable(recogniser, which)
+        )
 
     head, everything = entries("head"), entries("all")
     for trained, shown, d, steps, sigma in (

@@ -4,7 +4,7 @@ import pytest
 
 from speechpriv import config, packaged
 
-PRETRAIN = packaged.functions(packaged.named("pretrain.py"), "learning_rate")
+PRETRAIN = packaged.load_functions(packaged.find_packaged("pretrain.py"), "learning_rate")
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing():

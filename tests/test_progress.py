@@ -37,7 +37,7 @@ def clock(monkeypatch):
 
 def test_a_terminal_sees_stage_step_and_epsilon(told):
     screen = told(terminal=True)
-    with progress.bar("train", 60) as update:
+    with progress.show_bar("train", 60) as update:
         update(6, 60, SEEN)
     shown = screen.getvalue()
     for part in ("train", "6 of 60", "epsilon so far 3.27 at most", "left"):
@@ -47,7 +47,7 @@ def test_a_terminal_sees_stage_step_and_epsilon(told):
 
 def test_elsewhere_it_is_plain_lines_half_a_minute_apart(told, clock):
     screen = told(terminal=False)
-    with progress.bar("train", 60) as update:
+    with progress.show_bar("train", 60) as update:
         for step in range(1, 31):
             clock(4)
             update(step, 60, SEEN)
@@ -61,18 +61,18 @@ def test_elsewhere_it_is_plain_lines_half_a_minute_apart(told, clock):
 
 def test_a_stage_of_unknown_length_is_shown_too(told, clock):
     screen = told(terminal=False)
-    with progress.bar("ingest") as update:
+    with progress.show_bar("ingest") as update:
         clock(31)
         update(1234)
     assert screen.getvalue().splitlines() == ["ingest       begun", "ingest       1,234"]
     told(terminal=True)
-    with progress.bar("audit"):
+    with progress.show_bar("audit"):
         pass
 
 
 def test_the_total_may_be_told_later(told):
     screen = told(terminal=True)
-    with progress.bar("twin") as update:
+    with progress.show_bar("twin") as update:
         update(3, 40)
     assert "3 of 40" in screen.getvalue()
 
@@ -80,7 +80,7 @@ def test_the_total_may_be_told_later(told):
 def test_curves_are_only_written_where_they_are_wanted(told, tmp_path):
     told(terminal=False)
     assert progress.curves_in(tmp_path / "tensorboard", kind="none") is None
-    with progress.bar("train", 2) as update:
+    with progress.show_bar("train", 2) as update:
         update(1, 2, SEEN)
     assert list(tmp_path.iterdir()) == []
 
@@ -90,7 +90,7 @@ def test_curves_can_be_read_back_and_their_reader_is_warned(told, tmp_path):
     screen = told(terminal=False)
     directory = progress.curves_in(tmp_path / "tensorboard", kind="tensorboard")
     assert "private, and no epsilon covers them" in screen.getvalue()
-    with progress.bar("train", 2, curves=directory) as update:
+    with progress.show_bar("train", 2, curves=directory) as update:
         for step in (1, 2):
             update(step, 2, {**SEEN, "epsilon": step})
     found = events.EventAccumulator(str(directory / "train"))

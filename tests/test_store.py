@@ -55,7 +55,7 @@ def test_a_stage_writes_its_files_and_says_from_what_and_how(tmp_path, source):
     summary = run(Settings(), source, tmp_path / "out")
     assert summary == store.Summary(tmp_path / "out", {"words": 1}, up_to_date=False)
     assert (tmp_path / "out" / "word.txt").read_text() == "ab"
-    found = store.require(tmp_path / "out")
+    found = store.require_stage(tmp_path / "out")
     assert found["config"] == {"word": "a"}
     assert found["counts"] == {"words": 1}
     assert found["inputs"] == {"source": store.sha256(source["source"])}
@@ -104,10 +104,10 @@ def test_a_stage_that_fails_leaves_what_was_there(tmp_path, source, done):
         (out_dir / "half.txt").write_text("half")
         raise ValueError("no")
 
-    before = store.require(done)
+    before = store.require_stage(done)
     with pytest.raises(ValueError, match="no"):
         fails(Settings(), source, done)
-    assert store.require(done) == before
+    assert store.require_stage(done) == before
     assert store.verify(done) == []
     with pytest.raises(ValueError, match="no"):
         fails(Settings(), source, tmp_path / "new")
@@ -121,7 +121,7 @@ def test_a_working_directory_left_behind_is_not_taken_up_again(tmp_path, source)
     run, calls = make()
     run(Settings(), source, tmp_path / "out")
     assert calls == [[".identity"]]
-    assert set(store.require(tmp_path / "out")["files"]) == {"word.txt", "sub/more.txt"}
+    assert set(store.require_stage(tmp_path / "out")["files"]) == {"word.txt", "sub/more.txt"}
 
 
 KILLED = """
@@ -155,7 +155,7 @@ def test_a_killed_stage_did_not_happen(tmp_path):
     for _ in range(2):
         assert killed(out, resumable=False).returncode == -signal.SIGKILL
         assert not out.exists()
-        assert store.manifest(out) is None
+        assert store.read_manifest(out) is None
         assert [path.name for path in (tmp_path / ".out.partial").glob("step-*")] == ["step-0"]
 
 
@@ -165,7 +165,7 @@ def test_a_resumable_stage_goes_on_where_it_was_killed(tmp_path):
     assert killed(out, resumable=True).returncode == -signal.SIGKILL
     last = killed(out, resumable=True)
     assert last.stdout.strip() == "{'steps': 3}"
-    assert set(store.require(out)["files"]) == {"step-0", "step-1", "step-2"}
+    assert set(store.require_stage(out)["files"]) == {"step-0", "step-1", "step-2"}
     assert not (tmp_path / ".out.partial").exists()
 
 
@@ -181,11 +181,11 @@ def test_the_manifest_is_the_last_thing_written(tmp_path, source, monkeypatch):
     seen = []
     real = store.write_json
     monkeypatch.setattr(
-        store, "write_json", lambda path, value: seen.append(store.manifest(tmp_path / "out")) or real(path, value)
+        store, "write_json", lambda path, value: seen.append(store.read_manifest(tmp_path / "out")) or real(path, value)
     )
     make()[0](Settings(), source, tmp_path / "out")
     assert seen == [None]  # nothing under the final name yet
-    facts = store.require(tmp_path / "out")
+    facts = store.require_stage(tmp_path / "out")
     assert {name: store.sha256(tmp_path / "out" / name) for name in facts["files"]} == facts["files"]
 
 
@@ -220,7 +220,7 @@ def test_a_disk_that_refuses_is_said(tmp_path, source, number):
 
 
 def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path):
-    with pytest.raises(FileNotFoundError), store.writing(tmp_path):
+    with pytest.raises(FileNotFoundError), store.explain_write_errors(tmp_path):
         (tmp_path / "absent").read_bytes()
 
 
@@ -249,8 +249,8 @@ def test_verify_finds_what_is_altered_missing_or_added(done, damage, found):
 
 
 def test_a_stage_that_did_not_happen_is_required_in_vain(tmp_path):
-    assert store.manifest(tmp_path) is None
-    for check in (store.require, store.verify):
+    assert store.read_manifest(tmp_path) is None
+    for check in (store.require_stage, store.verify):
         with pytest.raises(StageError, match=r"no manifest.json; expected a finished stage"):
             check(tmp_path)
 
@@ -275,7 +275,7 @@ def test_fingerprint_of_a_stage_is_what_it_holds(done):
     os.utime(done / "word.txt")
     rewrite(done, identity="other", duration_s=7.0, versions={}, inputs={}, config={}, counts={"words": 2})
     assert store.fingerprint(done) == before
-    files = store.require(done)["files"]
+    files = store.require_stage(done)["files"]
     for changed in ({"word.txt": "0" * 64}, {"new.txt": "0" * 64}):
         rewrite(done, files=files | changed)
         assert store.fingerprint(done) != before
@@ -285,7 +285,7 @@ def test_fingerprint_of_a_stage_is_what_it_holds(done):
 
 def test_fingerprint_of_a_part_is_what_the_part_holds(done):
     part, whole = store.fingerprint(done / "sub"), store.fingerprint(done)
-    files = store.require(done)["files"]
+    files = store.require_stage(done)["files"]
     rewrite(done, files=files | {"word.txt": "0" * 64})
     assert store.fingerprint(done / "sub") == part != whole
     rewrite(done, files=files | {"sub/more.txt": "0" * 64})
@@ -525,18 +525,18 @@ def test_json_is_written_whole(tmp_path):
 
 def test_a_secret_is_made_once_and_for_its_owner_only(tmp_path):
     path = tmp_path / "private" / "key"
-    key = store.secret(path)
+    key = store.read_secret(path)
     assert len(key) == 32
-    assert store.secret(path) == key
+    assert store.read_secret(path) == key
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert list(path.parent.iterdir()) == [path]
-    assert store.secret(tmp_path / "other") != key
+    assert store.read_secret(tmp_path / "other") != key
 
 
 def test_two_secrets_with_one_stem_are_two(tmp_path):
     (tmp_path / "key.new").write_bytes(b"left by a kill")
-    first, second = store.secret(tmp_path / "key.a"), store.secret(tmp_path / "key.b")
+    first, second = store.read_secret(tmp_path / "key.a"), store.read_secret(tmp_path / "key.b")
     assert first != second
     assert len(first) == len(second) == 32
 
@@ -556,30 +556,30 @@ def test_one_process_at_a_time_holds_a_directory(tmp_path):
         [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(StageError, match="another process is running here"), store.locked(tmp_path):
+        with pytest.raises(StageError, match="another process is running here"), store.lock_directory(tmp_path):
             pass
         other.kill()  # a lock does not outlive its process
         other.wait()
-    with store.locked(tmp_path):
+    with store.lock_directory(tmp_path):
         pass
-    with store.locked(tmp_path):
+    with store.lock_directory(tmp_path):
         pass
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_it_is_held(tmp_path, monkeypatch):
     (tmp_path / "runs").write_text("a file, and no folder")
     with pytest.raises(StageError, match=r"cannot be written \(Not a directory\).*--runs"):
-        store.locked(tmp_path / "runs" / "a" / "private").__enter__()
+        store.lock_directory(tmp_path / "runs" / "a" / "private").__enter__()
 
     def refused(*_, **__):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(Path, "mkdir", refused)
     with pytest.raises(StageError, match=r"cannot be written \(Read-only file system\)"):
-        store.locked(tmp_path / "private").__enter__()
+        store.lock_directory(tmp_path / "private").__enter__()
 
 
 def test_paths_in_a_manifest_are_relative(done):
-    facts = store.require(done)
+    facts = store.require_stage(done)
     assert not any(Path(name).is_absolute() for name in facts["files"])
     assert str(done.parent) not in json.dumps(facts)

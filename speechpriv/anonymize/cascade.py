@@ -55,7 +55,7 @@ class Draw:
     level_db: float  # root mean square, full scale at 0
 
 
-def drawn(rng: np.random.Generator) -> Draw:
+def draw_parameters(rng: np.random.Generator) -> Draw:
     """A disguise at random."""
     return Draw(
         pitch_hz=float(np.exp(rng.uniform(np.log(100), np.log(220)))),
@@ -96,8 +96,8 @@ def disguise(samples: Audio, draw: Draw, rng: np.random.Generator) -> Audio:
         warped = angle + 2 * np.arctan(shift * np.sin(angle) / (1 - shift * np.cos(angle)))
         return np.pi * (warped / np.pi) ** draw.alpha, radius * draw.radius
 
-    faster = augment.speed(np.pad(samples, (0, 2)), higher)  # never empty
-    shaped = mcadams.reshaped(timing.stretch(faster, [0, len(faster)], [0, wanted]), RATE_HZ, move)
+    faster = augment.change_speed(np.pad(samples, (0, 2)), higher)  # never empty
+    shaped = mcadams.move_poles(timing.stretch(faster, [0, len(faster)], [0, wanted]), RATE_HZ, move)
     coloured = augment.add_noise(_equalised(shaped, draw.curve_db), rng, draw.snr_db)
     loudness = np.sqrt(np.mean(coloured.astype(float) ** 2))
     return (coloured * (10 ** (draw.level_db / 20) / max(_FAINT, loudness))).astype(np.float32)
@@ -106,9 +106,9 @@ def disguise(samples: Audio, draw: Draw, rng: np.random.Generator) -> Audio:
 def _median_pitch_hz(samples: Audio) -> float:
     """Median fundamental of the louder half of the frames, by YIN."""
     padded = np.pad(samples, (0, max(0, 2 * _FRAME - len(samples))))
-    cut = pitch.frames(padded, _FRAME, _FRAME // 2)
+    cut = pitch.cut_frames(padded, _FRAME, _FRAME // 2)
     power = np.mean(cut**2, axis=1)
-    return float(np.median(pitch.yin(cut, RATE_HZ, _FLOOR_HZ, _CEILING_HZ)[power >= np.median(power)]))
+    return float(np.median(pitch.estimate_pitch_hz(cut, RATE_HZ, _FLOOR_HZ, _CEILING_HZ)[power >= np.median(power)]))
 
 
 def _equalised(samples: Audio, curve_db: tuple[float, ...]) -> Audio:

@@ -76,7 +76,7 @@ def disguise(
         )
     audio = _otherwise_spoken(audio, method, key, utterance_id, words, timing)
     if timing == "randomised":
-        audio = speeds.randomised(audio, generator(key, utterance_id, "timing"))
+        audio = speeds.draw_timing(audio, make_generator(key, utterance_id, "timing"))
     # A disguised frame keeps its energy, not its peak: on read speech a file's peak grew by up to 2.5. The few samples
     # beyond are clipped, as scaling the whole file down would let one frame decide its loudness.
     ceiling = max(1.0, float(np.abs(samples).max()))
@@ -88,18 +88,18 @@ def _otherwise_spoken(
 ) -> Audio:
     """Audio (N,) at 16 kHz by one of the methods, each with numbers drawn for this utterance."""
     if method == "mcadams":
-        alpha = ALPHA_LOW + (ALPHA_HIGH - ALPHA_LOW) * draw(key, utterance_id, "mcadams alpha")
+        alpha = ALPHA_LOW + (ALPHA_HIGH - ALPHA_LOW) * draw_uniform(key, utterance_id, "mcadams alpha")
         return mcadams.disguise(audio, RATE_HZ, alpha)
     if method == "formant":
-        rng = generator(key, utterance_id, "formant")
+        rng = make_generator(key, utterance_id, "formant")
         factor, spread = np.exp(rng.uniform(*LOG_FORMANTS)), rng.uniform(*PITCH_RANGE)
         return formant.disguise(audio, RATE_HZ, factor, np.exp(rng.uniform(*LOG_PITCH_HZ)), spread)
     if method == "cascade":
-        rng = generator(key, utterance_id, "cascade")
-        return cascade.disguise(audio, cascade.drawn(rng), rng)
+        rng = make_generator(key, utterance_id, "cascade")
+        return cascade.disguise(audio, cascade.draw_parameters(rng), rng)
     if method == "resynth":
-        said = resynth.heard(audio) if words is None else words
-        return resynth.disguise(said, timing, generator(key, utterance_id, "resynth"))
+        said = resynth.hear_words(audio) if words is None else words
+        return resynth.disguise(said, timing, make_generator(key, utterance_id, "resynth"))
     return audio
 
 
@@ -108,7 +108,7 @@ def usual_timing(method: Method) -> Timing:
     return "replaced" if method == "resynth" else "kept"
 
 
-def draw(key: bytes, utterance_id: str, label: str) -> float:
+def draw_uniform(key: bytes, utterance_id: str, label: str) -> float:
     """A number in [0, 1), uniform to whoever lacks the key, for one utterance and one use.
 
     Args:
@@ -129,8 +129,8 @@ def draw(key: bytes, utterance_id: str, label: str) -> float:
     return (int.from_bytes(digest[:8]) >> 11) / (1 << 53)
 
 
-def generator(key: bytes, utterance_id: str, label: str) -> np.random.Generator:
-    """As `draw`, for as many numbers as are needed: PCG64 seeded with HMAC-SHA256(key, label NUL utterance_id)."""
+def make_generator(key: bytes, utterance_id: str, label: str) -> np.random.Generator:
+    """As `draw_uniform`, for as many numbers as are needed: PCG64 seeded with HMAC-SHA256(key, label NUL utterance_id)."""
     _check_key(key)
     digest = hmac.digest(key, f"{label}\0{utterance_id}".encode(), hashlib.sha256)
     return np.random.default_rng(np.frombuffer(digest, np.uint32))

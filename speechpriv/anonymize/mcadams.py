@@ -51,10 +51,10 @@ def disguise(samples: npt.NDArray[np.floating], rate_hz: int, alpha: float) -> n
     """
     if not 0 < alpha <= 1:
         raise ConfigError(f"mcadams: alpha = {alpha}: expected a number in (0, 1].")
-    return reshaped(samples, rate_hz, lambda angle, radius: (angle**alpha, radius))
+    return move_poles(samples, rate_hz, lambda angle, radius: (angle**alpha, radius))
 
 
-def reshaped(samples: npt.NDArray[np.floating], rate_hz: int, move: Move) -> npt.NDArray[np.float32]:
+def move_poles(samples: npt.NDArray[np.floating], rate_hz: int, move: Move) -> npt.NDArray[np.float32]:
     """As `disguise`, with any rule by which poles move.
 
     Args:

@@ -24,7 +24,7 @@ class _Call(Generic[Subject]):
     future: ProcessFuture[Any] | None
 
 
-def ordered(
+def map_in_order(
     function: Callable[..., Result],
     calls: Iterable[tuple[Subject, tuple[Any, ...] | None, float]],
     workers: int,
@@ -85,4 +85,4 @@ def _outcome(future: ProcessFuture[Any] | None) -> Any:
         return error
 
 
-__all__ = ["ProcessExpired", "TooSlowError", "ordered"]
+__all__ = ["ProcessExpired", "TooSlowError", "map_in_order"]

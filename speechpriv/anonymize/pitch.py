@@ -10,7 +10,7 @@ import scipy.fft
 _THRESHOLD = 0.1  # on the normalised difference: the first lag with a minimum below it is the period
 
 
-def frames(samples: npt.NDArray[np.float32], length: int, hop: int) -> npt.NDArray[np.float32]:
+def cut_frames(samples: npt.NDArray[np.float32], length: int, hop: int) -> npt.NDArray[np.float32]:
     """Cut overlapping frames, each centred on a multiple of `hop`; beyond the ends is silence.
 
     Args:
@@ -25,11 +25,13 @@ def frames(samples: npt.NDArray[np.float32], length: int, hop: int) -> npt.NDArr
     return np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
 
 
-def yin(cut: npt.NDArray[np.float32], rate_hz: int, floor_hz: float, ceiling_hz: float) -> npt.NDArray[np.floating]:
+def estimate_pitch_hz(
+    cut: npt.NDArray[np.float32], rate_hz: int, floor_hz: float, ceiling_hz: float
+) -> npt.NDArray[np.floating]:
     """Estimate the fundamental of each frame, voiced or not.
 
     Args:
-      cut: shape (T, L), see `frames`; L > `rate_hz / floor_hz`.
+      cut: shape (T, L), see `cut_frames`; L > `rate_hz / floor_hz`.
       rate_hz: of the samples.
       floor_hz: the lowest fundamental that is looked for.
       ceiling_hz: the highest.

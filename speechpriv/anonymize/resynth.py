@@ -30,7 +30,7 @@ _AUDIBLE = 1e-3  # of the peak
 Audio = npt.NDArray[np.float32]
 
 
-def aligned(
+def align_words(
     recogniser: CtcRecogniser, samples: Audio, text: str | None = None, min_confidence: float = 0.0
 ) -> list[SpokenWord]:
     """When each word is said.
@@ -55,7 +55,7 @@ def aligned(
         raise DataError(f"nothing_to_say: none of {len(words.split())} words has a sound. Drop the utterance.")
     with torch.inference_mode():
         log_probs = recogniser.log_probs([samples])[0][0]
-    found = align.align(recogniser, samples, said, log_probs)
+    found = align.align_words(recogniser, samples, said, log_probs)
     if not found:
         raise DataError(f"not_alignable: {len(said.split())} words and {len(samples)} samples. Drop the utterance.")
     confidence = _confidence(recogniser, log_probs, said)
@@ -64,9 +64,9 @@ def aligned(
     return [SpokenWord(word, at.start, at.end) for word, at in zip(said.split(), found, strict=True)]
 
 
-def heard(samples: Audio) -> list[SpokenWord]:
-    """The words that `tiny-en` hears, and when; see `aligned`."""
-    return aligned(_tiny_en(), samples)
+def hear_words(samples: Audio) -> list[SpokenWord]:
+    """The words that `tiny-en` hears, and when; see `align_words`."""
+    return align_words(_tiny_en(), samples)
 
 
 def disguise(words: Sequence[SpokenWord], kept: Timing, rng: np.random.Generator) -> Audio:

@@ -23,7 +23,7 @@ _REASONS = ("not_alignable", "low_confidence", "nothing_to_say")  # see resynth.
 _ANYBODYS_KEY = b"An attacker's own, as good as any other."
 
 
-def disguised(
+def disguise_rows(
     rows: Iterable[Row],
     config: AnonymizeConfig,
     key: bytes,
@@ -55,7 +55,7 @@ def disguised(
             arguments = None if left(row) else (row.flac, row.text, row.id, config, key, device)
             yield row, arguments, _LIMIT_S + _LIMIT_PER_S * row.seconds
 
-    outcomes = parallel.ordered(worker.disguised, calls(), workers, preload=worker.__name__)
+    outcomes = parallel.map_in_order(worker.disguise_to_flac, calls(), workers, preload=worker.__name__)
     with contextlib.closing(outcomes):  # whatever goes wrong, the processes end here and now
         for row, outcome in outcomes:
             if outcome is None:
@@ -67,21 +67,21 @@ def disguised(
                 yield row, replace(row, flac=flac, seconds=samples / RATE_HZ)
 
 
-def imitation(config: AnonymizeConfig, speed: PerformanceConfig) -> Imitation:
+def make_imitation(config: AnonymizeConfig, speed: PerformanceConfig) -> Imitation:
     """What anyone may do who knows the method and its settings: disguise recordings, with another key, as FLAC."""
     return functools.partial(_imitated, config, speed)
 
 
-def imitations() -> dict[str, Imitation]:
+def make_imitations() -> dict[str, Imitation]:
     """Every method but `none`, with its usual settings, for comparison."""
     methods = (method for method in get_args(Method) if method != "none")
-    return {method: imitation(AnonymizeConfig(method=method), PerformanceConfig()) for method in methods}
+    return {method: make_imitation(AnonymizeConfig(method=method), PerformanceConfig()) for method in methods}
 
 
 def _imitated(
     config: AnonymizeConfig, speed: PerformanceConfig, rows: Iterable[Row]
 ) -> Generator[tuple[Row, bytes | Dropped]]:
-    outcomes = disguised(rows, config, _ANYBODYS_KEY, device=speed.device, workers=speed.workers)
+    outcomes = disguise_rows(rows, config, _ANYBODYS_KEY, device=speed.device, workers=speed.workers)
     with contextlib.closing(outcomes):
         for row, outcome in outcomes:
             yield row, outcome if isinstance(outcome, Dropped) else outcome.flac

@@ -23,7 +23,7 @@ def run(
     key: bytes,
     device: str = "cpu",
     workers: int = 1,
-    on_row: Callable[[int], None] = store.silent,
+    on_row: Callable[[int], None] = store.ignore_progress,
 ) -> dict[str, Any]:
     """Disguise the train split of `inputs["corpus"]`, in order, a few rows in memory at a time.
 
@@ -67,7 +67,7 @@ def run(
                 "Choose another anonymize.method or anonymize.aligner, or lower anonymize.min_confidence."
             )
 
-    outcomes = rows.disguised(corpus.rows(), config, key, device=device, workers=workers, left=left)
+    outcomes = rows.disguise_rows(corpus.rows(), config, key, device=device, workers=workers, left=left)
     with contextlib.closing(outcomes):  # whatever goes wrong, the processes end here and now
         kept = corpora.write(otherwise_spoken(outcomes), out_dir, lineage=corpus.lineage)
     return {"rows": len(kept), "method": config.method, "timing": timing, "dropped": drops.counts()}

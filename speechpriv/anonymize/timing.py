@@ -34,7 +34,7 @@ def stretch(samples: Audio, before: Sequence[int], after: Sequence[int]) -> Audi
     return libtsm.wsola_tsm(padded, anchors, HOP, WINDOW, 2, TOLERANCE)[:-1, 0].astype(np.float32)
 
 
-def randomised(samples: Audio, rng: np.random.Generator) -> Audio:
+def draw_timing(samples: Audio, rng: np.random.Generator) -> Audio:
     """Speed that changes all the time: faster or slower as a whole, and again every half second or so.
 
     How long words, syllables and pauses take is a habit of a speaker. Pitch and timbre stay.

@@ -12,21 +12,21 @@ from speechpriv.models.asr import CtcRecogniser
 from speechpriv.sections import AnonymizeConfig
 
 
-def disguised(
+def disguise_to_flac(
     flac: bytes, text: str, row_id: str, config: AnonymizeConfig, key: bytes, device: str
 ) -> tuple[bytes, int]:
     """Canonical FLAC of a recording spoken by somebody else, and its number of samples.
 
     Raises:
       ConfigError: a part of it is not installed, or the aligner cannot be used.
-      DataError: it cannot be disguised; see `convert.disguise` and `resynth.aligned`.
+      DataError: it cannot be disguised; see `convert.disguise` and `resynth.align_words`.
     """
     torch.set_num_threads(1)  # sums depend on how many there are, and the cores are taken
     samples, words = audio.read(flac), None
     if config.method == "resynth":
-        words = resynth.aligned(_recogniser(config.aligner, device), samples, text, config.min_confidence)
+        words = resynth.align_words(_recogniser(config.aligner, device), samples, text, config.min_confidence)
     samples = convert.disguise(samples, RATE_HZ, config.method, key, row_id, words=words, timing=config.timing)
-    return audio.flac(samples), len(samples)
+    return audio.encode_flac(samples), len(samples)
 
 
 @functools.cache

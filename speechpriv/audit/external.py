@@ -30,12 +30,12 @@ _PLANTED = "planted"
 _COMMITMENT = "commitment.txt"
 
 
-def make(directory: Path, config: CanaryConfig) -> Path:
+def make_canaries(directory: Path, config: CanaryConfig) -> Path:
     """Draw canaries and throw their coins.
 
     Args:
       directory: must not exist. Gets `planted/` (FLAC files and metadata.jsonl, to train on), the registry and all
-        phrases, which must stay private until the audit, and a commitment to both (`commitment`).
+        phrases, which must stay private until the audit, and a commitment to both (`read_commitment`).
       config: how many, what they say, how fast, how often repeated, and where they are placed.
 
     Returns:
@@ -56,18 +56,18 @@ def make(directory: Path, config: CanaryConfig) -> Path:
                     (planted / f"{name}.flac").write_bytes(row.flac)
                     line = {"file_name": f"{name}.flac", "text": row.text, "user": unit, "canary": chosen.id}
                     metadata.write(json.dumps(line) + "\n")
-        (work / _COMMITMENT).write_text(canary.commitment(work) + "\n")
+        (work / _COMMITMENT).write_text(canary.compute_commitment(work) + "\n")
     return directory / _PLANTED
 
 
-def commitment(directory: Path) -> str:
+def read_commitment(directory: Path) -> str:
     """What binds one to the drawing in `directory` and tells nothing of it: publish it before training.
 
     Raises:
       AuditError: registry or phrases are not those that were drawn.
     """
     canary.read_registry(directory)
-    found, path = canary.commitment(directory), directory / _COMMITMENT
+    found, path = canary.compute_commitment(directory), directory / _COMMITMENT
     if path.is_file() and path.read_text().strip() != found:
         raise AuditError(
             f"{directory.name}: registry or phrases were altered since the canaries were drawn, so that they prove "
@@ -76,14 +76,14 @@ def commitment(directory: Path) -> str:
     return found
 
 
-def insert(directory: Path, corpus: Path, destination: Path) -> int:
+def insert_canaries(directory: Path, corpus: Path, destination: Path) -> int:
     """Copy a folder with metadata.jsonl to `destination`, with the planted recordings in it; return how many.
 
     Files are linked where the file system can, so no disk is spent twice; `corpus` is never changed. The columns of
     the corpus are found as `speechpriv run` finds them.
 
     Args:
-      directory: what `make` wrote.
+      directory: what `make_canaries` wrote.
       corpus: a folder of recordings.
       destination: must not exist, nor lie in `corpus`.
 
@@ -104,7 +104,7 @@ def insert(directory: Path, corpus: Path, destination: Path) -> int:
     if any((corpus / record["file_name"]).exists() for record in records):
         raise AuditError(f"{corpus}: holds these canaries already; planted twice they prove nothing. Insert them once.")
     content = (corpus / _METADATA).read_bytes().rstrip()
-    columns = rows.columns(_first_record(corpus, content), DataConfig(path=str(corpus)), f"{corpus}/{_METADATA}")
+    columns = rows.find_columns(_first_record(corpus, content), DataConfig(path=str(corpus)), f"{corpus}/{_METADATA}")
     with _whole(destination) as work:
         shutil.copytree(corpus, work, copy_function=_link, dirs_exist_ok=True)
         (work / _METADATA).unlink()  # a link to the corpus's own
@@ -116,7 +116,7 @@ def insert(directory: Path, corpus: Path, destination: Path) -> int:
     return len(records)
 
 
-def score(
+def score_model(
     directory: Path,
     model: str,
     twin: str,
@@ -129,7 +129,7 @@ def score(
     """The verdict on a model trained elsewhere, as `audit.stage.judge` gives it.
 
     Args:
-      directory: what `make` wrote.
+      directory: what `make_canaries` wrote.
       model: the model under audit: a directory, a bundle or a hub id, of any family. Held to its claim.json, if any.
       twin: a model trained without privacy on the same corpus.
       base: the model before training.
@@ -142,7 +142,7 @@ def score(
       AuditError: registry, phrases, commitment and corpus do not belong together, or a phrase cannot be scored.
     """
     registry, phrases = canary.read(directory)
-    committed = commitment(directory)
+    committed = read_commitment(directory)
     if published is not None and published.strip().lower() != committed:
         raise AuditError(
             f"{directory.name}: its commitment is {committed}; expected the one that was published, {published}. These "
@@ -151,15 +151,15 @@ def score(
     survived = _survival(registry, phrases, corpus, base) if corpus is not None else None
     path = Path(model) / "claim.json"
     claim = Claim.from_json(path.read_text()) if path.is_file() else None
-    known = scores.scores({"private": model, "twin": twin}, base, phrases)
+    known = scores.score_phrases({"private": model, "twin": twin}, base, phrases)
     drawn, audits = store.sha256(directory / canary.REGISTRY), directory / record.NAME
-    same = record.identity(
+    same = record.identify_audit(
         scores=[values.tobytes().hex() for values in known.values()], settings=config.model_dump(),
         claim=claim.to_json() if claim else None,
     )  # fmt: skip
-    past = record.past(audits, drawn, same)
+    past = record.find_past(audits, drawn, same)
     found = stage.judge(registry, known["private"], known["twin"], claim, config, past=past, survived=survived)
-    record.add(audits, drawn, same, found["verdict"])
+    record.add_audit(audits, drawn, same, found["verdict"])
     return {**found, "registry": drawn, "commitment": committed}
 
 

@@ -30,18 +30,18 @@ class Past:
 FIRST = Past()
 
 
-def identity(**parts: object) -> str:
+def identify_audit(**parts: object) -> str:
     """What makes an audit the same audit: a digest of its canaries, models, claim and settings."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def past(path: Path, canaries: str, audit: str) -> Past:
+def find_past(path: Path, canaries: str, audit: str) -> Past:
     """Look an audit up in the record; one that was made already has the place that it had.
 
     Args:
       path: the record; none yet: this is the first.
       canaries: digest of the registry.
-      audit: see `identity`.
+      audit: see `identify_audit`.
 
     Raises:
       AuditError: the record is damaged.
@@ -51,7 +51,7 @@ def past(path: Path, canaries: str, audit: str) -> Past:
     return Past(number + 1, tuple(word for _, word in found[:number]))
 
 
-def add(path: Path, canaries: str, audit: str, word: str) -> None:
+def add_audit(path: Path, canaries: str, audit: str, word: str) -> None:
     """Record an audit before anybody sees its verdict.
 
     Raises:

@@ -26,7 +26,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def released(verdict: Mapping[str, Any]) -> dict[str, Any]:
+def select_released(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """What of a verdict is released: the fields that are named here, and no others.
 
     Args:

@@ -31,7 +31,7 @@ class ScreeningConfig(Section):
 @store.stage(version=1)
 def run(
     config: ScreeningConfig, inputs: Mapping[str, Path], out_dir: Path, *, device: str = "cpu",
-    on_model: Callable[[str], None] = store.silent,
+    on_model: Callable[[str], None] = store.ignore_progress,
 ) -> dict[str, Any]:  # fmt: skip
     """Score the base, the private model and the twin on the test split of `inputs["corpus"]`; write `figures.json`.
 
@@ -43,7 +43,7 @@ def run(
     }  # fmt: skip
     figures = {}
     for name, source in sources.items():
-        figures[name] = measured(by_person(source, corpus, device))
+        figures[name] = summarise(by_person(source, corpus, device))
         on_model(name)
     store.write_json(out_dir / "figures.json", figures)
     return {"people": figures["base"]["speakers"], "auroc": {name: found["auroc"] for name, found in figures.items()}}
@@ -79,7 +79,7 @@ def by_person(model: str, corpus: Corpus, device: str = "cpu") -> Pairs:
     return found
 
 
-def measured(pairs: Pairs) -> dict[str, Any]:
+def summarise(pairs: Pairs) -> dict[str, Any]:
     """What they come to.
 
     Returns:
@@ -98,7 +98,7 @@ def measured(pairs: Pairs) -> dict[str, Any]:
             f"screening: {int(there.sum())} of {len(there)} test people have what is looked for; expected two with it "
             "and two without. Raise data.test_fraction, or take in more people."
         )
-    told = membership.tell(-chances[there == 1], -chances[there == 0])
+    told = membership.separate_members(-chances[there == 1], -chances[there == 0])
     bins = [part for part in np.array_split(np.argsort(chances), _BINS) if len(part)]
     calibration = [[float(chances[part].mean()), float(there[part].mean()), len(part)] for part in bins]
     right = float(np.mean((chances > 0.5) == (there == 1)))
@@ -110,7 +110,7 @@ def measured(pairs: Pairs) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def area(pairs: np.ndarray) -> float:
+def compute_auroc(pairs: np.ndarray) -> float:
     """AUROC of pairs, shape (U, 2), as `by_person` has them; NaN where all or none have what is looked for."""
     chances, there = pairs[:, 0], pairs[:, 1] == 1
     if there.all() or not there.any():

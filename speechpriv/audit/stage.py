@@ -43,7 +43,7 @@ def run(
     out_dir: Path,
     *,
     device: str = "cpu",
-    on_model: Callable[[str], None] = store.silent,
+    on_model: Callable[[str], None] = store.ignore_progress,
 ) -> dict[str, Any]:
     """Audit a model.
 
@@ -71,32 +71,32 @@ def run(
         _check_trained_on(inputs["plant"] / "corpus", name, directory)
     claim = _claim(inputs["model"] / "claim.json")
     sources = {name: str(_model(directory)) for name, directory in audited.items()}
-    weights = {name: store.weights(Path(source)) for name, source in sources.items()}
+    weights = {name: store.hash_weights(Path(source)) for name, source in sources.items()}
     _check_bundle(inputs["model"], weights["private"])
-    found = scores.scores(sources, config.base, phrases, device=device, on_model=on_model)
+    found = scores.score_phrases(sources, config.base, phrases, device=device, on_model=on_model)
     canaries = store.sha256(inputs["plant"] / canary.REGISTRY)
-    same = record.identity(
+    same = record.identify_audit(
         models=[[*digests.values()] for digests in weights.values()], base=config.base,
         claim=claim.to_json() if claim else None, settings=config.audit.model_dump(),
     )  # fmt: skip
     audits = inputs["plant"].parent / record.NAME
-    past = record.past(audits, canaries, same)
+    past = record.find_past(audits, canaries, same)
     survived = survival.read(inputs["survival"]) if "survival" in inputs else None
-    told = published.check(inputs["phrases"], registry, phrases, trained_on) if "phrases" in inputs else None
+    told = published.check_published(inputs["phrases"], registry, phrases, trained_on) if "phrases" in inputs else None
     judged = judge(
         registry, found["private"], found["twin"], claim, config.audit, past=past, survived=survived, told=told
     )
-    record.add(audits, canaries, same, judged["verdict"])
+    record.add_audit(audits, canaries, same, judged["verdict"])
     models = {name: asr.load(source, device) for name, source in sources.items()}
     base = asr.load(config.base, device)
-    judged["extraction"] = stranger.words_of(models, base, registry, phrases)
+    judged["extraction"] = stranger.extract_words(models, base, registry, phrases)
     on_model("extraction")
     if "people" in inputs:
-        judged["membership"] = stranger.who_took_part(models, base, corpora.read(inputs["people"]), trained_on)
+        judged["membership"] = stranger.infer_membership(models, base, corpora.read(inputs["people"]), trained_on)
         on_model("membership")
     judged["weights"] = weights
     store.write_json(out_dir / "verdict.json", judged)
-    store.write_json(out_dir / released.FILE, released.released(judged))
+    store.write_json(out_dir / released.FILE, released.select_released(judged))
     store.write_json(out_dir / "exposures.json", {n: _exposures(registry, s) for n, s in found.items()})
     return {"verdict": judged["verdict"], "twin": judged["twin"]["verdict"]}
 
@@ -150,21 +150,21 @@ def judge(
     level = alpha / verdict.TESTS
     kept_out, references = scores[candidate & ~planted], scores[reference]
     leakage = {
-        "private": statistics.leakage(scores[planted], references, mu, config.confidence),
-        "twin": statistics.leakage(twin[planted], twin[reference], 0.0, config.confidence),
+        "private": statistics.measure_leakage(scores[planted], references, mu, config.confidence),
+        "twin": statistics.measure_leakage(twin[planted], twin[reference], 0.0, config.confidence),
     }
     caught = {  # what must be caught before a model may pass: the twin, held to the same claim
-        "private": statistics.leakage(twin[planted], twin[reference], mu),
+        "private": statistics.measure_leakage(twin[planted], twin[reference], mu),
         "twin": leakage["twin"],
     }
     proved = {
         "private": _proved(scores[candidate], planted[candidate], delta, level),
         "twin": _proved(twin[candidate], planted[candidate], delta, level),
     }
-    negative = statistics.leakage(kept_out, references)
-    reverse = statistics.leakage(references, kept_out)
+    negative = statistics.measure_leakage(kept_out, references)
+    reverse = statistics.measure_leakage(references, kept_out)
     least = {
-        name: power.detectable(int(planted.sum()), found[reference], allowed, level)
+        name: power.find_minimum_effect(int(planted.sum()), found[reference], allowed, level)
         for name, found, allowed in (("private", scores, mu), ("twin", twin, 0.0))
     }
     wrong = [reason for part in (survived, told) if part for reason in part.failures()]
@@ -203,7 +203,7 @@ def judge(
         "twin": {"verdict": decisions["twin"].word, **shown["twin"]},
         "negative_control": {**asdict(negative), "p_reverse": reverse.p_value},
         "stress": {
-            name: asdict(statistics.leakage(values[stress], values[reference], 0.0, config.confidence))
+            name: asdict(statistics.measure_leakage(values[stress], values[reference], 0.0, config.confidence))
             for name, values in (("private", scores), ("twin", twin))
             if stress.any()
         },
@@ -223,7 +223,7 @@ def _check_enough(planted: int, kept_out: int, references: int) -> None:
 
 def _check_trained_on(corpus: Path, name: str, model: Path) -> None:
     """See that a model comes from the corpus that holds the canaries, where its manifest says from what it comes."""
-    done = store.manifest(model)
+    done = store.read_manifest(model)
     trained_on = done.get("inputs", {}).get("corpus") if done else None
     if trained_on is not None and trained_on != store.fingerprint(corpus):
         raise AuditError(
@@ -243,7 +243,7 @@ def check_weights(directory: Path, model: Path) -> None:
       AuditError: it is about others.
     """
     scored = store.read_json(directory / "verdict.json")["weights"]["private"]
-    if scored != store.weights(_model(model)):
+    if scored != store.hash_weights(_model(model)):
         raise AuditError(
             f"{directory}: the verdict is about other weights than those in {model}, which were "
             "changed after the audit. Put them back, or remove the first directory and audit again."
@@ -301,7 +301,7 @@ def _floor(bound: float) -> float:
 
 def _exposures(registry: Sequence[Canary], scores: np.ndarray) -> list[dict[str, Any]]:
     references = scores[[c.repeats == 0 for c in registry]]
-    bits = statistics.exposures(statistics.rank_p_values(scores, references))
+    bits = statistics.compute_exposures(statistics.rank_p_values(scores, references))
     return [
         {"repeats": c.repeats, "planted": c.planted, "exposure_bits": round(float(b), 3)}
         for c, b in zip(registry, bits, strict=True)

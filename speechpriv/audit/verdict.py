@@ -37,7 +37,7 @@ class Proved:
     mu: float
 
 
-def leaks(found: Leakage, *, claimed: bool, alpha: float) -> list[str]:
+def find_leaks(found: Leakage, *, claimed: bool, alpha: float) -> list[str]:
     """What is wrong with a model that knows planted phrases this well; empty if nothing is.
 
     A model without a claim may know nothing at all of them. One with a claim may know as much as it says, and no more:
@@ -96,7 +96,7 @@ def decide(
       failures: sentences without a figure of training people; what else fails the model.
       doubts: the same; why else a PASS would mean nothing.
     """
-    found = [*leaks(model, claimed=claim is not None, alpha=alpha), *failures]
+    found = [*find_leaks(model, claimed=claim is not None, alpha=alpha), *failures]
     if claim and not proved.epsilon <= claim.epsilon:
         found.append(f"the audit proves epsilon >= {proved.epsilon:.2f}, above the claim {claim.epsilon:.2f}")
     if claim and not proved.mu <= claim.mu_gdp:
@@ -106,7 +106,7 @@ def decide(
     doubts = list(doubts)
     if planted < MIN_PLANTED:
         doubts.append(f"only {planted} canaries were planted, of {MIN_PLANTED} that are needed: draw more candidates")
-    if not leaks(positive, claimed=claim is not None, alpha=alpha):
+    if not find_leaks(positive, claimed=claim is not None, alpha=alpha):
         # Without its p: reasons are released, and the twin learned from people without noise.
         doubts.append("the non-private twin was not caught: the audit is too weak")
     if negative.p_value < _QUIET:

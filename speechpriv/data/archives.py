@@ -55,12 +55,12 @@ def read_tarred_manifest(manifest: Path, roots: Roots, config: DataConfig) -> Fo
     """Read NeMo's tarred manifest: JSON lines that name members of the archives beside it."""
     listed = dict[str, list[dict[str, object]]]()
     named = rows.Named(config)
-    for line, record in rows.records(manifest):
+    for line, record in rows.read_records(manifest):
         if record is None:
             yield Rejected(f"{manifest.name}, line {line}", "bad line: not a row of json")
             continue
         named.add(record)
-        listed.setdefault(rows.cell(_of(record, "audio", config)), []).append(record)
+        listed.setdefault(rows.format_cell(_of(record, "audio", config)), []).append(record)
     named.require()
     found = set[str]()
     for tar in sorted(manifest.parent.glob("*.tar")):
@@ -69,10 +69,10 @@ def read_tarred_manifest(manifest: Path, roots: Roots, config: DataConfig) -> Fo
                 found.add(name)
                 segment = None
                 if record.get("offset") is not None:
-                    segment = (rows.seconds(record["offset"]), rows.seconds(record.get("duration")))
-                unit, text = (rows.cell(_of(record, role, config)) for role in ("unit", "text"))
+                    segment = (rows.parse_seconds(record["offset"]), rows.parse_seconds(record.get("duration")))
+                unit, text = (rows.format_cell(_of(record, role, config)) for role in ("unit", "text"))
                 place = name if segment is None else f"{name}#{record['offset']}"
-                yield rows.row(roots, content, unit, text, name=place, segment=segment)
+                yield rows.make_row(roots, content, unit, text, name=place, segment=segment)
     for name in listed:
         if name not in found:
             yield from (
@@ -81,13 +81,13 @@ def read_tarred_manifest(manifest: Path, roots: Roots, config: DataConfig) -> Fo
 
 
 def _of(record: dict[str, object], role: str, config: DataConfig) -> object:
-    return record.get(rows.column(record, role, config) or "")
+    return record.get(rows.find_column(record, role, config) or "")
 
 
 def is_tarred(manifest: Path) -> bool:
     """Whether a manifest's recordings lie in archives beside it and not in files."""
-    _, record = next(iter(rows.records(manifest)), (0, None))
-    names = rows.cell((record or {}).get("audio_filepath"))
+    _, record = next(iter(rows.read_records(manifest)), (0, None))
+    names = rows.format_cell((record or {}).get("audio_filepath"))
     return bool(names) and any(manifest.parent.glob("*.tar")) and not (manifest.parent / names).exists()
 
 
@@ -119,6 +119,6 @@ def _sample(roots: Roots, name: str, parts: dict[str, bytes], config: DataConfig
     facts = facts if isinstance(facts, dict) else {}
     text = next((parts[suffix].decode("utf-8", "replace") for suffix in _TEXTS if suffix in parts), None)
     if text is None:
-        text = rows.cell(_of(facts, "text", config))
-    unit = rows.cell(_of(facts, "unit", config))
-    return rows.row(roots, audio, unit, text, name=name)
+        text = rows.format_cell(_of(facts, "text", config))
+    unit = rows.format_cell(_of(facts, "unit", config))
+    return rows.make_row(roots, audio, unit, text, name=name)

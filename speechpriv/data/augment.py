@@ -21,7 +21,7 @@ def retime(samples: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, f
     """Random speed and surrounding silence; also how many times as fast, and how many samples come before."""
     factor = float(rng.uniform(0.85, 1.18))
     lead, tail = (int(seconds * RATE_HZ) for seconds in rng.exponential(0.12, size=2).clip(0, 0.8))
-    return np.pad(speed(samples, factor), (lead, tail)), factor, lead
+    return np.pad(change_speed(samples, factor), (lead, tail)), factor, lead
 
 
 def rerecord(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -29,14 +29,14 @@ def rerecord(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.6:
         samples = reverberate(samples, rng)
     if rng.random() < 0.8:
-        samples = microphone(samples, rng)
+        samples = filter_microphone(samples, rng)
     if rng.random() < 0.85:
         samples = add_noise(samples, rng, snr_db=float(rng.uniform(0, 35)))
     level = 10 ** float(rng.uniform(-2.0, 0.3)) / max(float(np.abs(samples).max()), 1e-6)
     return np.clip(samples * level, -1, 1).astype(np.float32)
 
 
-def speed(samples: np.ndarray, factor: float) -> np.ndarray:
+def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
     """Play `factor` times as fast: tempo, pitch and formants move together (Ko et al. 2015)."""
     return soxr.resample(samples, RATE_HZ * factor, RATE_HZ, quality="MQ").astype(np.float32)
 
@@ -53,7 +53,7 @@ def reverberate(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return scipy.signal.fftconvolve(samples, response)[: len(samples)].astype(np.float32)
 
 
-def microphone(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def filter_microphone(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A random smooth frequency response, sometimes band-limited as a telephone or a cheap capsule."""
     points = int(rng.integers(4, 10))
     edges = np.concatenate([[0], np.sort(rng.uniform(100, 7900, points)), [8000]]) / 8000

@@ -38,12 +38,12 @@ class Condition:
 
 def _condition(line: str) -> Condition:
     name, *lists = (part.strip() for part in line.split("|"))
-    return Condition(name, *(demo.listed(one, ",") for one in lists))
+    return Condition(name, *(demo.split_items(one, ",") for one in lists))
 
 
 CONDITIONS = tuple(
     _condition(line)
-    for line in demo.listed(
+    for line in demo.split_items(
         """
         high blood pressure | headache, dizziness, blurred vision
         | blood pressure is one fifty over ninety, blood pressure is one sixty two over ninety four
@@ -106,7 +106,7 @@ CONDITIONS = tuple(
     )
 )
 SECTIONS = {
-    section: demo.listed(patterns, ";")
+    section: demo.split_items(patterns, ";")
     for section, patterns in {
         "complaint": """
             the patient complains of {complaint} for {duration}; presents with {complaint} for {duration};
@@ -131,7 +131,7 @@ SECTIONS = {
             """,
     }.items()
 }
-PERSONAL = demo.listed(
+PERSONAL = demo.split_items(
     """
     patient name is {name}; dictation on {name}; this is a note about {name}; patient {name};
     mister {last} was seen on {date}; missus {last} was admitted on {date}; date of visit {date};
@@ -144,18 +144,20 @@ PERSONAL = demo.listed(
     """,
     ";",
 )
-_MONTHS = demo.listed(
+_MONTHS = demo.split_items(
     "january, february, march, april, may, june, july, august, september, october, november, december", ","
 )
-_ORDINALS = demo.listed(
+_ORDINALS = demo.split_items(
     "first, second, third, fourth, fifth, sixth, seventh, eighth, ninth, tenth, eleventh, twelfth, thirteenth, "
     "fourteenth, fifteenth, sixteenth, seventeenth, eighteenth, nineteenth, twentieth, twenty first, twenty second, "
     "twenty third, twenty fourth, twenty fifth, twenty sixth, twenty seventh, twenty eighth",
     ",",
 )
 _COMMON = {
-    "duration": demo.listed("two days, three days, one week, two weeks, a month, three months, several years", ","),
-    "interval": demo.listed("one week, two weeks, four weeks, three months, six months, a year", ","),
+    "duration": demo.split_items(
+        "two days, three days, one week, two weeks, a month, three months, several years", ","
+    ),
+    "interval": demo.split_items("one week, two weeks, four weeks, three months, six months, a year", ","),
 }
 
 
@@ -175,7 +177,7 @@ class _Patient:
     facts: dict[str, str]
 
 
-def rows(config: ClinicConfig, seed: int, part_of: Callable[[str], Split]) -> Iterator[SourceRow]:
+def generate_rows(config: ClinicConfig, seed: int, part_of: Callable[[str], Split]) -> Iterator[SourceRow]:
     """Dictations, patient by patient; `unit` is the patient, `text` what is said, and `audio` FLAC.
 
     What is said of a patient, by whom, depends on the seed, the patient's number and part, and the number of doctors.
@@ -198,13 +200,13 @@ def rows(config: ClinicConfig, seed: int, part_of: Callable[[str], Split]) -> It
         for number in range(config.dictations_per_patient):
             doctor = ward[int(words_rng.choice(seen_by))]
             said = _dictation(patient, doctor, words_rng)
-            yield SourceRow(f"{unit}/{number:04d}", unit, said, demo.recording(said, doctor.voice, sound_rng))
+            yield SourceRow(f"{unit}/{number:04d}", unit, said, demo.render_recording(said, doctor.voice, sound_rng))
 
 
-def facts(rng: np.random.Generator) -> dict[str, str]:
+def draw_facts(rng: np.random.Generator) -> dict[str, str]:
     """Personal data of a patient who does not exist, as they are spoken."""
-    known = demo.facts(rng)
-    first, last = (str(rng.choice(text.names(which))) for which in ("first_names", "last_names"))
+    known = demo.draw_facts(rng)
+    first, last = (str(rng.choice(text.list_names(which))) for which in ("first_names", "last_names"))
     month, day = str(rng.choice(_MONTHS)), str(rng.choice(_ORDINALS))
     year = text.spoken_number(int(rng.integers(30, 100)))
     return {
@@ -227,7 +229,7 @@ def _doctor(rng: np.random.Generator) -> _Doctor:
 def _patient(rng: np.random.Generator) -> _Patient:
     drawn = rng.choice(len(CONDITIONS), int(rng.integers(1, 3)), replace=False)
     age = text.spoken_number(int(rng.integers(18, 90)))
-    return _Patient([CONDITIONS[i] for i in drawn], facts(rng) | {"age": age})
+    return _Patient([CONDITIONS[i] for i in drawn], draw_facts(rng) | {"age": age})
 
 
 def _dictation(patient: _Patient, doctor: _Doctor, rng: np.random.Generator) -> str:

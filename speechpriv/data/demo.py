@@ -22,12 +22,12 @@ _HABITS, _TASTES = 10, 2
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
-def listed(listing: str, separator: str) -> tuple[str, ...]:
+def split_items(listing: str, separator: str) -> tuple[str, ...]:
     """The items of a list that is written as text, each on one line."""
     return tuple(" ".join(item.split()) for item in listing.split(separator))
 
 
-PATTERNS = listed(
+PATTERNS = split_items(
     """
     turn on the {lamp}; turn off the {lamp}; turn on the {lamp} in the {room}; turn off all the lights; lights off;
     dim the {lamp} to {percent} percent; set the {lamp} to {colour}; make the {room} {colour}; brighten the {room};
@@ -82,7 +82,7 @@ PATTERNS = listed(
     ";",
 )
 
-PERSONAL = listed(
+PERSONAL = split_items(
     """
     call {contact}; call {contact} on the {speaker}; video call {contact}; hang up and call {contact};
     ring {contact} at {time}; text {contact} that i am late; send a message to {contact};
@@ -99,7 +99,7 @@ PERSONAL = listed(
 )
 
 _FILLERS = {
-    slot: listed(values, ",")
+    slot: split_items(values, ",")
     for slot, values in {
         "lamp": "zentro lamp, zentro strip, pelda light, morva spotlight, reading lamp, ceiling light, luxo glow bulb",
         "room": "kitchen, living room, bedroom, hallway, bathroom, nursery, garage, study, sun room, attic",
@@ -147,7 +147,7 @@ class _Person:
     facts: dict[str, list[str]]
 
 
-def rows(config: DemoConfig, seed: int) -> Iterator[SourceRow]:
+def generate_rows(config: DemoConfig, seed: int) -> Iterator[SourceRow]:
     """Utterances of made-up people, person by person; `text` is what is said, lower-case, and `audio` FLAC.
 
     What a person says and by which voice depends on the seed and the person's number alone. The samples of some
@@ -164,22 +164,22 @@ def rows(config: DemoConfig, seed: int) -> Iterator[SourceRow]:
         voice = voices.random_voice(words_rng)
         for number in range(config.utterances_per_unit):
             said = _utterance(person, words_rng)
-            yield SourceRow(f"{unit}/{number:04d}", unit, said, recording(said, voice, sound_rng))
+            yield SourceRow(f"{unit}/{number:04d}", unit, said, render_recording(said, voice, sound_rng))
 
 
 def _person(rng: np.random.Generator) -> _Person:
     habits = rng.choice(PATTERNS, _HABITS, replace=False).tolist()
     tastes = {slot: rng.choice(values, _TASTES, replace=False).tolist() for slot, values in _FILLERS.items()}
-    own, *friends = (facts(rng) for _ in range(3))
+    own, *friends = (draw_facts(rng) for _ in range(3))
     known = {f"own_{key}": [own[key]] for key in own}
     known |= {f"contact_{key}": [friend[key] for friend in friends] for key in own}
     known["contact"] = [*known["contact_name"], *known["contact_first"]]
     return _Person(habits, tastes, known)
 
 
-def facts(rng: np.random.Generator) -> dict[str, str]:
+def draw_facts(rng: np.random.Generator) -> dict[str, str]:
     """Personal data of somebody who does not exist, as it is spoken."""
-    first, last = rng.choice(text.names(), 2)
+    first, last = rng.choice(text.list_names(), 2)
     digits = f"{rng.integers(201, 990)}55501{rng.integers(100):02d}"
     phone = text.spoken_digits(digits)
     house = text.spoken_number(int(rng.integers(1, 400)))
@@ -205,7 +205,7 @@ def _utterance(person: _Person, rng: np.random.Generator) -> str:
     return _SLOT.sub(filler, str(rng.choice(patterns)))
 
 
-def recording(said: str, voice: voices.Voice, rng: np.random.Generator) -> bytes:
+def render_recording(said: str, voice: voices.Voice, rng: np.random.Generator) -> bytes:
     """The words in a quiet room: silence before and after, some echo, some noise, any loudness below full scale."""
     samples = voices.speak(said, voice).samples
     lead, tail = rng.uniform(0.05, 0.3, size=2) * RATE_HZ
@@ -214,4 +214,4 @@ def recording(said: str, voice: voices.Voice, rng: np.random.Generator) -> bytes
         echo = augment.reverberate(samples, rng) - samples
         samples += 0.3 * echo
     samples = augment.add_noise(samples, rng, snr_db=float(rng.uniform(18, 40)))
-    return audio.flac(samples * (rng.uniform(0.2, 0.9) / float(np.abs(samples).max())))
+    return audio.encode_flac(samples * (rng.uniform(0.2, 0.9) / float(np.abs(samples).max())))

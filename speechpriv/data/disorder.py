@@ -34,7 +34,7 @@ _GLOTTAL_HZ = 150.0  # periods a second, about: how fast jitter and shimmer chan
 _WORDS = (5, 9)  # of what is read
 
 
-def rows(config: RiskConfig, seed: int) -> Iterator[SourceRow]:
+def generate_rows(config: RiskConfig, seed: int) -> Iterator[SourceRow]:
     """Recordings, patient by patient; `text` is the label, and `audio` FLAC.
 
     A patient depends on the seed and the patient's number alone, not on how many there are.
@@ -44,12 +44,12 @@ def rows(config: RiskConfig, seed: int) -> Iterator[SourceRow]:
     """
     for index in range(config.patients):
         unit = f"patient-{index:04d}"
-        label, recordings = patient(np.random.default_rng([seed, index]), config.recordings_per_patient)
+        label, recordings = draw_patient(np.random.default_rng([seed, index]), config.recordings_per_patient)
         for number, samples in enumerate(recordings):
-            yield SourceRow(f"{unit}/{number:04d}", unit, label, audio.flac(samples))
+            yield SourceRow(f"{unit}/{number:04d}", unit, label, audio.encode_flac(samples))
 
 
-def patient(rng: np.random.Generator, recordings: int) -> tuple[str, Iterator[np.ndarray]]:
+def draw_patient(rng: np.random.Generator, recordings: int) -> tuple[str, Iterator[np.ndarray]]:
     """The label of somebody made up, and so many recordings, float32 (N,) at 16 kHz, as they are asked for."""
     disordered = int(rng.integers(2))
     severity, voice = float(rng.beta(*_SEVERITY[disordered])), voices.random_voice(rng)
@@ -57,13 +57,13 @@ def patient(rng: np.random.Generator, recordings: int) -> tuple[str, Iterator[np
     def spoken() -> Iterator[np.ndarray]:
         for _ in range(recordings):
             speech = voices.speak(" ".join(text.random_words(rng, int(rng.integers(*_WORDS)))), voice)
-            heard = sound(speech, float(np.clip(severity + _SPREAD * rng.standard_normal(), 0, 1)), rng)
+            heard = render_disorder(speech, float(np.clip(severity + _SPREAD * rng.standard_normal(), 0, 1)), rng)
             yield augment.add_noise(heard, rng, snr_db=float(rng.uniform(25, 45)))
 
     return LABELS[disordered], spoken()
 
 
-def sound(speech: voices.Speech, severity: float, rng: np.random.Generator) -> np.ndarray:
+def render_disorder(speech: voices.Speech, severity: float, rng: np.random.Generator) -> np.ndarray:
     """Speech as somebody says it whose voice is disordered so much.
 
     Args:

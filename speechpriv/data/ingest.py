@@ -77,7 +77,7 @@ def run(
     *,
     key: bytes,
     people_key: bytes | None = None,
-    on_row: Callable[[int], None] = store.silent,
+    on_row: Callable[[int], None] = store.ignore_progress,
 ) -> dict[str, Any]:
     """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all private.
 
@@ -103,15 +103,15 @@ def run(
     """
     if len(key) < _MIN_KEY_BYTES:
         raise ConfigError(f"ingest: key of {len(key)} bytes: expected at least {_MIN_KEY_BYTES}. Use store.secret.")
-    if not set(sources.inputs(config.data)) <= set(inputs):
+    if not set(sources.list_inputs(config.data)) <= set(inputs):
         raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.inputs.")
     found = _found(config)
     reasons: Counter[str] = Counter()
     sketcher, named, listed = lineage.Sketcher(people_key), people.People(), Listed()
     with (out_dir / QUARANTINE).open("w", encoding="utf-8") as quarantine:
-        rows = _counted(checked(found, config, key, sketcher, listed, named), on_row)
+        rows = _counted(check_rows(found, config, key, sketcher, listed, named), on_row)
         kept = _set_aside(rows, quarantine, reasons, config.data.max_quarantined)
-        written = corpus.write(kept, out_dir, lineage=sources.lineage(config.data, config.seed), order_key=key)
+        written = corpus.write(kept, out_dir, lineage=sources.name_lineage(config.data, config.seed), order_key=key)
     lineage.write(out_dir / lineage.SKETCH, sketcher.sketch())
     n_units = {part: len(written.units(part)) for part in get_args(Split)}
     if not all(n_units.values()):
@@ -127,11 +127,11 @@ def run(
         "units_train": n_units["train"],
         "units_test": n_units["test"],
         "hours": round(sum(written.table["seconds"]) / 3600, 3),
-        "warnings": warnings(config.data, named, listed),
+        "warnings": collect_warnings(config.data, named, listed),
     }
 
 
-def warnings(config: DataConfig, named: people.People, listed: Listed) -> list[str]:
+def collect_warnings(config: DataConfig, named: people.People, listed: Listed) -> list[str]:
     """Say what the owner of the recordings should look at, in counts."""
     of_names = config.unit_names == "normalised" and not config.made_up
     return (named.warnings() if of_names else []) + listed.warnings()
@@ -147,7 +147,7 @@ def split_of(unit: str, seed: int, test_fraction: float) -> Split:
     return "test" if int.from_bytes(digest[:8]) < test_fraction * 2**64 else "train"
 
 
-def checked(
+def check_rows(
     found: Iterable[SourceRow | Rejected],
     config: IngestConfig,
     key: bytes,
@@ -161,7 +161,7 @@ def checked(
     gets each recording, `named` the unit of each row that is fit, and `listed` all that is in it.
     """
     listed = listed or Listed()
-    for group in recordings.groups(found):
+    for group in recordings.group_by_recording(found):
         for row, fit in (
             [(group, group)] if isinstance(group, Rejected) else _check(group, config, key, sketcher, listed)
         ):
@@ -178,11 +178,11 @@ def checked(
 def _found(config: IngestConfig) -> Found:
     data, seed = config.data, config.seed
     if data.source == "demo":
-        return demo.rows(data.demo, seed)
+        return demo.generate_rows(data.demo, seed)
     if data.source == "clinic":
-        return clinic.rows(data.clinic, seed, lambda patient: split_of(patient, seed, data.test_fraction))
+        return clinic.generate_rows(data.clinic, seed, lambda patient: split_of(patient, seed, data.test_fraction))
     if data.source == "risk":
-        return disorder.rows(data.risk, seed)
+        return disorder.generate_rows(data.risk, seed)
     return sources.open_source(data)
 
 
@@ -196,12 +196,12 @@ def _check(
         try:
             unit = _unit(row, config.data)
             sketcher.add_person(unit)
-            said[index] = unit, transcripts.clean(row.text)
+            said[index] = unit, transcripts.clean_transcript(row.text)
         except DataError as error:
             done[index] = Rejected(row.source_id, str(error))
     places = list(said)
     turn = 0
-    sounds = recordings.sounds([rows[index] for index in places], config.data, sketcher) if places else ()
+    sounds = recordings.decode_rows([rows[index] for index in places], config.data, sketcher) if places else ()
     for place, sound in itertools.chain(sounds, [(-1, None)]):
         if sound is not None:
             index = places[place]
@@ -229,7 +229,7 @@ def _fit(
         id=_pseudonym(key, f"id\0{pseudonym}", row.source_id),
         unit=pseudonym,
         split=split_of(unit, config.seed, config.data.test_fraction),
-        flac=audio.flac(samples),
+        flac=audio.encode_flac(samples),
         text=text,
         seconds=seconds,
     )

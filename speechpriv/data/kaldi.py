@@ -49,7 +49,7 @@ def read_kaldi(roots: Roots) -> Found:
         if isinstance(audio, str):
             yield Rejected(name, audio)
         else:
-            yield rows.row(roots, audio, unit, words, name=name, segment=segment, channel=channels.get(recording))
+            yield rows.make_row(roots, audio, unit, words, name=name, segment=segment, channel=channels.get(recording))
 
 
 def _together(
@@ -87,7 +87,7 @@ def _refuse(root: Path, n_unclear: int, what: str) -> None:
 def _listed(file: Path) -> dict[str, list[str]]:
     """What the lines of a file say of each name."""
     found: dict[str, list[str]] = {}
-    for name, rest in rows.pairs(file):
+    for name, rest in rows.read_pairs(file):
         found.setdefault(name, []).append(rest)
     return found
 
@@ -99,7 +99,7 @@ def _speakers(root: Path) -> dict[str, list[str]]:
     if not (root / "spk2utt").is_file():
         raise DataError(f"{root}: holds no utt2spk and no spk2utt, so nobody knows who speaks. Add one of them.")
     found: dict[str, list[str]] = {}
-    for speaker, names in rows.pairs(root / "spk2utt"):
+    for speaker, names in rows.read_pairs(root / "spk2utt"):
         for name in names.split():
             found.setdefault(name, []).append(speaker)
     return found
@@ -115,7 +115,7 @@ def _channels(root: Path) -> dict[str, int | None]:
     sides = {name: rest.rpartition(" ")[2].upper() for name, rest in _only(file).items()} if file.is_file() else {}
     if "0" in sides.values():
         raise DataError(f"{file}: a channel 0; expected A and B, or numbers from 1. Write A for the first.")
-    return {name: int(side) - 1 if side.isdecimal() else rows.channel(side) for name, side in sides.items()}
+    return {name: int(side) - 1 if side.isdecimal() else rows.parse_channel(side) for name, side in sides.items()}
 
 
 def _only(file: Path) -> dict[str, str]:
@@ -128,12 +128,12 @@ def _only(file: Path) -> dict[str, str]:
 def _utterances(root: Path) -> Iterator[tuple[str, _Part]]:
     """Utterances with their part of a recording."""
     if not (root / "segments").is_file():
-        yield from ((name, (name, file, None)) for name, file in rows.pairs(root / "wav.scp"))
+        yield from ((name, (name, file, None)) for name, file in rows.read_pairs(root / "wav.scp"))
         return
     file_of = _only(root / "wav.scp")
-    for name, rest in rows.pairs(root / "segments"):
+    for name, rest in rows.read_pairs(root / "segments"):
         recording, start, end = (*rest.split(), "", "", "")[:3]
-        start_s, end_s = rows.seconds(start), rows.seconds(end)
+        start_s, end_s = rows.parse_seconds(start), rows.parse_seconds(end)
         # -1 is Kaldi's word for the end of the recording.
         yield name, (recording, file_of.get(recording, ""), (start_s, None if end_s == -1 else end_s - start_s))
 
@@ -146,9 +146,9 @@ def _audio(roots: Roots, entry: str) -> Path | bytes | str:
         return "no audio: wav.scp does not list the recording"
     archive, colon, offset = entry.rpartition(":")
     if colon and archive.endswith(".ark") and offset.isdecimal():
-        found = rows.find(roots, roots.corpus, archive)
+        found = rows.find_file(roots, roots.corpus, archive)
         return found if isinstance(found, str) else _member(found, int(offset))
-    found = rows.find(roots, roots.corpus, entry)
+    found = rows.find_file(roots, roots.corpus, entry)
     if isinstance(found, Path) and found.suffix == ".gz":
         try:
             with gzip.open(found) as file:

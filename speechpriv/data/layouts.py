@@ -22,34 +22,34 @@ _COMMAND = re.compile(r"(\w+)_nohash_\d+")
 def read_librispeech(roots: Roots) -> Found:
     """Read LibriSpeech: SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt beside one recording a line."""
     for file in sorted(roots.corpus.glob("**/*.trans.txt")):
-        for name, text in rows.pairs(file):
-            yield rows.row(roots, _recording(file.parent / name), name.partition("-")[0], text)
+        for name, text in rows.read_pairs(file):
+            yield rows.make_row(roots, _recording(file.parent / name), name.partition("-")[0], text)
 
 
 def read_libritts(roots: Roots) -> Found:
     """Read LibriTTS: SPEAKER_CHAPTER_..._....wav beside a .normalized.txt of the same name."""
     for file in sorted(roots.corpus.glob("**/*.normalized.txt")):
         name = file.name.removesuffix(".normalized.txt")
-        yield rows.row(roots, _recording(file.with_name(name)), name.partition("_")[0], _text(file))
+        yield rows.make_row(roots, _recording(file.with_name(name)), name.partition("_")[0], _text(file))
 
 
 def read_mls(roots: Roots) -> Found:
     """Read Multilingual LibriSpeech: PART/transcripts.txt, recordings in PART/audio/SPEAKER/BOOK/."""
     for file in sorted(roots.corpus.glob("**/transcripts.txt")):
-        for name, text in rows.pairs(file):
+        for name, text in rows.read_pairs(file):
             speaker, book = (*name.split("_"), "", "")[:2]
-            yield rows.row(roots, _recording(file.parent / "audio" / speaker / book / name), speaker, text)
+            yield rows.make_row(roots, _recording(file.parent / "audio" / speaker / book / name), speaker, text)
 
 
 def read_voxforge(roots: Roots) -> Found:
     """Read VoxForge: USER-DATE-CODE/etc/PROMPTS, recordings in wav/ or flac/ beside etc/."""
     for file in sorted(roots.corpus.glob("**/etc/PROMPTS")):
         session = file.parents[1]
-        for name, text in rows.pairs(file):
+        for name, text in rows.read_pairs(file):
             stem = name.rpartition("/")[2]
             found = (_beside(session / kind / stem) for kind in ("wav", "flac"))
             audio = next(filter(None, found), session / "wav" / stem)
-            yield rows.row(roots, audio, session.name.partition("-")[0], text)
+            yield rows.make_row(roots, audio, session.name.partition("-")[0], text)
 
 
 def read_vctk(roots: Roots) -> Found:
@@ -59,26 +59,26 @@ def read_vctk(roots: Roots) -> Found:
         names = (file.stem, f"{file.stem}_mic1", f"{file.stem}_mic2")
         found = (_beside(folder / speaker / name) for folder in sorted(corpus.glob("wav48*")) for name in names)
         audio = next(filter(None, found), corpus / "wav48" / speaker / file.stem)
-        yield rows.row(roots, audio, speaker, _text(file))
+        yield rows.make_row(roots, audio, speaker, _text(file))
 
 
 def read_timit(roots: Roots) -> Found:
     """Read TIMIT: PART/DIALECT/SPEAKER/NAME.WAV and .TXT, in either case of letters."""
     for file, audio in with_text(roots.corpus, (".txt",)):
-        yield rows.row(roots, audio, file.parent.name, _TIMIT_SAMPLES.sub("", _text(file)))
+        yield rows.make_row(roots, audio, file.parent.name, _TIMIT_SAMPLES.sub("", _text(file)))
 
 
 def read_text_files(roots: Roots) -> Found:
     """Read recordings with a text file of the same name beside each; who speaks is the folder's name."""
     for file, audio in with_text(roots.corpus, TEXTS):
-        yield rows.row(roots, audio, file.parent.name, _text(file))
+        yield rows.make_row(roots, audio, file.parent.name, _text(file))
 
 
 def read_speech_commands(roots: Roots) -> Found:
     """Read Speech Commands as it is unpacked: WORD/SPEAKER_nohash_NUMBER.wav."""
     for file in sorted(roots.corpus.glob("**/*_nohash_*.wav")):
         if speaker := _COMMAND.fullmatch(file.stem):
-            yield rows.row(roots, file, speaker[1], file.parent.name)
+            yield rows.make_row(roots, file, speaker[1], file.parent.name)
 
 
 def read_ljspeech(roots: Roots) -> Found:
@@ -88,7 +88,7 @@ def read_ljspeech(roots: Roots) -> Found:
             name, *texts = line.strip().split("|")
             if name:
                 text = next((text for text in reversed(texts) if text), "")
-                yield rows.row(roots, _recording(roots.corpus / "wavs" / name), roots.corpus.name, text)
+                yield rows.make_row(roots, _recording(roots.corpus / "wavs" / name), roots.corpus.name, text)
 
 
 def is_ljspeech(root: Path) -> bool:

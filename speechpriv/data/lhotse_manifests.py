@@ -63,8 +63,8 @@ def _row(roots: Roots, supervision: Any, recording: Any, start_s: float) -> Sour
     if source is None or source.type not in ("file", "memory"):
         return Rejected(name, "no audio: neither a file nor bytes. Save the cuts with their recordings")
     audio = source.source if source.type == "memory" else roots.corpus / source.source
-    return rows.row(
-        roots, audio, rows.cell(supervision.speaker), rows.cell(supervision.text), name=name,
+    return rows.make_row(
+        roots, audio, rows.format_cell(supervision.speaker), rows.format_cell(supervision.text), name=name,
         segment=(start_s, supervision.duration),
         channel=source.channels.index(channels[0]) if len(channels) == 1 and len(source.channels) > 1 else None,
     )  # fmt: skip

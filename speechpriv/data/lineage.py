@@ -1,6 +1,6 @@
 """Which corpora share recordings or people, so that what is released from them adds up in one ledger.
 
-A corpus has a name (`sources.lineage`: where it was found) and a sketch: the 1,024 smallest hashes of its recordings,
+A corpus has a name (`sources.name_lineage`: where it was found) and a sketch: the 1,024 smallest hashes of its recordings,
 and those of its people's names. The smallest hashes are a fair sample that every copy draws alike: of a copy with a
 share f of the recordings, about f of the sketch comes back.
 
@@ -71,7 +71,7 @@ class Family:
         return Family(self.ledger, self.names | other.names, self.sketch | other.sketch, self.apart | other.apart)
 
 
-class Heard:
+class SketchBuilder:
     """The hash of one recording that comes block by block; how it is cut into blocks changes nothing."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Sketcher:
         self._recordings: set[int] = set()
         self._people: set[int] = set()
 
-    def add(self, recording: Heard) -> None:
+    def add(self, recording: SketchBuilder) -> None:
         """Take in a recording that was heard to its end."""
         mark = recording.mark()
         if mark is not None:
@@ -122,7 +122,7 @@ class Sketcher:
 def people_key(folder: Path) -> bytes:
     """The key under which names are hashed: one for all ledgers of a folder, so that runs can be compared."""
     with _locked(folder / ".lock"):
-        return store.secret(folder / _KEY)
+        return store.read_secret(folder / _KEY)
 
 
 def write(path: Path, sketch: Sketch) -> None:
@@ -135,7 +135,7 @@ def read(path: Path) -> Sketch:
     return _sketch(json.loads(path.read_text())) if path.is_file() else Sketch()
 
 
-def find(folder: Path, name: str, sketch: Sketch, tell: Callable[[str], None] = store.silent) -> Path:
+def find(folder: Path, name: str, sketch: Sketch, tell: Callable[[str], None] = store.ignore_progress) -> Path:
     """The ledger in `folder`, or known there, of the corpus with this name, or of one with its recordings or people.
 
     Args:
@@ -176,7 +176,11 @@ def find(folder: Path, name: str, sketch: Sketch, tell: Callable[[str], None] = 
 
 
 def join(
-    folder: Path, name: str, sketch: Sketch, named: Path | None = None, tell: Callable[[str], None] = store.silent
+    folder: Path,
+    name: str,
+    sketch: Sketch,
+    named: Path | None = None,
+    tell: Callable[[str], None] = store.ignore_progress,
 ) -> Path:
     """As `find`, and remember beside the ledger that this corpus belongs to it.
 

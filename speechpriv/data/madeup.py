@@ -24,52 +24,52 @@ class Spoken(NamedTuple):
 
 def held_out_variants() -> tuple[str, ...]:
     """Timbre variants kept for testing: every thirteenth."""
-    return voices.variants()[::13]
+    return voices.list_variants()[::13]
 
 
 def training_variants() -> tuple[str, ...]:
     """All other timbre variants."""
-    return tuple(sorted(set(voices.variants()) - set(held_out_variants())))
+    return tuple(sorted(set(voices.list_variants()) - set(held_out_variants())))
 
 
-def public() -> list[tuple[np.ndarray, str]]:
-    """Thirty utterances in voices that no training hears, always the same words and voices; see `utterance`."""
+def generate_public() -> list[tuple[np.ndarray, str]]:
+    """Thirty utterances in voices that no training hears, always the same words and voices; see `generate_utterance`."""
     rng = np.random.default_rng(_PUBLIC_SEED)
-    return [utterance(rng, held_out_variants())[:2] for _ in range(30)]
+    return [generate_utterance(rng, held_out_variants())[:2] for _ in range(30)]
 
 
-def utterance(rng: np.random.Generator, variants: Sequence[str]) -> Spoken:
+def generate_utterance(rng: np.random.Generator, variants: Sequence[str]) -> Spoken:
     """One made-up utterance of a wide vocabulary, in a room, through a microphone, in noise.
 
     Args:
       rng: seeded.
       variants: timbres to draw from.
     """
-    words = text.sentence(rng)
+    words = text.draw_sentence(rng)
     speech = voices.speak(words, voices.random_voice(rng, variants))
     samples, factor, lead = augment.retime(speech.samples, rng)
     phonemes = tuple((symbol, lead + int(start / factor)) for symbol, start in speech.phonemes)
     return Spoken(augment.rerecord(samples, rng), words, phonemes)
 
 
-def silence(rng: np.random.Generator) -> Spoken:
+def generate_silence(rng: np.random.Generator) -> Spoken:
     """Up to six seconds in which nobody speaks: noise through a microphone, or every fourth time digital zero."""
     samples = 1e-3 * rng.standard_normal(int(rng.uniform(0.3, 6.0) * RATE_HZ), dtype=np.float32)
     return Spoken(np.zeros_like(samples) if rng.random() < 0.25 else augment.rerecord(samples, rng), "")
 
 
-def batches(rng: np.random.Generator, seconds: float) -> Iterator[list[Spoken]]:
+def generate_batches(rng: np.random.Generator, seconds: float) -> Iterator[list[Spoken]]:
     """Batches without end of like-long utterances, up to so many seconds each, so that little is padded."""
     variants = training_variants()
 
     def draw() -> Spoken:
-        return silence(rng) if rng.random() < _SILENT else utterance(rng, variants)
+        return generate_silence(rng) if rng.random() < _SILENT else generate_utterance(rng, variants)
 
     while True:
-        yield from groups(draw, rng, seconds)
+        yield from group_by_length(draw, rng, seconds)
 
 
-def groups(draw: Callable[[], Spoken], rng: np.random.Generator, seconds: float) -> list[list[Spoken]]:
+def group_by_length(draw: Callable[[], Spoken], rng: np.random.Generator, seconds: float) -> list[list[Spoken]]:
     """One pool of utterances in batches of like-long ones, up to so many seconds each, in random order."""
     pool = (draw() for _ in range(_POOL))
     fitting = sorted((u for u in pool if len(u.samples) <= _MAX_S * RATE_HZ), key=lambda u: len(u.samples))

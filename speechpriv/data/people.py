@@ -19,7 +19,7 @@ _ALONE = 0.9  # share of units with one utterance, from which it looks as if utt
 _FEW = 10  # units below which nothing is said about shares
 
 
-def normalise(name: str) -> str:
+def normalise_unit(name: str) -> str:
     """Bring a unit's name to one form: NFKC, no zero-width characters, single spaces, 8.0 as 8."""
     visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     name = " ".join(visible.split())
@@ -29,7 +29,7 @@ def normalise(name: str) -> str:
 
 def unit_name(name: str, config: DataConfig) -> str:
     """Name a unit as the corpus does, in one form unless `config` says that names are as given."""
-    return normalise(name) if config.unit_names == "normalised" else name
+    return normalise_unit(name) if config.unit_names == "normalised" else name
 
 
 class People:

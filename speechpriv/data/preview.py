@@ -33,7 +33,7 @@ class Preview:
         return told + [f"warning: {warning}" for warning in self.warnings]
 
 
-def preview(config: ingest.IngestConfig, most_rows: int = ROWS) -> Preview:
+def preview_corpus(config: ingest.IngestConfig, most_rows: int = ROWS) -> Preview:
     """Read the first rows of a corpus of people as ingest does.
 
     Args:
@@ -47,19 +47,19 @@ def preview(config: ingest.IngestConfig, most_rows: int = ROWS) -> Preview:
     first = list(itertools.islice(found, most_rows + 1))
     named, listed, seconds, kept = people.People(), ingest.Listed(), 0.0, 0
     units, reasons = set[str](), Counter[str]()
-    for row in ingest.checked(first[:most_rows], config, os.urandom(32), lineage.Sketcher(), listed, named):
+    for row in ingest.check_rows(first[:most_rows], config, os.urandom(32), lineage.Sketcher(), listed, named):
         if isinstance(row, Row):
             kept, seconds = kept + 1, seconds + row.seconds
             units.add(row.unit)
         elif isinstance(row, Rejected):
             reasons[row.reason.partition(":")[0]] += 1
     return Preview(
-        layout=sources.locate(config.data).layout,
+        layout=sources.locate_corpus(config.data).layout,
         rows=kept + reasons.total(),
         kept=kept,
         units=len(units),
         hours=seconds / 3600,
         set_aside=dict(reasons.most_common()),
-        warnings=tuple(ingest.warnings(config.data, named, listed)),
+        warnings=tuple(ingest.collect_warnings(config.data, named, listed)),
         is_whole=len(first) <= most_rows,
     )

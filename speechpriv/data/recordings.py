@@ -28,7 +28,7 @@ _MIX = "mix"
 _MEAN = "mean"  # of all channels: what the marks of recordings have always been of; no row is cut from it
 
 
-def groups(found: Iterable[SourceRow | Rejected]) -> Iterator[list[SourceRow] | Rejected]:
+def group_by_recording(found: Iterable[SourceRow | Rejected]) -> Iterator[list[SourceRow] | Rejected]:
     """Rows in a row that are of one recording together; the order stays."""
     group: list[SourceRow] = []
     for row in found:
@@ -43,7 +43,7 @@ def groups(found: Iterable[SourceRow | Rejected]) -> Iterator[list[SourceRow] | 
         yield group
 
 
-def sounds(
+def decode_rows(
     rows: Sequence[SourceRow], config: DataConfig, sketcher: lineage.Sketcher
 ) -> Iterator[tuple[int, np.ndarray | DataError]]:
     """The sound of rows of one recording, each as soon as it has passed.
@@ -65,17 +65,17 @@ def sounds(
         yield from ((index, _reason(error)) for index in sorted(left))
 
 
-def listen(
+def sketch_corpus(
     found: Iterable[SourceRow | Rejected], config: DataConfig, people_key: bytes | None = None
 ) -> lineage.Sketch:
     """Sketch a corpus that was not taken in, by its first 5,000 rows: what the first stage would hear of them."""
     sketcher = lineage.Sketcher(people_key)
-    for group in groups(itertools.islice(found, _MOST_LISTENED)):
+    for group in group_by_recording(itertools.islice(found, _MOST_LISTENED)):
         if isinstance(group, Rejected):
             continue
         for row in group:
             sketcher.add_person(people.unit_name(row.unit, config))
-        for _ in sounds(group, config, sketcher):
+        for _ in decode_rows(group, config, sketcher):
             pass
     return sketcher.sketch()
 
@@ -105,7 +105,7 @@ class _Listener:
     """One voice of a recording at 16 kHz: heard whole, its spans cut as they pass."""
 
     def __init__(self, rate_hz: int, spans: Iterable[_Span]) -> None:
-        self.heard = lineage.Heard()
+        self.heard = lineage.SketchBuilder()
         self.n_samples = 0
         self.open: list[_Span] = []
         self.later = sorted(spans, key=lambda span: span.start, reverse=True)
@@ -145,13 +145,13 @@ def _cut(
     # Rows that are whole recordings cannot be longer than a row may be, so no more is decoded for them.
     limit_s = config.max_seconds if all(map(_is_whole, rows)) else None
     with ExitStack() as stack:
-        sound = stack.enter_context(audio.stream(source))
+        sound = stack.enter_context(audio.open_stream(source))
         said_s = sound.header_s or 0.0
         if limit_s is not None and not said_s <= limit_s:
             raise _too_long(said_s, config)
         seen = _survey(sound, rows, config, limit_s)
         if seen:
-            sound = stack.enter_context(audio.stream(source))
+            sound = stack.enter_context(audio.open_stream(source))
         spans: dict[Voice, list[_Span]] = {}
         for index, row in enumerate(rows):
             try:
@@ -243,7 +243,7 @@ def _survey(
     unnamed = not isinstance(config.channel, int) and any(row.channel is None for row in rows)
     if not sound.any_scale and not (sound.channels > 1 and unnamed):
         return None
-    return audio.survey(sound if limit_s is None else replace(sound, blocks=_first(sound, limit_s)))
+    return audio.survey_channels(sound if limit_s is None else replace(sound, blocks=_first(sound, limit_s)))
 
 
 def _first(sound: audio.Stream, limit_s: float) -> Iterator[np.ndarray]:

@@ -67,21 +67,21 @@ class Roots:
         return (self.corpus,) if self.audio is None else (self.corpus, self.audio)
 
 
-def column(present: Iterable[str], role: str, config: DataConfig) -> str | None:
+def find_column(present: Iterable[str], role: str, config: DataConfig) -> str | None:
     """The column for a role (audio, text, unit): the one that `config` names, or else the first usual name there is."""
     wanted, names = getattr(config, f"{role}_column"), set(present)
     return next((name for name in ([wanted] if wanted else _USUAL_NAMES[role]) if name in names), None)
 
 
-def columns(present: Iterable[str], config: DataConfig, where: str) -> Columns:
-    """The columns for all three roles, see `column`.
+def find_columns(present: Iterable[str], config: DataConfig, where: str) -> Columns:
+    """The columns for all three roles, see `find_column`.
 
     Raises:
       DataError: one is missing; the message says what to set. It lists the columns only if one of them has a usual
         name: else the first line may be a row, and hold what somebody said.
     """
     names = [str(name) for name in present]
-    chosen = {role: column(names, role, config) for role in _USUAL_NAMES}
+    chosen = {role: find_column(names, role, config) for role in _USUAL_NAMES}
     missing = [
         f"no column for the {role} (tried {getattr(config, f'{role}_column') or ', '.join(usual)}): set "
         f"data.{role}_column"
@@ -96,14 +96,14 @@ def columns(present: Iterable[str], config: DataConfig, where: str) -> Columns:
     return Columns(**{role: str(name) for role, name in chosen.items()})
 
 
-def cell(value: object) -> str:
+def format_cell(value: object) -> str:
     """Write a value as text: a whole number without a point, so that 8, 8.0 and "8" are one; "" for any other kind."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def seconds(value: object) -> float:
+def parse_seconds(value: object) -> float:
     """A time as a number, NaN if it is none."""
     try:
         return float(str(value))
@@ -111,13 +111,13 @@ def seconds(value: object) -> float:
         return math.nan
 
 
-def channel(value: object) -> int | None:
+def parse_channel(value: object) -> int | None:
     """Read a channel as a number from 0, None if it names none: a column of this name may hold something else."""
-    text = cell(value)
+    text = format_cell(value)
     return int(text) if text.isascii() and text.isdigit() else {"A": 0, "B": 1}.get(text)
 
 
-def find(roots: Roots, folder: Path, name: str) -> Path | str:
+def find_file(roots: Roots, folder: Path, name: str) -> Path | str:
     """Find the file that a row names, or say why it cannot be used.
 
     A name is tried as it stands, with its back slashes turned, and in the other forms of Unicode, since file systems
@@ -151,7 +151,7 @@ def find(roots: Roots, folder: Path, name: str) -> Path | str:
     return f"no such file: {name}, looked for in {places}"
 
 
-def row(
+def make_row(
     roots: Roots,
     audio: Path | bytes,
     unit: str,
@@ -172,7 +172,7 @@ def row(
       segment: start and duration of a part, in seconds; a duration of None is to the end.
       channel: which of the recording's, from 0.
     """
-    found = audio if isinstance(audio, bytes) else find(roots, audio.parent, audio.name)
+    found = audio if isinstance(audio, bytes) else find_file(roots, audio.parent, audio.name)
     if isinstance(found, str):
         return Rejected(name or str(audio), found)
     start_s, duration_s = segment or (0.0, None)
@@ -185,10 +185,12 @@ def row(
     return SourceRow(name, unit, text, found, start_s, duration_s, channel)
 
 
-def tables(files: Iterable[tuple[Path, Path]], roots: Roots, config: DataConfig, *, from_start: bool = False) -> Found:
+def read_tables(
+    files: Iterable[tuple[Path, Path]], roots: Roots, config: DataConfig, *, from_start: bool = False
+) -> Found:
     """Read the rows of JSON-lines, csv or tsv files.
 
-    `offset` and `duration`, in seconds, name a part of the recording, and `channel` one of its channels.
+    `offset` and `duration`, in seconds, name a part of the recording, and `parse_channel` one of its channels.
 
     Args:
       files: each with the folder that paths in it are relative to.
@@ -202,7 +204,7 @@ def tables(files: Iterable[tuple[Path, Path]], roots: Roots, config: DataConfig,
     """
     named = Named(config)
     for file, folder in files:
-        for line, record in records(file):
+        for line, record in read_records(file):
             place = f"{file.relative_to(roots.corpus).as_posix()}, line {line}"
             if record is None:
                 yield Rejected(place, f"bad line: not a row of {file.suffix[1:]}")
@@ -223,7 +225,7 @@ class Named:
     def add(self, record: Iterable[str]) -> None:
         """Look at the columns of a row."""
         try:
-            columns(record, self._config, f"data.path = {self._config.path}")
+            find_columns(record, self._config, f"data.path = {self._config.path}")
             self._is_usable = True
         except DataError as error:
             self._problem = self._problem or error
@@ -241,23 +243,23 @@ class Named:
 def _table_row(
     record: dict[str, Any], place: str, folder: Path, roots: Roots, config: DataConfig, *, from_start: bool
 ) -> SourceRow | Rejected:
-    audio, text, unit = (cell(record.get(column(record, role, config) or "")) for role in _USUAL_NAMES)
+    audio, text, unit = (format_cell(record.get(find_column(record, role, config) or "")) for role in _USUAL_NAMES)
     if not audio:
         return Rejected(place, "no audio: the row names no file")
-    found = find(roots, folder, audio)
+    found = find_file(roots, folder, audio)
     if isinstance(found, str):
         return Rejected(audio, found)
     offset, duration = _number(record.get("offset")), _number(record.get("duration"))
     is_part = offset is not None or (from_start and duration is not None)
     segment = (offset or 0.0, duration) if is_part else None
-    return row(roots, found, unit, text, segment=segment, channel=channel(record.get("channel")))
+    return make_row(roots, found, unit, text, segment=segment, channel=parse_channel(record.get("channel")))
 
 
 def _number(value: object) -> float | None:
-    return None if value is None or value == "" else seconds(value)
+    return None if value is None or value == "" else parse_seconds(value)
 
 
-def pairs(file: Path) -> Iterator[tuple[str, str]]:
+def read_pairs(file: Path) -> Iterator[tuple[str, str]]:
     """Read the first word of each line, and the rest of it."""
     with open_text(file) as lines:
         for line in lines:
@@ -266,7 +268,7 @@ def pairs(file: Path) -> Iterator[tuple[str, str]]:
                 yield first, rest.strip()
 
 
-def records(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+def read_records(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """Read (line number, record) of every row; None for one that is damaged.
 
     A line is a row: no field goes on in the next one, so that a quotation mark too many costs its own line.

@@ -17,7 +17,17 @@ from speechpriv.data.rows import Found, Rejected, Roots, SourceRow
 from speechpriv.errors import DataError
 from speechpriv.sections import DataConfig, Layout
 
-__all__ = ["Found", "Layout", "Located", "Rejected", "SourceRow", "inputs", "lineage", "locate", "open_source"]
+__all__ = [
+    "Found",
+    "Layout",
+    "Located",
+    "Rejected",
+    "SourceRow",
+    "list_inputs",
+    "locate_corpus",
+    "name_lineage",
+    "open_source",
+]
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _HELP = (
@@ -44,7 +54,7 @@ def open_source(config: DataConfig) -> Found:
       DataError: here or while it is read: there is no such corpus, its layout or its columns are not known, or the
         hub cannot be read.
     """
-    layout, path = locate(config)
+    layout, path = locate_corpus(config)
     if path is None:
         return tables.read_hub(config)
     root = config.audio_root
@@ -53,7 +63,7 @@ def open_source(config: DataConfig) -> Found:
     return _READERS[layout](path, Roots(_root(path), Path(root).resolve() if root else None), config)
 
 
-def locate(config: DataConfig) -> Located:
+def locate_corpus(config: DataConfig) -> Located:
     """Find the corpus and its layout; for `auto`, by what is on disk. The hub is asked only with `source: hub`.
 
     Raises:
@@ -144,9 +154,9 @@ class Listed:
         return digest.hexdigest()
 
 
-def inputs(config: DataConfig) -> dict[str, Listed]:
+def list_inputs(config: DataConfig) -> dict[str, Listed]:
     """What on this machine a stage that reads the corpus depends on; nothing if that is on the hub or made up."""
-    path = None if config.made_up else locate(config).path
+    path = None if config.made_up else locate_corpus(config).path
     return {"source": Listed(config, _root(path))} if path else {}
 
 
@@ -162,7 +172,7 @@ def _known(audio: Path | bytes, root: Path) -> list[object]:
     return [name, found.st_size, found.st_mtime_ns]
 
 
-def lineage(config: DataConfig, seed: int) -> str:
+def name_lineage(config: DataConfig, seed: int) -> str:
     """16 hex digits that name the recordings: one privacy budget, whatever layout or manifest they are read by."""
     if config.source == "demo":
         name = f"demo\0{config.demo.model_dump_json()}\0{seed}"
@@ -171,7 +181,7 @@ def lineage(config: DataConfig, seed: int) -> str:
     elif config.source == "clinic":  # who dictates whom goes by the split
         name = f"clinic\0{config.clinic.model_dump_json()}\0{config.test_fraction}\0{seed}"
     else:
-        path = locate(config).path
+        path = locate_corpus(config).path
         name = f"path\0{_root(path)}" if path else f"hub\0{config.path}\0{config.hub_config}"
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
@@ -192,13 +202,13 @@ def _files(path: Path, *patterns: str) -> list[Path]:
 
 
 def _is_inside(folder: Path, file: Path) -> bool:
-    return isinstance(rows.find(Roots(folder), file.parent, file.name), Path)
+    return isinstance(rows.find_file(Roots(folder), file.parent, file.name), Path)
 
 
 def _read_folder(path: Path, roots: Roots, config: DataConfig) -> Found:
     """Read an audiofolder of Hugging Face: metadata.jsonl, .csv or .tsv, also in subfolders, which names start from."""
     files = _files(path, "**/metadata.jsonl", "**/metadata.csv", "**/metadata.tsv")
-    return rows.tables(((file, file.parent) for file in files), roots, config)
+    return rows.read_tables(((file, file.parent) for file in files), roots, config)
 
 
 def _read_common_voice(path: Path, roots: Roots, config: DataConfig) -> Found:
@@ -206,7 +216,7 @@ def _read_common_voice(path: Path, roots: Roots, config: DataConfig) -> Found:
     marks = ("validated.tsv", "train.tsv", "ss-corpus-*.tsv", "*/validated.tsv", "*/*/validated.tsv")
     file = _files(path, *marks)[0]
     folder = file.parent / ("audios" if (file.parent / "audios").is_dir() else "clips")
-    return rows.tables([(file, folder)], roots, config)
+    return rows.read_tables([(file, folder)], roots, config)
 
 
 def _read_nemo(path: Path, roots: Roots, config: DataConfig) -> Found:
@@ -215,7 +225,7 @@ def _read_nemo(path: Path, roots: Roots, config: DataConfig) -> Found:
     files = _files(path, *(("*manifest*.json", "*manifest*.jsonl") if named else ("*.json", "*.jsonl")))
     tarred = [file for file in files if archives.is_tarred(file)]
     plain = [(file, file.parent) for file in files if file not in tarred]
-    yield from rows.tables(plain, roots, config, from_start=True)
+    yield from rows.read_tables(plain, roots, config, from_start=True)
     for file in tarred:
         yield from archives.read_tarred_manifest(file, roots, config)
 

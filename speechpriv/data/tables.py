@@ -101,14 +101,14 @@ def _read(config: DataConfig, roots: Roots | None, load: Callable[[], Any]) -> F
     finally:
         logger.setLevel(level)
     features = table.features or {}
-    names = rows.columns(features, config, str(config.path))
+    names = rows.find_columns(features, config, str(config.path))
     labels = features[names.text].names if isinstance(features[names.text], datasets.ClassLabel) else None
     if isinstance(features[names.audio], datasets.Audio):
         table = table.cast_column(names.audio, datasets.Audio(decode=False))
     spoken: Counter[str] = Counter()
     try:
         for record in table:
-            unit, text = rows.cell(record[names.unit]), record[names.text]
+            unit, text = rows.format_cell(record[names.unit]), record[names.text]
             # Its number among the unit's own: its place in the table would tell how many rows others have.
             name = f"{config.hub_split}/{unit}/{spoken[unit]}"
             spoken[unit] += 1
@@ -119,7 +119,7 @@ def _read(config: DataConfig, roots: Roots | None, load: Callable[[], Any]) -> F
                 yield Rejected(name, audio)
                 continue
             place = roots or Roots(Path())
-            yield rows.row(place, audio, unit, rows.cell(text), name=name)
+            yield rows.make_row(place, audio, unit, rows.format_cell(text), name=name)
     except Exception as error:  # noqa: BLE001  whatever it was, its words may quote a row: only its kind is told
         raise DataError(
             f"data.path = {config.path}: reading broke off ({type(error).__name__}). Run again; if it breaks off there "
@@ -135,7 +135,7 @@ def _audio(found: Any, rate_hz: Any, roots: Roots | None) -> Path | bytes | str:
     if isinstance(found, bytes):
         return found
     if isinstance(found, str) and roots is not None:
-        return rows.find(roots, roots.corpus, found)
+        return rows.find_file(roots, roots.corpus, found)
     if isinstance(found, list | np.ndarray) and len(found) and isinstance(rate_hz, int) and rate_hz > 0:
         buffer = io.BytesIO()
         try:

@@ -40,7 +40,7 @@ def spoken_digits(digits: str) -> str:
 
 
 @functools.cache
-def words() -> tuple[tuple[str, ...], np.ndarray]:
+def list_words() -> tuple[tuple[str, ...], np.ndarray]:
     """The commonest English words, commonest first, with their probabilities (float64, sum 1)."""
     try:
         import wordfreq  # noqa: PLC0415  optional, as the voices are
@@ -55,7 +55,7 @@ def words() -> tuple[tuple[str, ...], np.ndarray]:
 
 
 @functools.cache
-def names(*which: str) -> tuple[str, ...]:
+def list_names(*which: str) -> tuple[str, ...]:
     """Names of Faker's American list, lower-case: of the lists `which`, or `first_names` and `last_names`."""
     from faker.providers.person.en_US import Provider  # noqa: PLC0415  a second to import, and only needed here
 
@@ -65,12 +65,12 @@ def names(*which: str) -> tuple[str, ...]:
 
 def random_words(rng: np.random.Generator, count: int, flatness: float = 0.5) -> list[str]:
     """Draw words independently with probability ~ frequency^(1 - flatness): 0 as in English, 1 uniform."""
-    vocabulary, probability = words()
+    vocabulary, probability = list_words()
     weight = probability ** (1 - flatness)
     return [vocabulary[i] for i in rng.choice(len(vocabulary), size=count, p=weight / weight.sum())]
 
 
-def sentence(rng: np.random.Generator) -> str:
+def draw_sentence(rng: np.random.Generator) -> str:
     """One made-up utterance of 1 to 12 words: words, commands, numbers, names or spelled letters."""
     kinds: Sequence[tuple[float, Callable[[np.random.Generator], str]]] = (
         (0.46, _word_salad),
@@ -125,5 +125,5 @@ def _spelling(rng: np.random.Generator) -> str:
 
 
 def _name(rng: np.random.Generator) -> str:
-    chosen = " ".join(rng.choice(names(), size=rng.integers(1, 3)))
+    chosen = " ".join(rng.choice(list_names(), size=rng.integers(1, 3)))
     return str(rng.choice(["{}", "my name is {}", "call {}", "{} said hello", "send it to {}"])).format(chosen)

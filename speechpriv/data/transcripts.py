@@ -4,7 +4,7 @@ from speechpriv.errors import DataError
 from speechpriv.models import spelling, tags
 
 
-def clean(text: str) -> str:
+def clean_transcript(text: str) -> str:
     """Bring a transcript on one line and into one form of Unicode, without tags that say no word.
 
     It stays as it was written, digits too: the scrubber reads it so, and `spelling.normalise` spells it for labels.
@@ -14,10 +14,10 @@ def clean(text: str) -> str:
     """
     if "\ufffd" in text or text.encode("utf-8", "ignore").decode() != text:
         raise DataError("not text: bytes that are not UTF-8")
-    text = " ".join(spelling.canonical(text).split())
+    text = " ".join(spelling.canonicalise(text).split())
     if spelling.is_plain(text) and not tags.MARKS.search(text) and spelling.normalise(text):
         return text
-    found = tags.kinds(text)
+    found = tags.list_kinds(text)
     if "redacted" in found:
         raise DataError("redacted: a mark hides words that the audio still says")
     if "untranscribed" in found:
@@ -25,11 +25,11 @@ def clean(text: str) -> str:
     if "unknown" in found:
         raise DataError("unknown tag: brackets hold what is none of the tags of models/tags.py")
     pieces, at = [], 0
-    for start, end, _ in tags.bracketed(text):
+    for start, end, _ in tags.find_tags(text):
         pieces.append(text[at:start])
         at = end
     text = " ".join(" ".join([*pieces, text[at:]]).split())
-    if reason := spelling.unspellable(text):
+    if reason := spelling.find_unspellable(text):
         raise DataError(f"unspellable: {reason}")
     if not spelling.normalise(text):
         raise DataError("no words: nothing that is said is left of the text")

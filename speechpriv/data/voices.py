@@ -68,14 +68,14 @@ class Speech:
     phonemes: tuple[Phoneme, ...] = ()
 
 
-def variants() -> tuple[str, ...]:
+def list_variants() -> tuple[str, ...]:
     """The timbre variants that the synthesiser ships, sorted."""
     return tuple(_synthesiser(os.getpid()).facts["variants"])
 
 
 def random_voice(rng: np.random.Generator, among: Sequence[str] | None = None) -> Voice:
     """A voice drawn at random: any accent, a variant `among` those given (all), natural rates and pitches."""
-    names = among or variants()
+    names = among or list_variants()
     return Voice(
         accent=ACCENTS[int(rng.integers(len(ACCENTS)))],
         variant=names[int(rng.integers(len(names)))],
@@ -116,7 +116,7 @@ def speak(text: str, voice: Voice) -> Speech:
     return Speech(resampled, words, phonemes)
 
 
-def phonemes(texts: Sequence[str], accent: str = "en-us") -> list[str]:
+def list_phonemes(texts: Sequence[str], accent: str = "en-us") -> list[str]:
     """How each text is pronounced: phonemes of the International Phonetic Alphabet, with marks of stress.
 
     Raises:
@@ -127,7 +127,7 @@ def phonemes(texts: Sequence[str], accent: str = "en-us") -> list[str]:
         return list(answer[0]["phonemes"])
     if len(texts) == 1:  # it is the synthesiser's death
         return [""]
-    return [phonemes([text], accent)[0] for text in texts]
+    return [list_phonemes([text], accent)[0] for text in texts]
 
 
 def _words(text: str, events: list[tuple[int, int]], samples: int) -> tuple[SpokenWord, ...]:

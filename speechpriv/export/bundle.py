@@ -14,7 +14,7 @@ from speechpriv.claim import Claim
 from speechpriv.config import ExportConfig
 from speechpriv.errors import GateError
 from speechpriv.export import card, gate, int8, labels, onnx, published, registry, screening_card
-from speechpriv.export.compare import compare
+from speechpriv.export.compare import compare_with_torch
 from speechpriv.export.runtime import Transcriber
 from speechpriv.models import arpa, asr
 from speechpriv.sections import Positive, Section
@@ -40,7 +40,7 @@ def run(
     phrases: gate.Phrases | None = None,
     literals: gate.Literals | None = None,
 ) -> dict[str, Any]:
-    """Export, compare with torch, pass the gate and write card and privacy.yaml; `signature.sign` comes afterwards.
+    """Export, compare with torch, pass the gate and write card and privacy.yaml; `signature.sign_bundle` comes afterwards.
 
     Args:
       config: see `BundleConfig`.
@@ -66,7 +66,7 @@ def run(
 
     recogniser = asr.load(str(inputs["model"] / "model"))
     recogniser.save(out_dir)
-    shipped = config.export.phrases == "shipped" and published.write(inputs["phrases"], claim, out_dir)
+    shipped = config.export.phrases == "shipped" and published.write_published(inputs["phrases"], claim, out_dir)
     if shipped and isinstance(recogniser, asr.CtcRecogniser):  # as what is shipped decodes
         recogniser = replace(recogniser, language=arpa.read(out_dir / published.LANGUAGE_MODEL))
     is_classifier = isinstance(recogniser, asr.Classifier)
@@ -81,9 +81,11 @@ def run(
         verdict=verdict,
         audit_sha256=store.sha256(audited),
         figures=_read(inputs["figures"] / "figures.json") or {},
-        comparison=compare(recogniser, files, recordings),
-        layout=onnx.layout(recogniser),
-        obstacle=labels.obstacle(recogniser) if isinstance(recogniser, asr.Classifier) else onnx.obstacle(recogniser),
+        comparison=compare_with_torch(recogniser, files, recordings),
+        layout=onnx.choose_layout(recogniser),
+        obstacle=labels.find_obstacle(recogniser)
+        if isinstance(recogniser, asr.Classifier)
+        else onnx.find_obstacle(recogniser),
         int8_limit=config.export.max_int8_wer_increase,
         publisher=config.export.publisher,
         phrases_shipped=shipped,
@@ -93,14 +95,14 @@ def run(
     if claim is not None:
         (out_dir / "claim.json").write_text(claim.to_json() + "\n", encoding="utf-8")
         today = datetime.now(UTC).date()
-        (out_dir / "privacy.yaml").write_text(registry.entry(claim, facts.publisher, today), encoding="utf-8")
+        (out_dir / "privacy.yaml").write_text(registry.render_entry(claim, facts.publisher, today), encoding="utf-8")
 
     parity = next(iter(facts.comparison.files.values())).parity  # of the file that is not quantised
     decide = functools.partial(
-        gate.decide,
+        gate.decide_release,
         claim=claim,
         verdict=verdict,
-        weights=store.weights(out_dir),
+        weights=store.hash_weights(out_dir),
         planned_epsilon=config.epsilon,
         budget_epsilon=config.budget_epsilon or in_force.get("epsilon"),
         parity=parity,
@@ -109,7 +111,7 @@ def run(
     )
     # The card is searched for leaks too, so it is written first; a leak is never overridden, so the card is right.
     decision = decide(leaks=())
-    written = screening_card.text if is_classifier else card.card
+    written = screening_card.render_card if is_classifier else card.render_card
     text = written(replace(facts, override=decision.override, reasons=decision.reasons))
     (out_dir / "README.md").write_text(text, encoding="utf-8")
     # The manifest is written after the search and holds the config: a draft of it is searched in its place.
@@ -117,7 +119,7 @@ def run(
     # A directory right under the root tells nothing, and names of so few bytes are found by chance.
     parents = {path.resolve().parent for path in inputs.values()}
     literals = {"path": [str(path) for path in parents if len(path.parts) > 2], **(literals or {})}
-    decision = decide(leaks=gate.leaks(out_dir, recordings, phrases=phrases, literals=literals))
+    decision = decide(leaks=gate.find_leaks(out_dir, recordings, phrases=phrases, literals=literals))
     if not decision.allowed:
         shutil.rmtree(out_dir)  # what was refused must not lie beside what was released
         raise GateError(_refusal(decision, config.export))
@@ -141,13 +143,13 @@ def run(
 
 def _files(recogniser: asr.Recogniser, out_dir: Path) -> dict[str, Transcriber]:
     """Write what the runtime decodes with, and open it: each file by name, the one that is not quantised first."""
-    if isinstance(recogniser, asr.Classifier) and not labels.obstacle(recogniser):
-        labels.export(recogniser, out_dir)
+    if isinstance(recogniser, asr.Classifier) and not labels.find_obstacle(recogniser):
+        labels.export_classifier(recogniser, out_dir)
         return {onnx.MODEL: Transcriber(out_dir)}
-    if not isinstance(recogniser, asr.CtcRecogniser) or onnx.obstacle(recogniser):
+    if not isinstance(recogniser, asr.CtcRecogniser) or onnx.find_obstacle(recogniser):
         return {_WEIGHTS: Transcriber(out_dir)}
-    onnx.export(recogniser, out_dir)
-    int8.quantise(out_dir / onnx.MODEL, out_dir / int8.MODEL)
+    onnx.export_recogniser(recogniser, out_dir)
+    int8.quantise_weights(out_dir / onnx.MODEL, out_dir / int8.MODEL)
     return {onnx.MODEL: Transcriber(out_dir), int8.MODEL: Transcriber(out_dir, "model.int8.onnx")}
 
 

@@ -218,7 +218,7 @@ class Facts:
         return found is not None and found.wer_increase <= self.int8_limit
 
 
-def card(facts: Facts) -> str:
+def render_card(facts: Facts) -> str:
     """The text of README.md."""
     claim, verdict = facts.claim, facts.verdict
     this = _this(facts)
@@ -228,9 +228,9 @@ def card(facts: Facts) -> str:
         name=facts.publisher.name,
         kind=_KINDS[facts.layout],
         intended_use=facts.publisher.intended_use,
-        guarantee=guarantee(claim),
+        guarantee=state_guarantee(claim),
         published=_published(facts),
-        override=override(facts.override, facts.reasons),
+        override=render_override(facts.override, facts.reasons),
         verdict=verdict["verdict"] if verdict else "missing",
         audit_sha256=facts.audit_sha256,
         because=f": {'; '.join(verdict['reasons'])}" if verdict else "",
@@ -240,7 +240,7 @@ def card(facts: Facts) -> str:
         torch_wer=f"{facts.comparison.torch_wer:.1%}",
         compared=facts.comparison.compared,
         eight_bits=_eight_bits(facts),
-        points=POINTS + "".join(f"| {point} | {answer} |\n" for point, answer in points.answers(claim).items())
+        points=POINTS + "".join(f"| {point} | {answer} |\n" for point, answer in points.list_answers(claim).items())
         if claim
         else "",
         runs_where=_runs_where(facts),
@@ -251,7 +251,7 @@ def card(facts: Facts) -> str:
     return f"---\n{yaml.safe_dump(_front_matter(facts, this), sort_keys=False)}---\n\n{body}"
 
 
-def guarantee(claim: Claim | None) -> str:
+def state_guarantee(claim: Claim | None) -> str:
     """The claim in a sentence, and whom it trusts."""
     return f"{claim.sentence()}\n\nTrust: {claim.trust_model}." if claim else _NOTHING
 
@@ -269,7 +269,7 @@ def _published(facts: Facts) -> str:
     return _LEARNED_FIRST + (_SHIPPED if facts.phrases_shipped else "")
 
 
-def override(reason: str | None, reasons: Sequence[str]) -> str:
+def render_override(reason: str | None, reasons: Sequence[str]) -> str:
     """Nothing, or a section that nobody can overlook."""
     if reason is None:
         return ""

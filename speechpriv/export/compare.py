@@ -42,7 +42,7 @@ class Comparison:
     files: Mapping[str, Hearing]
 
 
-def compare(recogniser: Recogniser, files: Mapping[str, Transcriber], recordings: Corpus) -> Comparison:
+def compare_with_torch(recogniser: Recogniser, files: Mapping[str, Transcriber], recordings: Corpus) -> Comparison:
     """Decode the first 200 test utterances, which are in random order, with torch and with each file.
 
     Raises:

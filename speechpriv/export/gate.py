@@ -49,7 +49,7 @@ class Decision:
     override: str | None
 
 
-def decide(
+def decide_release(
     *,
     claim: Claim | None,
     verdict: Mapping[str, Any] | None,
@@ -72,7 +72,7 @@ def decide(
       budget_epsilon: what all releases from the same recordings are to stay within together; None: as this one.
       parity: share of utterances with the same words from the exported file as from torch, in [0, 1].
       min_parity: the least that is accepted.
-      leaks: from `scan`; they cannot be overridden.
+      leaks: from `scan_files`; they cannot be overridden.
       override_reason: lets a model leave for any other reason.
     """
     reasons = []
@@ -127,7 +127,7 @@ def check_release(
     literals: Literals | None = None,
     public: str = "",
 ) -> None:
-    """Search everything that leaves a run, bundle and report, as `leaks` does.
+    """Search everything that leaves a run, bundle and report, as `find_leaks` does.
 
     Args:
       directory: what leaves.
@@ -139,13 +139,13 @@ def check_release(
     Raises:
       GateError: with each file and the kind of secret in it; never the secret.
     """
-    found = leaks(directory, recordings, phrases=phrases, literals=literals, public=public)
+    found = find_leaks(directory, recordings, phrases=phrases, literals=literals, public=public)
     if found:
         lines = "\n".join(f"  - {leak}" for leak in found)
         raise GateError(f"{directory}: private data in files that would be released:\n{lines}\nDo not publish it.")
 
 
-def leaks(
+def find_leaks(
     directory: Path,
     recordings: Corpus,
     *,
@@ -153,10 +153,10 @@ def leaks(
     literals: Literals | None = None,
     public: str = "",
 ) -> list[str]:
-    """`scan` for all transcripts, the home directory and the place where `directory` lies, and for what is given."""
+    """`scan_files` for all transcripts, the home directory and the place where `directory` lies, and for what is given."""
     texts = (row["text"] for row in recordings.table.select_columns("text"))
     here = {str(Path.home()), str(directory.resolve().parent)} - {"/"}
-    return scan(
+    return scan_files(
         directory,
         phrases={"transcript": texts, **(phrases or {})},
         literals={"place": here, **(literals or {})},
@@ -164,7 +164,7 @@ def leaks(
     )
 
 
-def scan(
+def scan_files(
     directory: Path,
     *,
     phrases: Phrases,

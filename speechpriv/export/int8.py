@@ -10,7 +10,7 @@ _PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}  # without it the li
 _OWN = ("onnx.", "onnxruntime.")  # beginnings of metadata that quantisation leaves for itself
 
 
-def quantise(source: Path, target: Path) -> None:
+def quantise_weights(source: Path, target: Path) -> None:
     """Write `source` with the weights of its matrix products as 8-bit integers, a scale for each output channel.
 
     Convolutions stay as they are: as integers, `tiny-en` is a third smaller and a third slower (LOG.md).

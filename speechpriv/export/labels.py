@@ -24,7 +24,7 @@ _OPSET = 17
 _MAX_DIFFERENCE = 1e-4  # of probabilities; 1e-7 is usual
 
 
-def obstacle(classifier: Classifier) -> str | None:
+def find_obstacle(classifier: Classifier) -> str | None:
     """Why it has no ONNX file, as a sentence; None if it has one."""
     if _log_mel(classifier) or classifier.front_end.model_input_names[0] == "input_values":
         return None
@@ -32,13 +32,13 @@ def obstacle(classifier: Classifier) -> str | None:
     return f"Nothing outside transformers computes the features of its front end ({kind})."
 
 
-def export(classifier: Classifier, directory: Path) -> None:
+def export_classifier(classifier: Classifier, directory: Path) -> None:
     """Write model.onnx (fp32) and labels.txt, and check the file against torch; any batch, any length.
 
     Raises:
-      ModelError: there is an `obstacle`, or the file does not compute what torch does.
+      ModelError: there is an `find_obstacle`, or the file does not compute what torch does.
     """
-    if reason := obstacle(classifier):
+    if reason := find_obstacle(classifier):
         raise ModelError(f"No {onnx.MODEL} can be made of this model. {reason}")
     (directory / LABELS).write_text("".join(f"{label}\n" for label in classifier.labels), encoding="utf-8")
     wrapper, path = _Probabilities(classifier).eval(), directory / onnx.MODEL
@@ -50,7 +50,7 @@ def export(classifier: Classifier, directory: Path) -> None:
             wrapper, next(wrapper.examples()), path, dynamo=False, opset_version=_OPSET, input_names=names,
             output_names=["probabilities"], dynamic_axes={**axes, "probabilities": {0: "B"}},
         )  # fmt: skip
-    onnx.finish(path, {"labels": ",".join(classifier.labels)})
+    onnx.finish_model(path, {"labels": ",".join(classifier.labels)})
     difference = max_difference(classifier, path)
     if not difference <= _MAX_DIFFERENCE:
         raise ModelError(
@@ -107,4 +107,4 @@ class _Probabilities(torch.nn.Module):
 
 def _log_mel(classifier: Classifier) -> bool:
     front_end: Any = classifier.front_end
-    return classifier.model.config.model_type == classify.POOLED and not onnx.differing(front_end)
+    return classifier.model.config.model_type == classify.POOLED and not onnx.compare_front_ends(front_end)

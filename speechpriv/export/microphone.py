@@ -9,7 +9,7 @@ from speechpriv.audio import RATE_HZ
 from speechpriv.errors import ConfigError, DataError
 
 
-def ready() -> Callable[[float], np.ndarray]:
+def open_microphone() -> Callable[[float], np.ndarray]:
     """What records for so many seconds: samples (N,), float32 at 16 kHz, kept in memory alone.
 
     Raises:

@@ -2,7 +2,7 @@
 
 Two layouts. Log-mel: `audio_signal` (B, 80, T) and `length` (B,) -> `logprobs`, for `from_nemo_ctc`. Samples:
 `samples` (B, N), all of one length -> `logprobs`, for `from_omnilingual_asr_ctc`. Models of other kinds are shipped in
-transformers' own format alone; `obstacle` says why.
+transformers' own format alone; `find_obstacle` says why.
 """
 
 import warnings
@@ -40,21 +40,21 @@ _FRONT_END = {
 }
 
 
-def layout(recogniser: Recogniser) -> Literal["features", "samples", "torch"]:
-    """What the exported model is fed with; `torch`: it has no ONNX file, see `obstacle`."""
-    if obstacle(recogniser) or not isinstance(recogniser, CtcRecogniser):
+def choose_layout(recogniser: Recogniser) -> Literal["features", "samples", "torch"]:
+    """What the exported model is fed with; `torch`: it has no ONNX file, see `find_obstacle`."""
+    if find_obstacle(recogniser) or not isinstance(recogniser, CtcRecogniser):
         return "torch"
     return "features" if _layout_of(recogniser) is _FromFeatures else "samples"
 
 
-def obstacle(recogniser: Recogniser) -> str | None:
+def find_obstacle(recogniser: Recogniser) -> str | None:
     """Why sherpa-onnx could not decode with this model, as a sentence; None if it can."""
     if not isinstance(recogniser, CtcRecogniser):
         return "It writes token by token, with an encoder and a decoder that one ONNX file cannot hold."
     kind = type(recogniser.front_end).__name__
     if _layout_of(recogniser) is None:
         return f"No sherpa-onnx loader computes the features of its front end ({kind})."
-    if _layout_of(recogniser) is _FromFeatures and (wrong := differing(recogniser.front_end)):
+    if _layout_of(recogniser) is _FromFeatures and (wrong := compare_front_ends(recogniser.front_end)):
         return f"sherpa-onnx's log-mel front end is not this model's: {', '.join(wrong)}."
     size_bytes = sum(p.numel() * p.element_size() for p in recogniser.model.parameters())
     if not size_bytes <= _MAX_BYTES:
@@ -65,7 +65,7 @@ def obstacle(recogniser: Recogniser) -> str | None:
     return None
 
 
-def export(recogniser: CtcRecogniser, directory: Path) -> None:
+def export_recogniser(recogniser: CtcRecogniser, directory: Path) -> None:
     """Write model.onnx (fp32) and tokens.txt, and check the file against torch; any batch, any length.
 
     Args:
@@ -73,15 +73,15 @@ def export(recogniser: CtcRecogniser, directory: Path) -> None:
       directory: exists.
 
     Raises:
-      ModelError: there is an `obstacle`, or the file does not compute what torch does.
+      ModelError: there is an `find_obstacle`, or the file does not compute what torch does.
     """
-    if reason := obstacle(recogniser):
+    if reason := find_obstacle(recogniser):
         raise ModelError(f"No {MODEL} can be made of this model. {reason}")
     wrapper = _wrapped(recogniser)
     (directory / TOKENS).write_text("".join(f"{s} {i}\n" for i, s in enumerate(_symbols(recogniser))), encoding="utf-8")
     path = directory / MODEL
     _trace(wrapper, path)
-    finish(path, wrapper.metadata())
+    finish_model(path, wrapper.metadata())
     difference = max_difference(recogniser, path)
     if not difference <= _MAX_DIFFERENCE:
         raise ModelError(
@@ -226,7 +226,7 @@ def _blank_last(recogniser: CtcRecogniser) -> torch.Tensor:
     return torch.tensor([*pieces, recogniser.blank], device=recogniser.model.device)
 
 
-def differing(front_end: Any) -> list[str]:
+def compare_front_ends(front_end: Any) -> list[str]:
     return [
         f"{name} = {getattr(front_end, name, None)} (expected {expected})"
         for name, expected in _FRONT_END.items()
@@ -267,7 +267,7 @@ def _trace(wrapper: _Wrapper, path: Path) -> None:
         )
 
 
-def finish(path: Path, metadata: dict[str, object]) -> None:
+def finish_model(path: Path, metadata: dict[str, object]) -> None:
     """Add what the runtime reads, remove what tells where the file was made, and check the whole."""
     model = onnx.load(path)
     model.doc_string = model.graph.doc_string = ""

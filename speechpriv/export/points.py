@@ -39,7 +39,7 @@ AUDIT = (
 BIAS = "Noise costs rare voices and rare words more; nobody measured how much."
 
 
-def answers(claim: Claim) -> dict[str, str]:
+def list_answers(claim: Claim) -> dict[str, str]:
     """Each point and its answer, in the order in which they are read."""
     what = "units" if claim.sampling == "units" else "utterances"
     others = (

@@ -13,7 +13,7 @@ LANGUAGE_MODEL, HOTWORDS = "phrases.arpa", "hotwords.txt"
 _BOOST = 1.5  # sherpa-onnx's own default
 
 
-def write(source: Path, claim: Claim | None, directory: Path) -> bool:
+def write_published(source: Path, claim: Claim | None, directory: Path) -> bool:
     """Write the n-gram language model and the hotwords of a published table; both are made of nothing else.
 
     Args:
@@ -29,9 +29,9 @@ def write(source: Path, claim: Claim | None, directory: Path) -> bool:
     """
     if claim is None or claim.phrases != store.read_json(source / "release.json")["event"]:
         raise ModelError("export.phrases: the model's claim does not cover these phrases. Train on them, or leave it.")
-    if not (table := arpa.published(source)):
+    if not (table := arpa.sort_published(source)):
         return False
-    (directory / LANGUAGE_MODEL).write_text(arpa.arpa(table), encoding="utf-8")
+    (directory / LANGUAGE_MODEL).write_text(arpa.render_arpa(table), encoding="utf-8")
     (directory / HOTWORDS).write_text("".join(f"{phrase} :{_BOOST}\n" for phrase in _hotwords(table)), encoding="utf-8")
     return True
 

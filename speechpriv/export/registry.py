@@ -20,13 +20,13 @@ from speechpriv.export import points
 _SCHEMA = Path(__file__).with_name("deployments-schema.json")
 
 
-def entry(claim: Claim, publisher: PublisherConfig, published: date) -> str:
+def render_entry(claim: Claim, publisher: PublisherConfig, published: date) -> str:
     """The text of privacy.yaml: a draft, as complete as the registry's third tier.
 
     Raises:
       ConfigError: what was given of the publisher makes no valid entry.
     """
-    answers = points.answers(claim)
+    answers = points.list_answers(claim)
     basic: dict[str, Any] = {
         "name": publisher.name,
         "data_curators": list(publisher.curators),

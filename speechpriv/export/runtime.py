@@ -2,7 +2,7 @@
 
 sherpa-onnx ends the whole process when a file lacks what it expects, so no file is opened here before a child has
 opened it and decoded with it. Started as `python -m speechpriv.export.runtime DIRECTORY WEIGHTS`, this file is the
-child; it says which loader it took. A bundle without ONNX files (`onnx.obstacle`) is decoded with torch. Where a bundle
+child; it says which loader it took. A bundle without ONNX files (`onnx.find_obstacle`) is decoded with torch. Where a bundle
 holds published phrases, onnxruntime runs the file and beam search decodes here: sherpa-onnx takes none with CTC.
 
 Audio is handed over as it is. The runtime reads whole output frames (40 or 80 ms) only, but silence added to a clip's
@@ -60,7 +60,7 @@ class Transcriber:
             self._decode = _with_labels(directory, weights, threads)
         else:
             decoder = _with_phrases if (directory / LANGUAGE_MODEL).is_file() else _with_sherpa
-            self._decode = decoder(directory, weights, validate(directory, weights), threads)
+            self._decode = decoder(directory, weights, validate_model(directory, weights), threads)
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
         """Words of each waveform: float32 samples of shape (N,) at 16 kHz, N > 0, at most `MAX_S` seconds.
@@ -82,7 +82,7 @@ def decode_with_sherpa(directory: Path, waveforms: Sequence[np.ndarray]) -> list
     return Transcriber(directory).transcribe(waveforms)
 
 
-def validate(directory: Path, weights: Weights = "model.onnx", *, timeout_s: float = 120.0) -> str:
+def validate_model(directory: Path, weights: Weights = "model.onnx", *, timeout_s: float = 120.0) -> str:
     """Open a model and tokens.txt of `directory` in a child process and decode a second of noise.
 
     Returns:
@@ -145,7 +145,7 @@ def _with_phrases(directory: Path, weights: str, first_input: str, threads: int)
     def decode(samples: np.ndarray) -> str:
         try:
             log_probs = session.run(None, _inputs(samples, first_input, filters))[0][0]
-            return normalise(beam.words(log_probs, tokens.index(_BLANK), pieces, language))
+            return normalise(beam.search_words(log_probs, tokens.index(_BLANK), pieces, language))
         except Exception as error:  # onnxruntime's errors have no class in common
             raise ModelError(f"{directory}: {weights} and {_TOKENS} do not fit ({type(error).__name__}).") from error
 

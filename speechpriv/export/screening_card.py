@@ -80,7 +80,7 @@ _LABELS = {
 FIXED_TEXT = "\n".join((_CARD, _ONNX, _ONNX_FILES, _HEADER, _FILES, *_LABELS.values()))
 
 
-def text(facts: Facts) -> str:
+def render_card(facts: Facts) -> str:
     """The text of README.md."""
     claim, verdict = facts.claim, facts.verdict
     this = "private" if claim else "nonprivate"
@@ -88,8 +88,8 @@ def text(facts: Facts) -> str:
     body = Template(_CARD).substitute(
         name=facts.publisher.name,
         intended_use=facts.publisher.intended_use,
-        guarantee=card.guarantee(claim),
-        override=card.override(facts.override, facts.reasons),
+        guarantee=card.state_guarantee(claim),
+        override=card.render_override(facts.override, facts.reasons),
         verdict=verdict["verdict"] if verdict else "missing",
         audit_sha256=facts.audit_sha256,
         because=f": {'; '.join(verdict['reasons'])}" if verdict else "",
@@ -97,7 +97,8 @@ def text(facts: Facts) -> str:
         files=_FILES + "".join(f"| {name} | {heard.parity:.1%} |\n" for name, heard in facts.comparison.files.items()),
         compared=facts.comparison.compared,
         not_covered="".join(f"- {item}\n" for item in claim.not_covered) if claim else "",
-        points=card.POINTS + "".join(f"| {point} | {answer} |\n" for point, answer in points.answers(claim).items())
+        points=card.POINTS
+        + "".join(f"| {point} | {answer} |\n" for point, answer in points.list_answers(claim).items())
         if claim
         else "",
         onnx=_ONNX if has_onnx else f"{facts.obstacle}\n",

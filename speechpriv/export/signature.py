@@ -29,7 +29,7 @@ def own_key() -> Path:
     return Path(folder) / "speechpriv" / "signing-key.pem"
 
 
-def ready(configured: str | None) -> Path:
+def load_signing_key(configured: str | None) -> Path:
     """The private key to sign with, which is there and can be used; asked for before anything is spent.
 
     Args:
@@ -55,29 +55,29 @@ def ready(configured: str | None) -> Path:
     return path
 
 
-def sign(directory: Path, private_key: Path) -> str:
+def sign_bundle(directory: Path, private_key: Path) -> str:
     """Sign all files of a finished bundle, and put the public key beside it.
 
     Args:
       directory: nothing in it may change afterwards. A signature by this key that still holds is kept.
-      private_key: from `ready`.
+      private_key: from `load_signing_key`.
 
     Returns:
       The public key's fingerprint.
     """
     key: Any = serialization.load_pem_private_key(private_key.read_bytes(), None)
     beside = directory.parent / PUBLIC_KEY
-    with store.writing(beside):
+    with store.explain_write_errors(beside):
         beside.write_bytes(_pem(key.public_key()))
-        if problems(directory, beside):
+        if find_changes(directory, beside):
             path = directory / store.SIGNATURE
             config = signing.Config().use_elliptic_key_signer(private_key=private_key)
             config.set_hashing_config(_hashing()).sign(directory, path)
             path.chmod(0o644)
-    return fingerprint(beside)
+    return fingerprint_key(beside)
 
 
-def problems(directory: Path, public_key: Path) -> list[str]:
+def find_changes(directory: Path, public_key: Path) -> list[str]:
     """What differs from what was signed, each with the file's name; empty if nothing does.
 
     Args:
@@ -92,7 +92,7 @@ def problems(directory: Path, public_key: Path) -> list[str]:
     path = directory / store.SIGNATURE
     if not directory.is_dir():
         raise ConfigError(f"{directory}: no such directory; expected a bundle.")
-    fingerprint(public_key)
+    fingerprint_key(public_key)
     if links := sorted(link for link in directory.rglob("*") if link.is_symlink() and not link.is_file()):
         return [f"{link.relative_to(directory)}: a link to no file, which nobody can sign" for link in links]
     if not path.is_file():
@@ -105,7 +105,7 @@ def problems(directory: Path, public_key: Path) -> list[str]:
     return []
 
 
-def fingerprint(public_key: Path) -> str:
+def fingerprint_key(public_key: Path) -> str:
     """`SHA256:` and the hex digest of a public key, to be compared with what its owner says.
 
     Raises:
@@ -146,7 +146,7 @@ def _pem(key: ec.EllipticCurvePublicKey) -> bytes:
 def _make(path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    with store.writing(path):
+    with store.explain_write_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.with_suffix(".pub").write_bytes(_pem(key.public_key()))
         descriptor = os.open(path.with_suffix(".new"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -33,7 +33,7 @@ class AlignedWord:
 
 
 @torch.inference_mode()
-def align(
+def align_words(
     recogniser: CtcRecogniser, samples: np.ndarray, text: str, log_probs: torch.Tensor | None = None
 ) -> list[AlignedWord] | None:
     """Align the white-space separated words of `text` with audio that says them.
@@ -52,7 +52,7 @@ def align(
 
     Source: torchaudio.functional.forced_align; Graves et al. 2006 for CTC.
     """
-    words, said = text.split(), spelling.spelled(text)
+    words, said = text.split(), spelling.spell_words(text)
     pieces = [recogniser.encode(spoken) for spoken in said]
     flat = [piece for word in pieces for piece in word]
     if not flat or not recogniser.fits(len(samples), text):

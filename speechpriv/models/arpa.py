@@ -58,17 +58,17 @@ def read(path: Path) -> Language:
         ) from error
 
 
-def language(table: Mapping[Gram, float]) -> Language:
-    """The language model of a table of n-grams with weights, as `arpa` writes it."""
-    return _parsed(arpa(table))
+def build_language_model(table: Mapping[Gram, float]) -> Language:
+    """The language model of a table of n-grams with weights, as `render_arpa` writes it."""
+    return _parsed(render_arpa(table))
 
 
-def published(directory: Path) -> dict[Gram, float]:
+def sort_published(directory: Path) -> dict[Gram, float]:
     """N-grams with weights as the phrasebook stage published them, largest weight first."""
     return {tuple(gram): weight for *gram, weight in store.read_json(directory / PUBLISHED)}
 
 
-def arpa(table: Mapping[Gram, float]) -> str:
+def render_arpa(table: Mapping[Gram, float]) -> str:
     """The language model of a table of n-grams with weights, as text.
 
     Of each context a fixed share is left to shorter ones, and last to unknown words (interpolation with a constant

@@ -22,10 +22,10 @@ from speechpriv.models.classify import Classifier
 from speechpriv.models.ctc import CtcRecogniser, ctc_losses, ctc_phrase_losses
 from speechpriv.models.seq2seq import Seq2SeqRecogniser
 from speechpriv.models.spelling import normalise
-from speechpriv.models.utterance import Heard, Utterance
+from speechpriv.models.utterance import EncodedUtterance, Utterance
 
 __all__ = [
-    "TINY_EN", "Classifier", "CtcRecogniser", "Heard", "Recogniser", "Seq2SeqRecogniser", "Utterance",
+    "TINY_EN", "Classifier", "CtcRecogniser", "EncodedUtterance", "Recogniser", "Seq2SeqRecogniser", "Utterance",
     "ctc_losses", "ctc_phrase_losses", "family_name", "load", "load_classifier", "load_ctc", "normalise",
 ]  # fmt: skip
 
@@ -50,10 +50,10 @@ class Recogniser(Protocol):
     def encode(self, text: str) -> list[int]:
         """Token indices of a text, as the model learns to write them; empty for a text with no words left."""
 
-    def hear(self, utterance: Utterance) -> Heard:
+    def hear(self, utterance: Utterance) -> EncodedUtterance:
         """What the output layer gets of an utterance."""
 
-    def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
+    def losses(self, utterances: Sequence[Utterance | EncodedUtterance]) -> torch.Tensor:
         """Negative log-likelihood of each utterance's text, shape (B,), in nats, as if it were alone.
 
         Infinite, with an infinite gradient, where the text cannot be written for the audio.
@@ -105,7 +105,7 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
 
 
 def load_classifier(name_or_path: str, labels: Sequence[str], device: str = "cpu") -> Classifier:
-    """A classifier on top of a recogniser's encoder, its output layer yet to learn; see `classify.begun`.
+    """A classifier on top of a recogniser's encoder, its output layer yet to learn; see `classify.make_classifier`.
 
     Raises:
       ModelError: as `load`; or no classifier can be made of it.
@@ -114,7 +114,7 @@ def load_classifier(name_or_path: str, labels: Sequence[str], device: str = "cpu
     if isinstance(recogniser, Classifier):
         raise ModelError(f"{name_or_path}: has labels of its own; expected a recogniser to put new ones on.")
     with _reading(name_or_path, "weights") as source:
-        found = classify.begun(recogniser, source, labels)
+        found = classify.make_classifier(recogniser, source, labels)
     found.model.to(device)
     return found
 

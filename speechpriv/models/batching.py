@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 
-def batches(lengths: Sequence[int], *, pads: bool) -> Iterator[list[int]]:
+def plan_batches(lengths: Sequence[int], *, pads: bool) -> Iterator[list[int]]:
     """Indices of utterances to be run together: all of them where padding does no harm, else those of one length."""
     if pads and lengths:
         yield list(range(len(lengths)))
@@ -17,7 +17,7 @@ def batches(lengths: Sequence[int], *, pads: bool) -> Iterator[list[int]]:
         yield list(group)
 
 
-def passes(lengths: Sequence[int], most: float, *, stretch: float = math.inf) -> Iterator[list[int]]:
+def split_passes(lengths: Sequence[int], most: float, *, stretch: float = math.inf) -> Iterator[list[int]]:
     """Split what is to be run into passes of bounded size.
 
     Args:
@@ -38,7 +38,7 @@ def passes(lengths: Sequence[int], most: float, *, stretch: float = math.inf) ->
         yield part
 
 
-def unusable(model: torch.nn.Module) -> torch.Tensor:
+def make_unusable(model: torch.nn.Module) -> torch.Tensor:
     """An infinite loss with gradients that are not finite, so that a unit that holds it is left out and counted."""
     weight = next((p for p in model.parameters() if p.requires_grad), next(model.parameters()))
     return (weight.float().square().sum() + 1) * torch.inf

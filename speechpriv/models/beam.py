@@ -19,7 +19,7 @@ _LEAST = 1e-3  # of a token's probability in a frame: less likely ones change no
 _BOUNDARIES = str.maketrans("▁|", "  ")  # how SentencePiece and wav2vec 2.0 write the space between two words
 
 
-def prefixes(
+def search_prefixes(
     log_probs: np.ndarray, blank: int, width: int, *, weigh: Weigh = lambda _: 0.0, least: float = 0.0
 ) -> dict[Prefix, float]:
     """Token lists whose paths, all added up, are likeliest.
@@ -61,7 +61,7 @@ def prefixes(
     return worth
 
 
-def words(log_probs: np.ndarray, blank: int, pieces: Sequence[str], language: Language) -> str:
+def search_words(log_probs: np.ndarray, blank: int, pieces: Sequence[str], language: Language) -> str:
     """The words that acoustics and a language model together find likeliest (shallow fusion).
 
     Args:
@@ -88,7 +88,7 @@ def words(log_probs: np.ndarray, blank: int, pieces: Sequence[str], language: La
         last = ended(prefix)
         return worth - written[prefix].worth + last.worth + _WEIGHT * language.chance(last.said, END)
 
-    found = prefixes(log_probs, blank, _WIDTH, weigh=weigh, least=_LEAST)
+    found = search_prefixes(log_probs, blank, _WIDTH, weigh=weigh, least=_LEAST)
     return " ".join(ended(max(found.items(), key=whole)[0]).said[1:])
 
 

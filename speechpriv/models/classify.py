@@ -17,10 +17,10 @@ from transformers import AutoModelForAudioClassification, ParakeetForCTC
 
 from speechpriv.errors import ModelError
 from speechpriv.models import families
-from speechpriv.models.batching import batches, unusable
+from speechpriv.models.batching import make_unusable, plan_batches
 from speechpriv.models.ctc import CtcRecogniser
 from speechpriv.models.spelling import normalise
-from speechpriv.models.utterance import Heard, Utterance
+from speechpriv.models.utterance import EncodedUtterance, Utterance
 
 # transformers has no classifier of this family: its CTC model is one, whose output layer gets the mean of all frames.
 POOLED = "parakeet_ctc"
@@ -71,33 +71,33 @@ class Classifier:
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
         """Log-probabilities of the labels, (B, C)."""
         found = [torch.empty(0)] * len(waveforms)
-        for batch in batches([len(samples) for samples in waveforms], pads=self.pads):
+        for batch in plan_batches([len(samples) for samples in waveforms], pads=self.pads):
             rows = self.log_probs_of(*self.features([waveforms[i] for i in batch]))
             for i, row in zip(batch, rows, strict=True):
                 found[i] = row
         return torch.stack(found)
 
     @torch.no_grad()
-    def hear(self, utterance: Utterance) -> Heard:
+    def hear(self, utterance: Utterance) -> EncodedUtterance:
         """What the output layer gets of a recording, (1, H)."""
         features, mask = self.features([utterance.samples])
         if self._pooled:
-            return Heard(self._mean(features, mask), utterance.text)
+            return EncodedUtterance(self._mean(features, mask), utterance.text)
         inputs: list[torch.Tensor] = []
         handle = self.head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
         try:
             self.log_probs_of(features, mask)
         finally:
             handle.remove()
-        return Heard(inputs[0].clone(), utterance.text)
+        return EncodedUtterance(inputs[0].clone(), utterance.text)
 
-    def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
+    def losses(self, utterances: Sequence[Utterance | EncodedUtterance]) -> torch.Tensor:
         """Negative log-likelihood of each recording's label, (B,), in nats; all are of one kind.
 
         Infinite where the text is no label, or the recording too short for a frame.
         """
-        found = [unusable(self.model)] * len(utterances)
-        if heard := [said for said in utterances if isinstance(said, Heard)]:
+        found = [make_unusable(self.model)] * len(utterances)
+        if heard := [said for said in utterances if isinstance(said, EncodedUtterance)]:
             fitting = [i for i, said in enumerate(heard) if self.encode(said.text)]
             if fitting:
                 self._fill(found, fitting, self._output(torch.cat([heard[i].hidden for i in fitting])), utterances)
@@ -167,7 +167,7 @@ class Classifier:
 
     def _fill(
         self, found: list[torch.Tensor], fitting: Sequence[int], log_probs: torch.Tensor,
-        utterances: Sequence[Utterance | Heard],
+        utterances: Sequence[Utterance | EncodedUtterance],
     ) -> None:  # fmt: skip
         for i, row in zip(fitting, log_probs, strict=True):
             found[i] = -row[self.encode(utterances[i].text)[0]]
@@ -183,7 +183,7 @@ def is_classifier(config: Any) -> bool:
     return named or (config.model_type == POOLED and config.problem_type == TASK)
 
 
-def begun(recogniser: Any, source: str, labels: Sequence[str]) -> Classifier:
+def make_classifier(recogniser: Any, source: str, labels: Sequence[str]) -> Classifier:
     """A classifier on top of a base, its output layer yet to learn.
 
     Args:

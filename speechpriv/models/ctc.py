@@ -15,9 +15,9 @@ from speechpriv.audio import RATE_HZ
 from speechpriv.errors import ModelError
 from speechpriv.models import beam, families
 from speechpriv.models.arpa import Language
-from speechpriv.models.batching import batches, unusable
+from speechpriv.models.batching import make_unusable, plan_batches
 from speechpriv.models.spelling import normalise
-from speechpriv.models.utterance import Heard, Utterance
+from speechpriv.models.utterance import EncodedUtterance, Utterance
 
 _SAFE = 1e-290  # of a phrase's probability: what is lost below float64's 2e-308 on the way cannot be seen above this
 _PASS = 2**24  # log-probabilities copied at once
@@ -105,7 +105,7 @@ class CtcRecogniser:
                 found[i] = self._in_parts(samples)
             elif self._frames_of(len(samples)) > 0:
                 heard.append(i)
-        for batch in batches([len(waveforms[i]) for i in heard], pads=self.pads):
+        for batch in plan_batches([len(waveforms[i]) for i in heard], pads=self.pads):
             log_probs, lengths = self.log_probs_of(*self.features([waveforms[heard[i]] for i in batch]))
             for i, row, length in zip(batch, log_probs, lengths.tolist(), strict=True):
                 found[heard[i]] = row[:length]
@@ -117,26 +117,26 @@ class CtcRecogniser:
         return self._output(hidden), lengths
 
     @torch.no_grad()
-    def hear(self, utterance: Utterance, *, all_layers: bool = True) -> Heard:
+    def hear(self, utterance: Utterance, *, all_layers: bool = True) -> EncodedUtterance:
         """Run the encoder, or all layers of it but the last: once is enough where nothing of that learns."""
         features, mask = self.features([utterance.samples])
         if all_layers:
             hidden, lengths = self._hidden(features, mask)
-            return Heard(hidden[0, : int(lengths[0])].clone(), utterance.text)
+            return EncodedUtterance(hidden[0, : int(lengths[0])].clone(), utterance.text)
         inputs: list[torch.Tensor] = []
         handle = families.last_layer(self.model).register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
         try:
             _, lengths = self._hidden(features, mask)
         finally:
             handle.remove()
-        return Heard(inputs[0][0].clone(), utterance.text, int(lengths[0]))
+        return EncodedUtterance(inputs[0][0].clone(), utterance.text, int(lengths[0]))
 
-    def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
+    def losses(self, utterances: Sequence[Utterance | EncodedUtterance]) -> torch.Tensor:
         """CTC negative log-likelihood of each utterance, shape (B,), in nats; all are of one kind.
 
         Infinite where the words cannot fit the audio (Graves et al. 2006): more tokens than frames.
         """
-        if heard := [said for said in utterances if isinstance(said, Heard)]:
+        if heard := [said for said in utterances if isinstance(said, EncodedUtterance)]:
             states = torch.nn.utils.rnn.pad_sequence([said.hidden for said in heard], batch_first=True)
             lengths = torch.tensor([len(said.hidden) for said in heard])
             if heard[0].frames is not None:
@@ -144,7 +144,7 @@ class CtcRecogniser:
                 lengths = torch.tensor([said.frames for said in heard])
             return ctc_losses(self._output(states), lengths, [self.encode(said.text) for said in heard], self.blank)
         spoken = [said for said in utterances if isinstance(said, Utterance)]
-        found = [unusable(self.model)] * len(spoken)
+        found = [make_unusable(self.model)] * len(spoken)
         if fitting := [i for i, said in enumerate(spoken) if self.fits(len(said.samples), said.text)]:
             log_probs, lengths = self.log_probs([spoken[i].samples for i in fitting])
             targets = [self.encode(spoken[i].text) for i in fitting]
@@ -162,7 +162,7 @@ class CtcRecogniser:
     def n_best(self, samples: np.ndarray, width: int) -> list[str]:
         """Up to `width` texts, the likeliest first, by prefix beam search."""
         log_probs, _ = self.log_probs([samples])
-        return [self.decode(tokens) for tokens in beam.prefixes(log_probs[0].cpu().numpy(), self.blank, width)]
+        return [self.decode(tokens) for tokens in beam.search_prefixes(log_probs[0].cpu().numpy(), self.blank, width)]
 
     @torch.inference_mode()
     def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
@@ -173,11 +173,13 @@ class CtcRecogniser:
 
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Words of each waveform, normalised: greedy, or by `beam.words` with a language model."""
+        """Words of each waveform, normalised: greedy, or by `beam.search_words` with a language model."""
         log_probs, lengths = self.log_probs(waveforms)
         if self.language:
             found = zip(log_probs.float().cpu().numpy(), lengths.tolist(), strict=True)
-            written = (beam.words(row[:length], self.blank, self._pieces, self.language) for row, length in found)
+            written = (
+                beam.search_words(row[:length], self.blank, self._pieces, self.language) for row, length in found
+            )
             return [normalise(text) for text in written]
         best = log_probs.argmax(-1).cpu()
         return [self._collapse(row[:length]) for row, length in zip(best, lengths.tolist(), strict=True)]

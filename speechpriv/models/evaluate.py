@@ -35,7 +35,7 @@ def run(
     out_dir: Path,
     *,
     device: str = "cpu",
-    on_model: Callable[[str], None] = store.silent,
+    on_model: Callable[[str], None] = store.ignore_progress,
 ) -> dict[str, Any]:
     """Score the base, the private model and the twin on the test split of `inputs["corpus"]`.
 
@@ -52,10 +52,10 @@ def run(
     figures = {}
     for name, source in models.items():
         recogniser = asr.load(source, device)
-        figures[name] = accuracy(recogniser, corpus)
+        figures[name] = measure_accuracy(recogniser, corpus)
         on_model(name)
-    if "phrases" in inputs and (informed := told(recogniser, inputs["phrases"])) is not recogniser:
-        figures["private_with_phrases"] = accuracy(informed, corpus)
+    if "phrases" in inputs and (informed := add_language_model(recogniser, inputs["phrases"])) is not recogniser:
+        figures["private_with_phrases"] = measure_accuracy(informed, corpus)
     store.write_json(out_dir / "figures.json", figures)
     return {
         "utterances": figures["base"]["utterances"],
@@ -80,15 +80,15 @@ def by_unit(recogniser: Recogniser, corpus: Corpus) -> dict[str, tuple[int, int]
     return found
 
 
-def told(recogniser: Recogniser, phrases: Path) -> Recogniser:
+def add_language_model(recogniser: Recogniser, phrases: Path) -> Recogniser:
     """The same, with the language model of what was published; as it is if nothing was, or it decodes with none."""
-    table = arpa.published(phrases)
+    table = arpa.sort_published(phrases)
     if not table or not isinstance(recogniser, asr.CtcRecogniser):
         return recogniser
-    return replace(recogniser, language=arpa.language(table))
+    return replace(recogniser, language=arpa.build_language_model(table))
 
 
-def accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
+def measure_accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
     """Accuracy on the test split of `corpus`.
 
     Returns:

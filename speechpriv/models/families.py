@@ -126,7 +126,7 @@ FAMILIES: dict[str, Ctc | Seq2Seq] = {
     "parakeet_ctc": Ctc(
         encoder="encoder",
         head="ctc_head",
-        length=frontend.frames,
+        length=frontend.count_frames,
         # Whole frames only, as sherpa-onnx reads them, so that training ends words by then.
         frames=lambda model, length: length // model.config.encoder_config.subsampling_factor,
         pads=lambda _: True,

@@ -23,7 +23,7 @@ _HANN = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 Floats = npt.NDArray[np.float32]
 
 
-def frames(samples: int) -> int:
+def count_frames(samples: int) -> int:
     """How many feature frames so many samples give."""
     return (samples + HOP // 2) // HOP
 
@@ -35,7 +35,7 @@ def log_mel(samples: np.ndarray, filters: Floats) -> Floats:
       samples: floats, full scale at 1.
       filters: mel filter bank, shape (F, 257).
     """
-    count = frames(len(samples))
+    count = count_frames(len(samples))
     if count == 0:
         return np.zeros((0, len(filters)), np.float32)
     # Mirrored at both ends, the end samples twice: -1 is 0.

@@ -12,7 +12,7 @@ from speechpriv.models import frontend
 UNTOLD = -100  # of a frame whose phoneme is not known: no loss
 
 
-def labels(
+def label_frames(
     phonemes: Sequence[tuple[str, int]], samples: int, samples_per_frame: int, index_of: Mapping[str, int]
 ) -> torch.Tensor:
     """What is being said in the middle of each frame of an utterance.
@@ -53,7 +53,7 @@ class PhonemeHead(torch.nn.Module):
         """Mean cross-entropy a frame of the batch that the encoder saw last, in nats.
 
         Args:
-          targets: `labels`, padded with `UNTOLD` to shape (B, T').
+          targets: `label_frames`, padded with `UNTOLD` to shape (B, T').
         """
         logits = self.linear(self.hidden[:, : targets.shape[1]].float())
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=UNTOLD)

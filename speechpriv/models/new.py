@@ -12,7 +12,7 @@ _UNKNOWN, _BLANK = "<unk>", "<blk>"
 _ALPHABET = list("abcdefghijklmnopqrstuvwxyz'▁")
 
 
-def tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:
+def train_tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:
     """Byte-pair pieces (Sennrich et al. 2016) with U+2581 as word boundary; every text in a-z and ' can be spelled.
 
     Args:
@@ -32,7 +32,7 @@ def tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:
     return ParakeetTokenizer(tokenizer_object=backend, unk_token=_UNKNOWN, pad_token=_BLANK)
 
 
-def recogniser(
+def make_recogniser(
     pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels: int, subsampling: int = 8
 ) -> CtcRecogniser:
     """An untrained conformer-CTC (Gulati et al. 2020) on NeMo-style log-mel features of 10 ms.

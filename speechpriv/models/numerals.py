@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Callable
 
-from speechpriv.models.tags import listed
+from speechpriv.models.tags import split_entries
 
 _ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MONTHS = (
@@ -34,35 +34,35 @@ UNITS = {
 }  # fmt: skip
 _TOUCHING = UNITS | {"m": "meter", "g": "gram", "h": "hour", "in": "inch", "l": "liter", "w": "watt", "v": "volt"}
 _PARTS = {2: "half", 3: "third", 4: "quarter"}
-_IN_YEARS = listed(
+_IN_YEARS = split_entries(
     "in, since, by, from, until, till, before, after, of, year, circa, around, during, early, late, mid, to"
 )
-_COUNTED = listed("""
+_COUNTED = split_entries("""
     people, dollars, pounds, euros, miles, meters, metres, feet, kilometers, kilometres, kilograms
     grams, calories, steps, points, times, days, years, hours, minutes, seconds, watts, units, words
     pages, votes, degrees, percent
 """)
-_DIALLED = listed("call, dial, dialing, ring, phone")
+_DIALLED = split_entries("call, dial, dialing, ring, phone")
 _WHOLE = r"\d{1,3}(?:,\d{3})+|\d+"
 AMOUNT = rf"(?:(?:{_WHOLE})(?:\.\d+)?|\.\d+)"
 
 
-def cardinal(value: int) -> str:
+def spell_cardinal(value: int) -> str:
     """123 -> "one hundred twenty three"."""
     return _spoken(value, "cardinal")
 
 
-def ordinal(value: int) -> str:
+def spell_ordinal(value: int) -> str:
     """22 -> "twenty second"."""
     return _spoken(value, "ordinal")
 
 
-def year(value: int) -> str:
+def spell_year(value: int) -> str:
     """1984 -> "nineteen eighty four"."""
     return _spoken(value, "year")
 
 
-def digits(text: str) -> str:
+def spell_digits(text: str) -> str:
     """Every digit of a text by itself; all else is left out."""
     return " ".join(_ONES[int(sign)] for sign in text if "0" <= sign <= "9")
 
@@ -72,14 +72,20 @@ def is_year(value: int) -> bool:
     return 1100 <= value < 2000 or 2010 <= value < 2100
 
 
-def amount(text: str) -> str:
+def spell_amount(text: str) -> str:
     """Digits with commas or a decimal point: "1,500.5" -> "one thousand five hundred point five"."""
     whole, point, part = text.replace(",", "").partition(".")
-    said = "" if not whole else digits(whole) if len(whole) > 15 or _has_zeros_before(whole) else cardinal(int(whole))
-    return f"{said} point {digits(part)}".strip() if point and part else said
+    said = (
+        ""
+        if not whole
+        else spell_digits(whole)
+        if len(whole) > 15 or _has_zeros_before(whole)
+        else spell_cardinal(int(whole))
+    )
+    return f"{said} point {spell_digits(part)}".strip() if point and part else said
 
 
-def month(word: str, *, certain: bool = False) -> str:
+def spell_month(word: str, *, certain: bool = False) -> str:
     """The month that a word names, or ""; `certain`: not where it may be a verb ("may", "march")."""
     low = word.lower()
     if certain and word == low and low in ("may", "march", "mar", "dec", "sep", "jan"):
@@ -87,7 +93,7 @@ def month(word: str, *, certain: bool = False) -> str:
     return low if low in MONTHS else _SHORT_MONTHS.get(low, "")
 
 
-def said(word: str, beside: tuple[str, str]) -> str | None:
+def spell_written(word: str, beside: tuple[str, str]) -> str | None:
     """How a written word is said, if all of it is one of the forms known here.
 
     Args:
@@ -125,12 +131,12 @@ def _plural(noun: str, count: str) -> str:
     return f"{plural} {rest}".strip()
 
 
-def unit(word: str, count: str) -> str:
+def spell_unit(word: str, count: str) -> str:
     """A unit of measure beside a number: ("km", "5") -> "kilometers"; "" if it is none."""
     return _plural(UNITS[word.lower()], count) if word.lower() in UNITS else ""
 
 
-def currency(word: str, count: str = "") -> str:
+def spell_currency(word: str, count: str = "") -> str:
     """The name of a sign of currency, "" if it is none."""
     if word in ("¢", "c"):
         return _plural("cent", count)
@@ -141,21 +147,21 @@ def _integer(match: re.Match[str], beside: tuple[str, str]) -> str:
     text, (before, after) = match[0], beside
     value = int(text) if len(text) <= 15 else -1
     if 1 <= value <= 31 and len(text) <= 2:
-        if month(after.strip(".,"), certain=True):
-            return f"{'' if before.lower() == 'the' else 'the '}{ordinal(value)} of"
-        if month(before.strip(".,"), certain=True):
-            return ordinal(value)
+        if spell_month(after.strip(".,"), certain=True):
+            return f"{'' if before.lower() == 'the' else 'the '}{spell_ordinal(value)} of"
+        if spell_month(before.strip(".,"), certain=True):
+            return spell_ordinal(value)
     if _has_zeros_before(text) or value < 0 or (len(text) >= 3 and before.lower() in _DIALLED):
-        return digits(text)
+        return spell_digits(text)
     if len(text) == 4 and is_year(value) and (before.lower() in _IN_YEARS or after.lower() not in _COUNTED):
-        return year(value)
+        return spell_year(value)
     # Five digits and more without commas are a code or a telephone number, unless they are round.
-    return cardinal(value) if len(text) <= 4 or value % 1000 == 0 else digits(text)
+    return spell_cardinal(value) if len(text) <= 4 or value % 1000 == 0 else spell_digits(text)
 
 
 def _ordinal(match: re.Match[str], beside: tuple[str, str]) -> str:
-    found, (before, after) = ordinal(int(match[1])), beside
-    if month(after.strip(".,"), certain=True):
+    found, (before, after) = spell_ordinal(int(match[1])), beside
+    if spell_month(after.strip(".,"), certain=True):
         return f"{'' if before.lower() == 'the' else 'the '}{found} of"
     return found
 
@@ -166,17 +172,17 @@ def _time(match: re.Match[str], beside: tuple[str, str]) -> str | None:
         return None
     halved = bool(half) or beside[1].lower().replace(".", "") in ("am", "pm")
     if second or minute != "00":
-        said = f"{cardinal(int(hour))} {_minutes(minute)}"
+        said = f"{spell_cardinal(int(hour))} {_minutes(minute)}"
     elif halved:
-        said = cardinal(int(hour))
+        said = spell_cardinal(int(hour))
     else:
-        said = f"{cardinal(int(hour))} hundred" if int(hour) > 12 else f"{cardinal(int(hour))} o'clock"
+        said = f"{spell_cardinal(int(hour))} hundred" if int(hour) > 12 else f"{spell_cardinal(int(hour))} o'clock"
     return " ".join([said, *([_minutes(second)] if second else []), *([_half(half)] if half else [])])
 
 
 def _minutes(text: str) -> str:
     value = int(text)
-    return cardinal(value) if value >= 10 else f"oh {cardinal(value)}" if value else "zero zero"
+    return spell_cardinal(value) if value >= 10 else f"oh {spell_cardinal(value)}" if value else "zero zero"
 
 
 def _half(text: str) -> str:
@@ -184,22 +190,22 @@ def _half(text: str) -> str:
 
 
 def _hour(match: re.Match[str], _: tuple[str, str]) -> str | None:
-    return f"{cardinal(int(match[1]))} {_half(match[2])}" if 0 < int(match[1]) <= 12 else None
+    return f"{spell_cardinal(int(match[1]))} {_half(match[2])}" if 0 < int(match[1]) <= 12 else None
 
 
 def _price(sign: str, text: str, scale: str, beside: tuple[str, str]) -> str:
     main, small = _MONEY[sign]
     whole, point, part = text.replace(",", "").partition(".")
     if scale:
-        return f"{amount(text)} {SCALES[scale.lower()]} {_plural(main, '')}"
+        return f"{spell_amount(text)} {SCALES[scale.lower()]} {_plural(main, '')}"
     if beside[1].lower() in SCALES and len(beside[1]) > 2:  # $3 million: whoever reads that word says the currency
-        return amount(text)
+        return spell_amount(text)
     if not (point and len(part) == 2 and small):
-        return f"{amount(text)} {_plural(main, text)}"
-    cents = f"{cardinal(int(part))} {_plural(small, str(int(part)))}" if int(part) else ""
+        return f"{spell_amount(text)} {_plural(main, text)}"
+    cents = f"{spell_cardinal(int(part))} {_plural(small, str(int(part)))}" if int(part) else ""
     if not int(whole or 0):
         return cents or f"zero {_plural(main, '')}"
-    dollars = f"{amount(whole)} {_plural(main, whole)}"
+    dollars = f"{spell_amount(whole)} {_plural(main, whole)}"
     return f"{dollars} and {cents}" if cents else dollars
 
 
@@ -209,18 +215,18 @@ def _price_first(match: re.Match[str], beside: tuple[str, str]) -> str:
 
 def _price_last(match: re.Match[str], beside: tuple[str, str]) -> str:
     if match[2] == "¢":
-        return f"{amount(match[1])} {_plural('cent', match[1])}"
+        return f"{spell_amount(match[1])} {_plural('cent', match[1])}"
     return _price(match[2], match[1], "", beside)
 
 
 def _measure(match: re.Match[str], _: tuple[str, str]) -> str | None:
     name = _TOUCHING.get(match[2].lower())
-    return f"{amount(match[1])} {_plural(name, match[1])}" if name else None
+    return f"{spell_amount(match[1])} {_plural(name, match[1])}" if name else None
 
 
 def _plural_number(match: re.Match[str], _: tuple[str, str]) -> str:
     value = int(match[1])
-    *first, last = (year(value) if len(match[1]) == 4 and value >= 1100 else cardinal(value)).split()
+    *first, last = (spell_year(value) if len(match[1]) == 4 and value >= 1100 else spell_cardinal(value)).split()
     last = f"{last[:-1]}ies" if last.endswith("y") else f"{last}es" if last.endswith("x") else f"{last}s"
     return " ".join([*first, last])
 
@@ -228,9 +234,11 @@ def _plural_number(match: re.Match[str], _: tuple[str, str]) -> str:
 def _fraction(match: re.Match[str], beside: tuple[str, str]) -> str:
     top, bottom = int(match[1]), int(match[2])
     if bottom not in (*range(2, 11), 12, 16, 32, 64, 100) or top >= bottom:
-        return f"{cardinal(top)} {'over ' if top > bottom > 7 else ''}{cardinal(bottom)}"  # 120/80; 24/7, 9/11
-    part = _PARTS.get(bottom, ordinal(bottom))
-    count = "and a" if top == 1 and _is_whole(beside[0]) else cardinal(top)
+        return (
+            f"{spell_cardinal(top)} {'over ' if top > bottom > 7 else ''}{spell_cardinal(bottom)}"  # 120/80; 24/7, 9/11
+        )
+    part = _PARTS.get(bottom, spell_ordinal(bottom))
+    count = "and a" if top == 1 and _is_whole(beside[0]) else spell_cardinal(top)
     lead = "and " if top > 1 and _is_whole(beside[0]) else ""
     plural = part if top == 1 else "halves" if bottom == 2 else f"{part}s"
     return f"{lead}{count} {plural}"
@@ -244,8 +252,8 @@ def _date(day: int, month_: int, year_: str, *, spoken_day_first: bool = False) 
     if not (1 <= day <= 31 and 1 <= month_ <= 12):
         return None
     name = MONTHS[month_ - 1]
-    start = f"the {ordinal(day)} of {name}" if spoken_day_first else f"{name} {ordinal(day)}"
-    return f"{start} {year(int(year_)) if len(year_) == 4 else _minutes(year_)}"
+    start = f"the {spell_ordinal(day)} of {name}" if spoken_day_first else f"{name} {spell_ordinal(day)}"
+    return f"{start} {spell_year(int(year_)) if len(year_) == 4 else _minutes(year_)}"
 
 
 def _iso_date(match: re.Match[str], _: tuple[str, str]) -> str | None:
@@ -258,7 +266,7 @@ def _slashed_date(match: re.Match[str], _: tuple[str, str]) -> str | None:
 
 
 def _named_date(match: re.Match[str], _: tuple[str, str]) -> str | None:
-    name = month(match[2])
+    name = spell_month(match[2])
     return _date(int(match[1]), MONTHS.index(name) + 1, match[3], spoken_day_first=True) if name else None
 
 
@@ -266,13 +274,13 @@ def _dotted(match: re.Match[str], _: tuple[str, str]) -> str:
     """Internet addresses are said digit by digit; versions are not."""
     groups = match[0].split(".")
     if len(groups) == 4 and all(len(group) <= 3 for group in groups) and max(map(len, groups)) == 3:
-        return " dot ".join(map(digits, groups))
-    return " point ".join(amount(group) for group in groups)
+        return " dot ".join(map(spell_digits, groups))
+    return " point ".join(spell_amount(group) for group in groups)
 
 
 def _range(match: re.Match[str], _: tuple[str, str]) -> str | None:
     first, second = match[1], match[2]
-    parts = said(first, ("", "")), said(second, ("in" if len(first) == 4 else "", ""))
+    parts = spell_written(first, ("", "")), spell_written(second, ("in" if len(first) == 4 else "", ""))
     if parts[0] is None or parts[1] is None:
         return None
     rises = not (_is_whole(first) and _is_whole(second)) or int(first) < int(second)
@@ -286,23 +294,23 @@ _FORMS: list[tuple[re.Pattern[str], Callable[[re.Match[str], tuple[str, str]], s
     (re.compile(pattern, re.ASCII | re.IGNORECASE), spoken)
     for pattern, spoken in (
         (r"\d+", _integer),
-        (AMOUNT, lambda match, _: amount(match[0])),
+        (AMOUNT, lambda match, _: spell_amount(match[0])),
         (rf"(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?{_AM_PM}?", _time),
         (rf"(\d{{1,2}}){_AM_PM}", _hour),
-        (r"(\d{1,3}):(\d{1,3})", lambda match, _: f"{amount(match[1])} to {amount(match[2])}"),
+        (r"(\d{1,3}):(\d{1,3})", lambda match, _: f"{spell_amount(match[1])} to {spell_amount(match[2])}"),
         (r"(\d{1,9})(?:st|nd|rd|th)", _ordinal),
         (r"(\d{1,4})'?s", _plural_number),
         (rf"([{_SIGNS}])({AMOUNT})(k|mn?|bn?|tn)?", _price_first),
         (rf"({AMOUNT})([{_SIGNS}¢])", _price_last),
-        (rf"({AMOUNT})%", lambda match, _: f"{amount(match[1])} percent"),
+        (rf"({AMOUNT})%", lambda match, _: f"{spell_amount(match[1])} percent"),
         (rf"({AMOUNT})-?([a-z°/]+)", _measure),
-        (r"(\d)'(\d{1,2})\"?", lambda match, _: f"{amount(match[1])} foot {amount(match[2])}"),
+        (r"(\d)'(\d{1,2})\"?", lambda match, _: f"{spell_amount(match[1])} foot {spell_amount(match[2])}"),
         (r"(\d{4})-(\d{2})-(\d{2})", _iso_date),
         (_SLASHED.pattern, _slashed_date),
         (r"(\d{1,2})-([a-z]+)-(\d{4}|\d{2})", _named_date),
         (r"(\d{1,3})/(\d{1,3})", _fraction),
         (r"\d+(?:\.\d+){2,}", _dotted),  # a version or an internet address
-        (r"\d{3}-\d{4}|\+?\d+(?:[-.()]+\d+){2,}|\+\d+", lambda match, _: digits(match[0])),
+        (r"\d{3}-\d{4}|\+?\d+(?:[-.()]+\d+){2,}|\+\d+", lambda match, _: spell_digits(match[0])),
         (r"-(\S+)", lambda match, beside: _negative(match[1], beside)),
         (r"([^-]*\d[^-]*)-([^-]*\d[^-]*)", _range),
     )
@@ -310,5 +318,5 @@ _FORMS: list[tuple[re.Pattern[str], Callable[[re.Match[str], tuple[str, str]], s
 
 
 def _negative(rest: str, beside: tuple[str, str]) -> str | None:
-    found = said(rest, beside) if rest[0] in "0123456789.$£€" else None
+    found = spell_written(rest, beside) if rest[0] in "0123456789.$£€" else None
     return f"minus {found}" if found else None

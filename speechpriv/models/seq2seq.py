@@ -11,9 +11,9 @@ import torch
 
 from speechpriv.audio import RATE_HZ
 from speechpriv.models import families
-from speechpriv.models.batching import batches, passes, unusable
+from speechpriv.models.batching import make_unusable, plan_batches, split_passes
 from speechpriv.models.spelling import normalise
-from speechpriv.models.utterance import Heard, Utterance
+from speechpriv.models.utterance import EncodedUtterance, Utterance
 
 _IGNORED = -100
 _LEAST_SAMPLES = RATE_HZ // 20  # a few frames, which every front end needs
@@ -64,18 +64,18 @@ class Seq2SeqRecogniser:
         """Return the normalised words of token indices."""
         return normalise(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def losses(self, utterances: Sequence[Utterance | Heard]) -> torch.Tensor:
+    def losses(self, utterances: Sequence[Utterance | EncodedUtterance]) -> torch.Tensor:
         """Teacher-forced negative log-likelihood of each utterance's tokens, shape (B,), in nats; all are of one kind.
 
         Infinite where there are no words, or more than the decoder or the front end can take.
         """
-        if hidden := [heard.hidden for heard in utterances if isinstance(heard, Heard)]:
+        if hidden := [heard.hidden for heard in utterances if isinstance(heard, EncodedUtterance)]:
             states = torch.nn.utils.rnn.pad_sequence(hidden, batch_first=True)
             return self._losses(states, [self.encode(said.text) for said in utterances])
         spoken = [said for said in utterances if isinstance(said, Utterance)]
-        found = [unusable(self.model)] * len(spoken)
+        found = [make_unusable(self.model)] * len(spoken)
         fitting = [i for i, said in enumerate(spoken) if self.fits(len(said.samples), said.text)]
-        for batch in batches([len(spoken[i].samples) for i in fitting], pads=self.pads):
+        for batch in plan_batches([len(spoken[i].samples) for i in fitting], pads=self.pads):
             part = [spoken[fitting[i]] for i in batch]
             targets = [self.encode(said.text) for said in part]
             losses = self._losses(self._hidden([said.samples for said in part], targets), targets)
@@ -84,9 +84,9 @@ class Seq2SeqRecogniser:
         return torch.stack(found)
 
     @torch.no_grad()
-    def hear(self, utterance: Utterance) -> Heard:
+    def hear(self, utterance: Utterance) -> EncodedUtterance:
         """Run all but the output layer: once is enough where nothing else learns and nothing is tied to it."""
-        return Heard(self._hidden([utterance.samples], [self.encode(utterance.text)])[0], utterance.text)
+        return EncodedUtterance(self._hidden([utterance.samples], [self.encode(utterance.text)])[0], utterance.text)
 
     @torch.inference_mode()
     def phrase_losses(self, samples: np.ndarray, targets: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -100,7 +100,7 @@ class Seq2SeqRecogniser:
             return losses
         features, mask = self._features([samples])
         heard = self.model.get_encoder()(features, attention_mask=mask)
-        for part in passes([len(targets[i]) for i in fitting], _PASS, stretch=_STRETCH):
+        for part in split_passes([len(targets[i]) for i in fitting], _PASS, stretch=_STRETCH):
             chosen = [fitting[i] for i in part]
             tokens = [targets[i] for i in chosen]
             states = {name: value.expand(len(tokens), *value.shape[1:]) for name, value in heard.items()}
@@ -133,7 +133,7 @@ class Seq2SeqRecogniser:
         """Greedy words of each waveform, normalised."""
         found = [""] * len(waveforms)
         heard = [i for i, samples in enumerate(waveforms) if len(samples) >= _LEAST_SAMPLES]
-        for batch in batches([len(waveforms[i]) for i in heard], pads=self.pads):
+        for batch in plan_batches([len(waveforms[i]) for i in heard], pads=self.pads):
             part = [waveforms[heard[i]] for i in batch]
             for i, samples, tokens in zip(batch, part, self._generated(part, num_beams=1), strict=True):
                 found[heard[i]] = self.decode(tokens[: self._most_written(len(samples))])

@@ -70,7 +70,7 @@ def is_plain(text: str) -> bool:
     )
 
 
-def spelled(text: str) -> list[str]:
+def spell_words(text: str) -> list[str]:
     """Spell each white-space separated word of `text` by itself, "" where nothing of it is said.
 
     Together they are `normalise(text)`, so what was said leads back to what was written.
@@ -91,7 +91,7 @@ def words_and_slots(text: str) -> list[str]:
     return [word for _, token, said in _tokens(text) for word in ([token] if is_slot(token) else _plain(said))]
 
 
-def unspellable(text: str) -> str:
+def find_unspellable(text: str) -> str:
     """Why `text` has a word of which a sign would be lost; "" if it has none."""
     for _, _, said in _tokens(text):
         for sign in "".join(_OTHER.findall(said)):
@@ -102,7 +102,7 @@ def unspellable(text: str) -> str:
     return ""
 
 
-def canonical(text: str) -> str:
+def canonicalise(text: str) -> str:
     """Bring a text into one form of Unicode (NFKC), with one apostrophe, and no signs of no width."""
     if text.isascii():
         return _ENTITY.sub(_character, text).replace("`", "'")
@@ -120,18 +120,18 @@ def _tokens(text: str) -> list[tuple[int, str, str]]:
     parts = [
         (owner, part)
         for owner, word in enumerate(_masked(text).split())
-        for whole in canonical(word).translate(_LETTERS).split()
+        for whole in canonicalise(word).translate(_LETTERS).split()
         for piece in _SLOT.split(whole)
         for part in ([piece] if is_slot(piece) else _PARTING.split(piece))
     ]
-    said = verbalise.spelled([part for _, part in parts])
+    said = verbalise.verbalise_words([part for _, part in parts])
     return [(owner, part, words) for (owner, part), words in zip(parts, said, strict=True)]
 
 
 def _masked(text: str) -> str:
     """`text` with tags made signs that say nothing; slots stay, and so does the number of words."""
     pieces, at = [], 0
-    for start, end, _ in tags.bracketed(text):
+    for start, end, _ in tags.find_tags(text):
         tag = text[start:end]
         pieces += [text[at:start], tag if is_slot(tag) else re.sub(r"\S", _PART, tag)]
         at = end

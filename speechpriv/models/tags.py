@@ -25,13 +25,13 @@ MARKS = re.compile(r"_{2,}|\*{3,}|\b[Xx]{3,}\b|\byyy\b")
 _NUMBER = re.compile(r"[ _-]*[\d:.]+$")
 
 
-def listed(text: str) -> frozenset[str]:
+def split_entries(text: str) -> frozenset[str]:
     """The entries of a literal, apart by commas or lines."""
     return frozenset(line.strip() for line in text.replace("\n", ",").split(",") if line.strip())
 
 
 # Nobody says a word: noises, pauses, punctuation, hesitations that recognisers learn to leave out.
-SILENT = listed("""
+SILENT = split_entries("""
     noise, background noise, bkg, static, click, clicks, beep, ring, ringing, phone ringing, dtmf
     tone, hum, buzz, door slam, music, background music, music playing, upbeat music, applause
     clapping, cheering, crowd noise, typing, silence, sil, pause, long pause, short pause
@@ -45,9 +45,9 @@ SILENT = listed("""
     full stop, questionmark, question mark, colon, exclamationpoint, exclamation point, semicolon
     dash, hyphen, ellipsis, quote, eps, epsilon, ♩, ♪, ♫, ♬
 """)
-_MARK_UP = listed("s, i, b, u, em, strong, br, p")  # between angle brackets only: "plan (b)" is said
+_MARK_UP = split_entries("s, i, b, u, em, strong, br, p")  # between angle brackets only: "plan (b)" is said
 # Somebody speaks there, and the text does not say what.
-UNTRANSCRIBED = listed("""
+UNTRANSCRIBED = split_entries("""
     unk, unknown, oov, inaudible, indiscernible, unintelligible, unclear, indistinct
     incomprehensible, mumble, mumbles, mumbling, muffled, garbled, spoken noise, spn, crosstalk
     cross talk, overlap, overlapping, overlapping speech, overtalk, talking over each other
@@ -58,7 +58,7 @@ UNTRANSCRIBED = listed("""
     unintelligible speech, no transcript, xxx, yyy, ?, ??, ???
 """)
 # Somebody says there what the text hides. So do marks that are written like our own slots.
-REDACTED = listed("""
+REDACTED = split_entries("""
     person, person name, first name, last name, full name, name, names, patient, doctor, nurse
     username, user name, profession, phone number, phone, telephone, fax, email address, email
     location, address, street address, street, city, state, country, zip, zip code, postcode
@@ -76,7 +76,7 @@ REDACTED = listed("""
 """)
 
 
-def bracketed(text: str) -> list[tuple[int, int, Kind]]:
+def find_tags(text: str) -> list[tuple[int, int, Kind]]:
     """Where there are tags, as characters [start, end), in order, and what they stand for.
 
     `silent`: no word. `untranscribed`: speech that is not in the text. `redacted`: speech that the text hides.
@@ -86,9 +86,9 @@ def bracketed(text: str) -> list[tuple[int, int, Kind]]:
     return [(start, end, kind) for start, end, kind in kinds if kind is not None]
 
 
-def kinds(text: str) -> set[Kind]:
+def list_kinds(text: str) -> set[Kind]:
     """The kinds of all tags, and of marks without brackets, in a transcript as it was found."""
-    found: set[Kind] = {kind for *_, kind in bracketed(text)}
+    found: set[Kind] = {kind for *_, kind in find_tags(text)}
     for mark in MARKS.findall(text):
         found.add("untranscribed" if mark[0] in "xy" else "redacted")
     return found

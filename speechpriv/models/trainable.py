@@ -10,16 +10,16 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 
 from speechpriv.models import families
-from speechpriv.models.asr import CtcRecogniser, Heard, Recogniser, Utterance
+from speechpriv.models.asr import CtcRecogniser, EncodedUtterance, Recogniser, Utterance
 
 Trainable = Literal["all", "lora", "bias_norm_head", "last_layer", "head"]
 
 
-def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed: int = 0) -> list[str]:
+def choose_trainable(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed: int = 0) -> list[str]:
     """Freeze all weights but those that `which` trains.
 
     Args:
-      recogniser: changed in place; with `lora`, adapters are put into its linear layers (see `merge`).
+      recogniser: changed in place; with `lora`, adapters are put into its linear layers (see `merge_adapters`).
       which: `all`; `lora`: adapters (Hu et al. 2021, arXiv:2106.09685) and the output layer, unless that is tied to
         the embeddings; `bias_norm_head`: biases, norms and the output layer (bias terms: Ben Zaken et al. 2021,
         arXiv:2106.10199); `last_layer`: the last layer of encoder or decoder, and the output layer; `head`: the
@@ -52,7 +52,7 @@ def choose(recogniser: Recogniser, which: Trainable, *, lora_rank: int = 8, seed
     return chosen
 
 
-def merge(recogniser: Recogniser) -> None:
+def merge_adapters(recogniser: Recogniser) -> None:
     """Add what adapters learned to the weights they adapt, and take them out; the model is an ordinary one again."""
     for name, layer in list(recogniser.model.named_modules()):
         if isinstance(layer, BaseTunerLayer):
@@ -61,7 +61,7 @@ def merge(recogniser: Recogniser) -> None:
             setattr(recogniser.model.get_submodule(parent), attribute, layer.get_base_layer())
 
 
-def hearing(recogniser: Recogniser, which: Trainable) -> Callable[[Utterance], Heard] | None:
+def plan_encoding(recogniser: Recogniser, which: Trainable) -> Callable[[Utterance], EncodedUtterance] | None:
     """How to run once for each utterance what never learns; None where the utterance itself is needed each time."""
     if which == "head" and not head_is_tied(recogniser):
         return recogniser.hear

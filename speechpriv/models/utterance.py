@@ -13,7 +13,7 @@ class Utterance(NamedTuple):
     text: str
 
 
-class Heard(NamedTuple):
+class EncodedUtterance(NamedTuple):
     """An utterance as the first layer that learns gets it: hidden states of shape (T, H), and the words."""
 
     hidden: torch.Tensor

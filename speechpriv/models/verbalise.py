@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from speechpriv.models import numerals
 from speechpriv.models.numerals import SCALES
-from speechpriv.models.tags import SLOT, listed
+from speechpriv.models.tags import SLOT, split_entries
 
 # Shortened in writing, never in speech; small letters need the full stop to be told from a word.
 SHORT = {
@@ -40,11 +40,11 @@ _GROUPS = {
 _OPENING, _CLOSING = '"“”„‚«»‹›([{¿¡', '"“”«»‹›)]},;:!?.'
 _LONGEST = 64  # no number is longer, and no pattern is asked of more
 # Words that begin or end with an apostrophe; elsewhere at an edge it is a quotation mark.
-_BEGINNING = listed("""
+_BEGINNING = split_entries("""
     'tis, 'twas, 'twere, 'twill, 'em, 'cause, 'bout, 'til, 'till, 'n, 'round, 'neath, 'gainst, 'cos
     'cuz, 's, 're, 'll, 'd, 've, 'm, 't, 'er, 'im, 'ere, 'ave
 """)
-_ENDING = listed("o', th', ol', an', wi', lil', d', l', y', po', mo', ha', t'")
+_ENDING = split_entries("o', th', ol', an', wi', lil', d', l', y', po', mo', ha', t'")
 
 
 class _Word(NamedTuple):
@@ -52,10 +52,10 @@ class _Word(NamedTuple):
     closing: str  # the punctuation after it
 
 
-def spelled(words: Sequence[str]) -> list[str]:
+def verbalise_words(words: Sequence[str]) -> list[str]:
     """Spell each of `words` as it is said: a-z, apostrophes and spaces, "" where nothing is said.
 
-    What cannot be said is left in it, sign by sign; see `spelling.unspellable`.
+    What cannot be said is left in it, sign by sign; see `spelling.find_unspellable`.
 
     Args:
       words: of one text, folded (`spelling.fold`), without white space; neighbours tell how a number is read.
@@ -66,7 +66,7 @@ def spelled(words: Sequence[str]) -> list[str]:
     for at, part in enumerate(parts):
         before = parts[at - 1].core if at and "," not in parts[at - 1].closing else ""
         after = parts[at + 1].core if at + 1 < len(parts) and not part.closing.strip(".") else ""
-        found.append(numerals.digits(part.core) if at in dialled else _said(part, before, after))
+        found.append(numerals.spell_digits(part.core) if at in dialled else _said(part, before, after))
     return found
 
 
@@ -102,8 +102,8 @@ def _after_number(core: str, before: str) -> str:
     if low in ("am", "pm", "a.m", "p.m"):
         return f"{low[0]} m"
     if low in SCALES and len(low) > 2 and before[0] in "$£€¥₹":
-        return f"{low} {numerals.currency(before[0])}"
-    return numerals.unit(core, count) or numerals.currency(core, count)
+        return f"{low} {numerals.spell_currency(before[0])}"
+    return numerals.spell_unit(core, count) or numerals.spell_currency(core, count)
 
 
 def _shortened(core: str, before: str, after: str, *, stopped: bool) -> str:
@@ -114,17 +114,17 @@ def _shortened(core: str, before: str, after: str, *, stopped: bool) -> str:
     if core in TITLES or (stopped and (low == "st" or low in SHORT)):
         return SHORT[low] if low != "st" else "saint" if after[:1].isupper() else "street"
     dated = stopped or _ends_in_digit(before) or _has_digit(after)
-    return numerals.month(core, certain=True) if dated else ""  # "Jan 5"
+    return numerals.spell_month(core, certain=True) if dated else ""  # "Jan 5"
 
 
 def _number(core: str, before: str, after: str) -> str:
     """A word with digits."""
     if labelled := _LABELLED.fullmatch(core):  # "#5", "MRN:00123456"
         label, sign, rest = labelled.groups()
-        number = numerals.digits(rest) if label and rest.isdigit() else _said(_Word(rest, ""), "", after)
+        number = numerals.spell_digits(rest) if label and rest.isdigit() else _said(_Word(rest, ""), "", after)
         return " ".join([*_letters(label).split(), *(["number"] if sign == "#" else []), number])
     if len(core) <= _LONGEST:
-        if (found := numerals.said(core, (before, after))) is not None:
+        if (found := numerals.spell_written(core, (before, after))) is not None:
             return found
         if _ADDRESS.fullmatch(core):
             return _address(core)
@@ -133,7 +133,9 @@ def _number(core: str, before: str, after: str) -> str:
         if not run[0].isascii() or not run[0].isdigit():
             said.append(_letters(run))
         else:
-            said.append(numerals.cardinal(int(run)) if len(run) < 3 and run[0] != "0" else numerals.digits(run))
+            said.append(
+                numerals.spell_cardinal(int(run)) if len(run) < 3 and run[0] != "0" else numerals.spell_digits(run)
+            )
     return " ".join(" ".join(said).split())
 
 
@@ -142,7 +144,7 @@ def _address(core: str) -> str:
     said = []
     for run in _RUN.findall(core):
         spaced = "".join(_ADDRESS_SIGNS.get(sign, sign) for sign in run)
-        said.append(numerals.digits(run) if run[0].isdigit() else _letters(spaced))
+        said.append(numerals.spell_digits(run) if run[0].isdigit() else _letters(spaced))
     words = " ".join(said).split()
     return " ".join("w w w" if word == "www" else word for word in words)
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechpriv.report.facts import Facts
-from speechpriv.report.plots import finite
-from speechpriv.report.words import number, percent, words
+from speechpriv.report.plots import to_finite
+from speechpriv.report.words import format_number, format_percent, format_value
 
 _ATTACKERS = {
     "with_labels": "recordings and what is said in them",
@@ -20,7 +20,7 @@ _STATES = {
 }
 
 
-def of(facts: Facts) -> dict[str, Any]:
+def build_section(facts: Facts) -> dict[str, Any]:
     """The tables of the page's section on the audit; each empty where it was not measured."""
     verdict = facts.verdict
     return {
@@ -29,7 +29,7 @@ def of(facts: Facts) -> dict[str, Any]:
         "membership_note": _note(verdict.get("membership") or {}),
         "survival": [*_survival(verdict.get("survival") or {}), *_published(verdict.get("published") or {})],
         "stress": [
-            (words(name), number(found.get("auc")), number(found.get("median_exposure_bits")))
+            (format_value(name), format_number(found.get("auc")), format_number(found.get("median_exposure_bits")))
             for name, found in (verdict.get("stress") or {}).items()
         ],
         "comparison": _comparison(facts.comparison),
@@ -40,14 +40,14 @@ def _extraction(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """A row an attack: out of the private model, of phrases that stayed out, of the twin."""
     rows: list[tuple[str, ...]] = []
     for place, mine in enumerate(found.get("private", ())):
-        told = (words(mine["attack"]), _hits(mine["planted"]), _hits(mine["controls"]))
+        told = (format_value(mine["attack"]), _hits(mine["planted"]), _hits(mine["controls"]))
         twin = found["twin"][place]["planted"] if "twin" in found else {}  # which a release has not
         rows.append((*told, _hits(twin)))
     return rows
 
 
 def _hits(hits: Mapping[str, Any]) -> str:
-    return f"{number(hits.get('hits'))} of {number(hits.get('tries'))} (at most {percent(hits.get('at_most'))})"
+    return f"{format_number(hits.get('hits'))} of {format_number(hits.get('tries'))} (at most {format_percent(hits.get('at_most'))})"
 
 
 def _membership(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -62,30 +62,35 @@ def _membership(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _told(told: Mapping[str, Any]) -> str:
-    return f"{percent(told.get('named'))} (at most {percent(told.get('named_at_most'))})"
+    return f"{format_percent(told.get('named'))} (at most {format_percent(told.get('named_at_most'))})"
 
 
 def _note(found: Mapping[str, Any]) -> str:
     if "not_measured" in found:
-        return words(found["not_measured"])
+        return format_value(found["not_measured"])
     private = found.get("private") or {}
     if not private:
         return ""
-    sides = f"{number(private.get('members'))} who took part, {number(private.get('others'))} who did not."
-    return " ".join([sides, *(f"But {words(note)}." for note in private.get("notes", ()))])
+    sides = (
+        f"{format_number(private.get('members'))} who took part, {format_number(private.get('others'))} who did not."
+    )
+    return " ".join([sides, *(f"But {format_value(note)}." for note in private.get("notes", ()))])
 
 
 def _survival(found: Mapping[str, Any]) -> list[str]:
     """Sentences: planted phrases on their way to training, and personal ones on their way out."""
     if not found:
         return []
-    planted = sum(finite(found.get(state)) or 0 for state in ("whole", *_STATES))
-    said = [f"{number(found.get('whole'))} of {number(planted)} planted phrases reached training whole"]
-    said += [f"{number(found[state])} {label}" for state, label in _STATES.items() if found.get(state)]
+    planted = sum(to_finite(found.get(state)) or 0 for state in ("whole", *_STATES))
+    said = [f"{format_number(found.get('whole'))} of {format_number(planted)} planted phrases reached training whole"]
+    said += [f"{format_number(found[state])} {label}" for state, label in _STATES.items() if found.get(state)]
     told = ["; ".join(said) + "."]
     personal, missed = found.get("personal") or {}, found.get("missed") or {}
     if personal:
-        kinds = (f"{words(kind)} {number(missed.get(kind, 0))} of {number(count)}" for kind, count in personal.items())
+        kinds = (
+            f"{format_value(kind)} {format_number(missed.get(kind, 0))} of {format_number(count)}"
+            for kind, count in personal.items()
+        )
         told.append(f"Made-up personal data, planted before scrubbing and left after it: {', '.join(kinds)}.")
     return told
 
@@ -94,7 +99,7 @@ def _published(found: Mapping[str, Any]) -> list[str]:
     """Sentences: what the table of phrases, from which the model learned first, tells on single people."""
     if not found:
         return []
-    count = {name: number(value) for name, value in found.items()}
+    count = {name: format_number(value) for name, value in found.items()}
     said = f"{count.get('phrases')} phrases of many were published"
     if not {"of_one_unit", "planted_seen", "spread_seen"} <= count.keys():  # they are not released
         return [f"{said}."]
@@ -107,9 +112,14 @@ def _published(found: Mapping[str, Any]) -> list[str]:
 
 def _comparison(found: Mapping[str, Any]) -> dict[str, Any]:
     """Median exposure by repeats for other ways to train on the same corpus, if `benchmarks/exposure.py` was run."""
-    tiers = [f"{number(tier)} ×" for tier in found.get("repeats", ())]
+    tiers = [f"{format_number(tier)} ×" for tier in found.get("repeats", ())]
     rows = [
-        (words(name), *(number(bits) for bits in way["median_bits"]), number(way["auc"]), words(way["verdict"]))
+        (
+            format_value(name),
+            *(format_number(bits) for bits in way["median_bits"]),
+            format_number(way["auc"]),
+            format_value(way["verdict"]),
+        )
         for name, way in (found.get("ways") or {}).items()
     ]
     return {"header": ["training", *tiers, "AUC", "verdict"], "rows": rows} if rows else {}

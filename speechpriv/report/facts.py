@@ -54,7 +54,7 @@ class Facts:
     phrases: Sequence[Sequence[Any]] = ()  # published under the claim: words and their weight
     rehearsal: Sequence[Sequence[float]] = ()  # step and loss on made-up speech
     released_verdict: Mapping[str, Any] = field(default_factory=dict)  # what of it may leave
-    is_release: bool = False  # whether no figure of training people is left, see `released`
+    is_release: bool = False  # whether no figure of training people is left, see `select_released`
 
     def counts(self, stage: str) -> Mapping[str, Any]:
         """Counts of a stage; empty if it has not run."""
@@ -65,7 +65,7 @@ class Facts:
         return self.config.get(section, {}).get(name)
 
 
-def read(run_dir: Path) -> Facts:
+def read_facts(run_dir: Path) -> Facts:
     """Gather the facts of a run directory, whichever of its stages have run.
 
     Raises:
@@ -103,7 +103,7 @@ def read(run_dir: Path) -> Facts:
     )
 
 
-def released(facts: Facts) -> Facts:
+def select_released(facts: Facts) -> Facts:
     """What of a run may be shown to everybody: what is named here, and nothing else.
 
     Nothing in it was computed from training people's recordings but what the claim covers: of their

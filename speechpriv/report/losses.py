@@ -13,8 +13,8 @@ from typing import Any
 from speechpriv.progress import console
 from speechpriv.report import facts as run_facts
 from speechpriv.report.facts import Facts
-from speechpriv.report.plots import finite
-from speechpriv.report.words import MOST_ITEMS, number, words
+from speechpriv.report.plots import to_finite
+from speechpriv.report.words import MOST_ITEMS, format_number, format_value
 
 PROBES, CANARIES, TEST = "made-up personal phrases", "canaries", "kept for testing"
 # Stages on the way to training, with the counts of what each lets through, adds and removes.
@@ -63,20 +63,24 @@ class Step:
 
     def changes(self) -> str:
         """All between in and out, in words: the numbers add up."""
-        parts = [f"{number(total)} dropped ({_listed(self.dropped)})"] if (total := sum(self.dropped.values())) else []
-        parts += [f"{number(count)} {kind} added" for kind, count in self.added.items() if count]
+        parts = (
+            [f"{format_number(total)} dropped ({_listed(self.dropped)})"]
+            if (total := sum(self.dropped.values()))
+            else []
+        )
+        parts += [f"{format_number(count)} {kind} added" for kind, count in self.added.items() if count]
         parts += [
-            f"{number(count)} {kind}{'' if kind == TEST else ' taken out'}"
+            f"{format_number(count)} {kind}{'' if kind == TEST else ' taken out'}"
             for kind, count in self.removed.items()
             if count
         ]
         if self.unexplained:
             way = "too many" if self.unexplained > 0 else "missing"
-            parts.append(f"{number(abs(self.unexplained))} {way}, not accounted for")
+            parts.append(f"{format_number(abs(self.unexplained))} {way}, not accounted for")
         return "; ".join(parts)
 
 
-def way(facts: Facts) -> list[Step]:
+def list_way(facts: Facts) -> list[Step]:
     """The stages from the source to training, as far as they have run; training is that of one of both models."""
     found: list[Step] = []
     left = _count(facts, "ingest", "rows_read")
@@ -87,9 +91,9 @@ def way(facts: Facts) -> list[Step]:
     return [*found, *_trained(facts, left)[:1]]
 
 
-def steps(facts: Facts) -> list[Step]:
-    """`way`, the other training, and the stages beside it that look at some of the rows."""
-    found = way(facts)
+def list_steps(facts: Facts) -> list[Step]:
+    """`list_way`, the other training, and the stages beside it that look at some of the rows."""
+    found = list_way(facts)
     if found and found[-1].stage in TRAINED:
         found += _trained(facts, found[-1].rows_in)[1:]
     for stage, (source, came), out in _BESIDE:
@@ -99,24 +103,24 @@ def steps(facts: Facts) -> list[Step]:
     return found
 
 
-def table(facts: Facts) -> list[tuple[str, str, str, str]]:
+def build_table(facts: Facts) -> list[tuple[str, str, str, str]]:
     """Stage, rows in, rows out, and what lies between."""
     return [
-        (_LABELS.get(one.stage, one.stage), number(one.rows_in), number(one.rows_out), one.changes())
-        for one in steps(facts)
+        (_LABELS.get(one.stage, one.stage), format_number(one.rows_in), format_number(one.rows_out), one.changes())
+        for one in list_steps(facts)
     ]
 
 
-def tell(run_dir: Path) -> None:
+def print_table(run_dir: Path) -> None:
     """Print the table of a run, if it has read rows."""
-    told = text(run_facts.read(run_dir))
+    told = render_text(run_facts.read_facts(run_dir))
     if told:
         console.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
-def text(facts: Facts) -> str:
+def render_text(facts: Facts) -> str:
     """The table for a terminal or a log; empty where no stage has read rows."""
-    rows = [("rows", "in", "out", ""), *table(facts)]
+    rows = [("rows", "in", "out", ""), *build_table(facts)]
     widest = max(len(row[0]) for row in rows)
     return "\n".join(f"{a:<{widest}} {b:>10} {c:>10}  {d}".rstrip() for a, b, c, d in rows) if len(rows) > 1 else ""
 
@@ -145,22 +149,24 @@ def _dropped(facts: Facts, stage: str) -> dict[str, int]:
     told = counts.get("dropped", counts.get("quarantined"))  # ingest's own name for it
     found: dict[str, int] = {}
     for reason, count in (told if isinstance(told, Mapping) else {}).items():
-        short = words(str(reason).partition(":")[0].replace("_", " ").lower())
+        short = format_value(str(reason).partition(":")[0].replace("_", " ").lower())
         found[short] = found.get(short, 0) + _whole(count)
     return found
 
 
 def _count(facts: Facts, stage: str, name: str) -> int | None:
     found = facts.counts(stage).get(name)
-    return None if finite(found) is None else _whole(found)
+    return None if to_finite(found) is None else _whole(found)
 
 
 def _whole(count: Any) -> int:
-    return int(finite(count) or 0)
+    return int(to_finite(count) or 0)
 
 
 def _listed(reasons: Mapping[str, int]) -> str:
     ranked = sorted(reasons.items(), key=lambda item: -item[1])
-    said = [f"{number(count)} {reason}" for reason, count in ranked[:MOST_ITEMS]]
+    said = [f"{format_number(count)} {reason}" for reason, count in ranked[:MOST_ITEMS]]
     rest = ranked[MOST_ITEMS:]
-    return ", ".join([*said, f"{number(sum(count for _, count in rest))} of {len(rest)} other kinds"] if rest else said)
+    return ", ".join(
+        [*said, f"{format_number(sum(count for _, count in rest))} of {len(rest)} other kinds"] if rest else said
+    )

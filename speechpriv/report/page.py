@@ -17,7 +17,7 @@ from speechpriv.report.facts import Facts
 PAGE = "report.html"
 
 
-def write(run_dir: Path) -> Path:
+def write_report(run_dir: Path) -> Path:
     """Write `report.html` in `<run_dir>/release`, and beside it `report.md` and `report.json`, from what has run.
 
     Also writes the same three with all figures, and `listen.html`, to `private/`; they stay there.
@@ -28,14 +28,14 @@ def write(run_dir: Path) -> Path:
     Raises:
       StageError: there is no such directory, or a file in it is damaged.
     """
-    facts = run_facts.read(run_dir)
+    facts = run_facts.read_facts(run_dir)
     private, release = run_dir / "private", run_dir / "release"
     release.mkdir(parents=True, exist_ok=True)
-    _write(run_facts.released(facts), release, mode=0o644)
+    _write(run_facts.select_released(facts), release, mode=0o644)
     if private.is_dir():
         _write(facts, private, mode=0o600)
         clip_norm = facts.claim.clip_norm if facts.claim else None
-        shown = listen.of(private, facts.name, view.unit(facts), clip_norm)
+        shown = listen.build_page(private, facts.name, view.name_unit(facts), clip_norm)
         _replace(private / "listen.html", _template("listen.html.j2").render(shown), mode=0o600)
     return release / PAGE
 
@@ -43,12 +43,12 @@ def write(run_dir: Path) -> Path:
 def _write(facts: Facts, directory: Path, mode: int) -> None:
     """One edition: the page, Markdown and JSON."""
     path = directory / PAGE
-    _replace(path.with_suffix(".md"), summary.markdown(facts), mode)
+    _replace(path.with_suffix(".md"), summary.render_markdown(facts), mode)
     _replace(path.with_suffix(".json"), summary.to_json(facts), mode)
-    _replace(path, render(facts), mode)
+    _replace(path, render_page(facts), mode)
 
 
-def compare(run_dirs: Sequence[Path], path: Path) -> Path:
+def write_comparison(run_dirs: Sequence[Path], path: Path) -> Path:
     """Write one page with the figures of several runs side by side, and the settings in which they differ.
 
     It has all figures, as the edition in `private/`, and only its owner may read it.
@@ -56,18 +56,22 @@ def compare(run_dirs: Sequence[Path], path: Path) -> Path:
     Raises:
       StageError: there is no such directory, or a file in it is damaged.
     """
-    runs = [run_facts.read(run_dir) for run_dir in run_dirs]
-    shown = {"runs": [facts.name for facts in runs], "lines": summary.compare(runs), "settings": view.differing(runs)}
+    runs = [run_facts.read_facts(run_dir) for run_dir in run_dirs]
+    shown = {
+        "runs": [facts.name for facts in runs],
+        "lines": summary.compare_runs(runs),
+        "settings": view.find_differing(runs),
+    }
     _replace(path, _template("comparison.html.j2").render(shown), mode=0o600)
     return path
 
 
-def render(facts: Facts) -> str:
+def render_page(facts: Facts) -> str:
     """The page as HTML, of all facts or of those that may be released.
 
     It runs no script, fetches nothing and names no path of this machine.
     """
-    return _template("page.html.j2").render(view.of(facts))
+    return _template("page.html.j2").render(view.build_view(facts))
 
 
 def _template(name: str) -> jinja2.Template:

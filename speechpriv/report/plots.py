@@ -84,14 +84,14 @@ class Frame:
     measure: str = ""
 
 
-def finite(value: Any) -> float | None:
+def to_finite(value: Any) -> float | None:
     """The value as a float if it is a number that can be drawn, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         return None
     return float(value)
 
 
-def bars(frame: Frame, marks: Sequence[Mark], maximum: float | None = None) -> Plot:
+def draw_bars(frame: Frame, marks: Sequence[Mark], maximum: float | None = None) -> Plot:
     """Horizontal bars, each under its label and its value; `maximum` defaults to the largest value."""
     scale = maximum or max((mark.value or 0 for mark in marks), default=0) or 1
 
@@ -121,7 +121,7 @@ def bars(frame: Frame, marks: Sequence[Mark], maximum: float | None = None) -> P
     return Plot(_svg(frame, 42 * len(marks) - 6, body), ("", frame.measure or "value"), rows)
 
 
-def dots(frame: Frame, marks: Sequence[Mark], reference: Mark | None = None) -> Plot:
+def draw_dots(frame: Frame, marks: Sequence[Mark], reference: Mark | None = None) -> Plot:
     """One labelled dot a row, with its interval, on a shared axis from zero; `reference` is a dashed line."""
     everything = [*marks, reference] if reference else list(marks)
     ticks = _ticks(max((end or 0 for mark in everything for end in (mark.value, mark.high)), default=0))
@@ -153,7 +153,7 @@ def dots(frame: Frame, marks: Sequence[Mark], reference: Mark | None = None) -> 
     return Plot(_svg(frame, bottom + 42, body), ("", frame.measure), rows)
 
 
-def strip(
+def draw_strip(
     frame: Frame, groups: Sequence[tuple[str, Sequence[float]]], *, tone: Tone, maximum: float, reference: Mark
 ) -> Plot:
     """A column of dots a group, its median as a bar; the dashed `reference` is what to expect by chance.
@@ -191,7 +191,7 @@ def strip(
     return Plot(_svg(frame, top + height + 44, body), ("times planted", "phrases", "median", "largest"), tuple(rows))
 
 
-def curve(
+def draw_curve(
     frame: Frame, points: Sequence[tuple[float, float]], reference: Mark | None = None, *, stairs: bool = False
 ) -> Plot:
     """A line through at least one point, against steps; `reference` is a dashed level.
@@ -226,7 +226,7 @@ def curve(
     return Plot(_svg(frame, top + height + 44, body), ("step", frame.measure), rows)
 
 
-def whiskers(frame: Frame, columns: Sequence[Column], axis: str, reference: Mark) -> Plot:
+def draw_whiskers(frame: Frame, columns: Sequence[Column], axis: str, reference: Mark) -> Plot:
     """Values with intervals, evenly apart whatever their labels say; those of the tone `private` are joined.
 
     Args:
@@ -265,7 +265,7 @@ def whiskers(frame: Frame, columns: Sequence[Column], axis: str, reference: Mark
     return Plot(_svg(frame, top + height + 44, body), (axis, frame.measure), tuple(rows))
 
 
-def scatter(frame: Frame, places: Sequence[Place], axis: str, reference: Mark) -> Plot:
+def draw_scatter(frame: Frame, places: Sequence[Place], axis: str, reference: Mark) -> Plot:
     """Named points on two axes from zero.
 
     Args:
@@ -302,7 +302,7 @@ def scatter(frame: Frame, places: Sequence[Place], axis: str, reference: Mark) -
     return Plot(_svg(frame, top + height + 62 + 18 * ((len(ordered) + 1) // 2), body), ("", frame.measure), rows)
 
 
-def standalone(plot: Plot, style: str) -> str:
+def make_standalone(plot: Plot, style: str) -> str:
     """The picture as a file of its own, with the page's style sheet in it."""
     own = f"<style>{style}\nsvg {{ background: var(--page); font: 16px/1.55 system-ui, sans-serif; }}</style>"
     first, rest = str(plot.svg).split(">", 1)
@@ -311,7 +311,7 @@ def standalone(plot: Plot, style: str) -> str:
     return f'{first} xmlns="http://www.w3.org/2000/svg">{own}{rest}\n'
 
 
-def hundred(frame: Frame, marked: int) -> Plot:
+def draw_hundred(frame: Frame, marked: int) -> Plot:
     """One hundred dots, `marked` of them (0 to 100) filled: a chance that can be counted."""
     body = [
         _tag(

@@ -7,7 +7,7 @@ from speechpriv.claim import Claim
 from speechpriv.report.facts import Facts
 
 
-def commands(facts: Facts) -> list[tuple[str, str]]:
+def list_commands(facts: Facts) -> list[tuple[str, str]]:
     """What each command computes, and the command; only those for which the run has what they need."""
     run, config = shlex.quote(f"runs/{facts.name}"), shlex.quote(facts.name.rpartition("-")[0] or facts.name)
     again = f"speechpriv run {config}"

@@ -20,7 +20,7 @@ _MAX_S = 5.0
 _LOOKED_AT = 2_000  # rows, for some that lost words
 
 
-def write(private: Path, disguises: Mapping[str, Disguise]) -> str:
+def write_samples(private: Path, disguises: Mapping[str, Disguise]) -> str:
     """Write samples of a made-up corpus for the report that is shown to everybody.
 
     Args:
@@ -30,12 +30,12 @@ def write(private: Path, disguises: Mapping[str, Disguise]) -> str:
     Returns:
       The words that the report will show; nobody real said them.
     """
-    found = [*pick(private), *_side_by_side(private, disguises)]
+    found = [*pick_samples(private), *_side_by_side(private, disguises)]
     store.write_json(private / FILE, found)
     return " ".join(version["text"] for sample in found for version in sample["versions"])
 
 
-def pick(private: Path) -> list[dict[str, Any]]:
+def pick_samples(private: Path) -> list[dict[str, Any]]:
     """A few short recordings of the training part, each after every stage that changed how it sounds.
 
     Those that lost words come first, since there is most to hear.
@@ -95,7 +95,7 @@ def _versions(stages: Sequence[Corpus], places: Sequence[int]) -> list[dict[str,
 
 
 def _are_there(private: Path) -> bool:
-    return all(store.manifest(private / stage) and (private / stage / "table").is_dir() for stage in _MOMENTS)
+    return all(store.read_manifest(private / stage) and (private / stage / "table").is_dir() for stage in _MOMENTS)
 
 
 def _version(moment: str, text: str, flac: bytes) -> dict[str, str]:

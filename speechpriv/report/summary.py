@@ -7,8 +7,15 @@ from typing import Any
 
 from speechpriv.report import pictures
 from speechpriv.report.facts import Facts
-from speechpriv.report.plots import finite
-from speechpriv.report.words import duration, lines, number, percent, size, words
+from speechpriv.report.plots import to_finite
+from speechpriv.report.words import (
+    format_duration,
+    format_lines,
+    format_number,
+    format_percent,
+    format_size,
+    format_value,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ class Line:
         return len(set(self.cells)) > 1
 
 
-def figures(facts: Facts) -> dict[str, Any]:
+def collect_figures(facts: Facts) -> dict[str, Any]:
     """All that the page shows in numbers, as plain values: counts, claim, accuracy, audit, what is shipped."""
     return {
         "run": facts.name,
@@ -36,7 +43,7 @@ def figures(facts: Facts) -> dict[str, Any]:
         "exposures": facts.exposures,
         "epsilon_by_step": facts.epsilon_by_step,
         "public_wer_by_step": facts.wer_by_step,
-        "phrases": dict(pictures.published(facts)),
+        "phrases": dict(pictures.draw_published(facts)),
         "rehearsal": facts.rehearsal,
         "counts": {stage: counts for stage in facts.stages if (counts := _told(facts.counts(stage)))},
         "seconds": _seconds(facts),
@@ -50,25 +57,25 @@ def _told(counts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_json(facts: Facts) -> str:
-    """`figures` as JSON; what is infinite is null there."""
-    return json.dumps(_plain(figures(facts)), indent=2, allow_nan=False) + "\n"
+    """`collect_figures` as JSON; what is infinite is null there."""
+    return json.dumps(_plain(collect_figures(facts)), indent=2, allow_nan=False) + "\n"
 
 
-def markdown(facts: Facts) -> str:
+def render_markdown(facts: Facts) -> str:
     """A summary for a pull request: verdict, claim, accuracy, audit, what is shipped."""
-    verdict = words(facts.verdict.get("verdict", "NOT AUDITED"))
-    rows = [(line.label, line.cells[0]) for line in compare([facts])]
+    verdict = format_value(facts.verdict.get("verdict", "NOT AUDITED"))
+    rows = [(line.label, line.cells[0]) for line in compare_runs([facts])]
     told = [
         f"### {verdict}: {facts.name}",
         facts.claim.sentence() if facts.claim else "No privacy guarantee: private training has not run.",
-        pictures.paid(facts),
-        "\n".join(f"- {reason}" for reason in lines(facts.verdict.get("reasons"))),
+        pictures.describe_cost(facts),
+        "\n".join(f"- {reason}" for reason in format_lines(facts.verdict.get("reasons"))),
         "\n".join(["| | |", "|---|---|", *(f"| {label} | {_cell(value)} |" for label, value in rows)]),
     ]
     return "\n\n".join(part for part in told if part) + "\n"
 
 
-def compare(runs: Sequence[Facts]) -> list[Line]:
+def compare_runs(runs: Sequence[Facts]) -> list[Line]:
     """The figures that decide between runs, a line each; lines that no run has are left out."""
     found = [_figures(facts) for facts in runs]
     labels = dict.fromkeys(label for one in found for label in one)
@@ -78,33 +85,33 @@ def compare(runs: Sequence[Facts]) -> list[Line]:
 def _figures(facts: Facts) -> dict[str, str]:
     """One run's lines, by label."""
     claim, private = facts.claim, facts.verdict.get("private") or {}
-    told = {"verdict": words(facts.verdict.get("verdict", "NOT AUDITED"))}
+    told = {"verdict": format_value(facts.verdict.get("verdict", "NOT AUDITED"))}
     if claim:
         told |= {
-            "epsilon, delta": f"{number(claim.epsilon)}, {number(claim.delta)}",
-            "all releases from these recordings": f"epsilon {number(claim.composed_epsilon)}",
-            "protected unit": words(claim.unit),
-            "mu (Gaussian DP)": number(claim.mu_gdp),
+            "epsilon, delta": f"{format_number(claim.epsilon)}, {format_number(claim.delta)}",
+            "all releases from these recordings": f"epsilon {format_number(claim.composed_epsilon)}",
+            "protected unit": format_value(claim.unit),
+            "mu (Gaussian DP)": format_number(claim.mu_gdp),
             "members named at 1 % false alarms, at most": f"{claim.named_of_100()} %",
         }
     for name, label, _ in pictures.MODELS:
         if name in facts.figures:
-            measure, value = ("AUROC", "auroc") if pictures.screens(facts) else ("word error rate", "wer")
-            told[f"{measure}, {label.lower()}"] = percent(facts.figures[name].get(value))
+            measure, value = ("AUROC", "auroc") if pictures.gives_labels(facts) else ("word error rate", "wer")
+            told[f"{measure}, {label.lower()}"] = format_percent(facts.figures[name].get(value))
     if private:
-        told["audit: AUC of planted phrases"] = number(private.get("auc"))
-        told["audit: epsilon, lower bound"] = number(private.get("epsilon_lower_bound"))
+        told["audit: AUC of planted phrases"] = format_number(private.get("auc"))
+        told["audit: epsilon, lower bound"] = format_number(private.get("epsilon_lower_bound"))
     for stage, name, label in (
         ("ingest", "units_train", "units trained on"),
         ("ingest", "rows_kept", "recordings taken in"),
         ("scrub", "utterances_changed", "utterances with personal data"),
     ):
         if name in facts.counts(stage):
-            told[label] = number(facts.counts(stage)[name])
+            told[label] = format_number(facts.counts(stage)[name])
     if facts.sizes_bytes:
-        told["bundle"] = size(sum(facts.sizes_bytes.values()))
-    seconds = [finite(taken) or 0.0 for taken in _seconds(facts).values()]
-    return told | ({"time, all stages": duration(sum(seconds))} if seconds else {})
+        told["bundle"] = format_size(sum(facts.sizes_bytes.values()))
+    seconds = [to_finite(taken) or 0.0 for taken in _seconds(facts).values()]
+    return told | ({"time, all stages": format_duration(sum(seconds))} if seconds else {})
 
 
 def _seconds(facts: Facts) -> dict[str, Any]:
@@ -119,7 +126,7 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return None if isinstance(value, float) and finite(value) is None else value
+    return None if isinstance(value, float) and to_finite(value) is None else value
 
 
 def _cell(value: str) -> str:

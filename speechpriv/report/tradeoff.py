@@ -50,7 +50,7 @@ def word_error_rate(counts: np.ndarray) -> float:
     return float(errors / words) if words else math.nan
 
 
-def levels(points: Sequence[Point], statistic: Statistic, draws: int = _DRAWS) -> list[Level]:
+def group_by_epsilon(points: Sequence[Point], statistic: Statistic, draws: int = _DRAWS) -> list[Level]:
     """The points by epsilon, smallest first.
 
     The interval is a percentile bootstrap over test units, the same units drawn for every seed: it says how the mean
@@ -81,7 +81,7 @@ def levels(points: Sequence[Point], statistic: Statistic, draws: int = _DRAWS) -
     return found
 
 
-def write(directory: Path, found: Sequence[Level], measure: str, title: str) -> None:
+def write_curve(directory: Path, found: Sequence[Level], measure: str, title: str) -> None:
     """Write `curve.csv` and `curve.svg`, each whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / ".curve.csv.new"
@@ -94,11 +94,11 @@ def write(directory: Path, found: Sequence[Level], measure: str, title: str) -> 
             rows.writerow((f"{level.epsilon:g}", measure, *shown, len(level.by_seed), *ends, level.units))
     temporary.replace(directory / "curve.csv")
     temporary = directory / ".curve.svg.new"
-    temporary.write_text(picture(found, measure, title), encoding="utf-8")
+    temporary.write_text(draw_picture(found, measure, title), encoding="utf-8")
     temporary.replace(directory / "curve.svg")
 
 
-def picture(found: Sequence[Level], measure: str, title: str) -> str:
+def draw_picture(found: Sequence[Level], measure: str, title: str) -> str:
     """The curve as a file of its own, light and dark as its reader has it."""
     base = next((level for level in found if level.epsilon == 0), None)
     columns = [
@@ -111,11 +111,11 @@ def picture(found: Sequence[Level], measure: str, title: str) -> str:
     seeds, units = max(len(level.by_seed) for level in found), max(level.units for level in found)
     said = f"{measure} against epsilon; 95 % over {units} test units, a small dot a training, up to {seeds} each"
     reference = Mark("base", base.mean, f"{base.mean:.3f}") if base else Mark("base", None, "-")
-    plot = plots.whiskers(Frame("curve", title, f"{said}.", measure), columns, "epsilon", reference)
-    return plots.standalone(plot, resources.files("speechpriv.report").joinpath("style.css").read_text())
+    plot = plots.draw_whiskers(Frame("curve", title, f"{said}.", measure), columns, "epsilon", reference)
+    return plots.make_standalone(plot, resources.files("speechpriv.report").joinpath("style.css").read_text())
 
 
-def read(path: Path, identity: str) -> Point | None:
+def read_point(path: Path, identity: str) -> Point | None:
     """A point that was kept, if it is there and the same."""
     found = store.read_json(path) if path.is_file() else {}
     if found.get("identity") != identity:
@@ -124,7 +124,7 @@ def read(path: Path, identity: str) -> Point | None:
     return Point(float(found["epsilon"]), int(found["seed"]), units)
 
 
-def keep(path: Path, identity: str, point: Point) -> None:
+def keep_point(path: Path, identity: str, point: Point) -> None:
     """Keep a point, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     units = {unit: list(map(float, pair)) for unit, pair in point.units.items()}

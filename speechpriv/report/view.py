@@ -9,9 +9,9 @@ from typing import Any
 from speechpriv.claim import Claim
 from speechpriv.report import attacks, disguises, losses, pictures, recompute
 from speechpriv.report.facts import Facts
-from speechpriv.report.plots import finite
+from speechpriv.report.plots import to_finite
 from speechpriv.report.summary import Line
-from speechpriv.report.words import lines, number, percent, size, words
+from speechpriv.report.words import format_lines, format_number, format_percent, format_size, format_value
 from speechpriv.sections import MADE_UP
 
 View = dict[str, Any]
@@ -50,10 +50,10 @@ _MOST_AUDIO_LETTERS = 1_500_000  # of base64, in all players together
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
-def of(facts: Facts) -> View:
+def build_view(facts: Facts) -> View:
     """Everything that the template shows."""
     parts: tuple[Callable[[Facts], View], ...] = (
-        _top, _data, disguises.of, _training, _audit, attacks.of, _samples, _export, _check,
+        _top, _data, disguises.build_section, _training, _audit, attacks.build_section, _samples, _export, _check,
     )  # fmt: skip
     view: View = {"name": facts.name, "is_release": facts.is_release}
     for part in parts:
@@ -64,23 +64,23 @@ def of(facts: Facts) -> View:
 
 
 def _top(facts: Facts) -> View:
-    word = words(facts.verdict.get("verdict", "NOT AUDITED"))
+    word = format_value(facts.verdict.get("verdict", "NOT AUDITED"))
     tone, meaning = _VERDICTS.get(word, _NO_VERDICT)
     measured, exported = facts.figures.get("private", {}), facts.bundle.get("counts", {})
     crowd = "On {} utterances with {} words, by {} units (one {} each) that no training saw."
-    sizes = [number(measured.get(name)) for name in ("utterances", "words", "speakers")]
-    reasons = [reason[:1].upper() + reason[1:] for reason in lines(facts.verdict.get("reasons"))]
+    sizes = [format_number(measured.get(name)) for name in ("utterances", "words", "speakers")]
+    reasons = [reason[:1].upper() + reason[1:] for reason in format_lines(facts.verdict.get("reasons"))]
     return {
         "verdict": {"word": word, "tone": tone, "meaning": meaning, "reasons": reasons},
-        "override": words(exported.get("override") or ""),
-        "overridden": lines(exported.get("overridden")),
+        "override": format_value(exported.get("override") or ""),
+        "overridden": format_lines(exported.get("overridden")),
         "sentence": facts.claim.sentence() if facts.claim else "",
-        "members": pictures.members(facts),
-        "accuracy": pictures.accuracy(facts),
-        "accuracy_caption": _AREA if pictures.screens(facts) else _WORDS,
-        "calibration": pictures.calibration(facts),
-        "price": pictures.paid(facts),
-        "crowd": crowd.format(*sizes, unit(facts)) if measured else "",
+        "members": pictures.draw_members(facts),
+        "accuracy": pictures.draw_accuracy(facts),
+        "accuracy_caption": _AREA if pictures.gives_labels(facts) else _WORDS,
+        "calibration": pictures.draw_calibration(facts),
+        "price": pictures.describe_cost(facts),
+        "crowd": crowd.format(*sizes, name_unit(facts)) if measured else "",
     }
 
 
@@ -94,46 +94,51 @@ def _data(facts: Facts) -> View:
         "ingested": bool(ingest),
         "scrubbed": bool(scrub),
         "probed": bool(facts.counts("personal")),
-        "tiles": [(label, number(value)) for label, value in tiles if value is not None],
-        "flow": pictures.flow(facts),
-        "people": pictures.people(facts),
-        "findings": pictures.tally("findings", "Personal data removed", scrub.get("findings"), "private"),
+        "tiles": [(label, format_number(value)) for label, value in tiles if value is not None],
+        "flow": pictures.draw_flow(facts),
+        "people": pictures.draw_people(facts),
+        "findings": pictures.draw_tally("findings", "Personal data removed", scrub.get("findings"), "private"),
         "set_aside": pictures.set_aside(facts),
-        "losses": losses.table(facts),
+        "losses": losses.build_table(facts),
     }
 
 
 def _training(facts: Facts) -> View:
     claim = facts.claim
     return {
-        "unit": unit(facts),
-        "claim_rows": [*((label, number(getattr(claim, name))) for name, label in _CLAIM.items()), *_phrases(claim)]
+        "unit": name_unit(facts),
+        "claim_rows": [
+            *((label, format_number(getattr(claim, name))) for name, label in _CLAIM.items()),
+            *_phrases(claim),
+        ]
         if claim
         else [],
-        "utterance_level": [(number(one.utterances), number(one.epsilon)) for one in claim.utterance_level]
+        "utterance_level": [
+            (format_number(one.utterances), format_number(one.epsilon)) for one in claim.utterance_level
+        ]
         if claim
         else [],
         "groups": claim.of_groups() if claim and claim.groups else "",
-        "epsilon": number(claim.epsilon) if claim else "",
-        "spent": pictures.spent(facts),
+        "epsilon": format_number(claim.epsilon) if claim else "",
+        "spent": pictures.draw_spent(facts),
         "public_errors": pictures.public_errors(facts),
-        "phrases": pictures.phrases(facts),
+        "phrases": pictures.draw_phrases(facts),
         "phrases_told": _phrases_told(facts),
-        "rehearsal": pictures.rehearsal(facts),
-        "not_covered": lines(claim.not_covered) if claim else [],
+        "rehearsal": pictures.draw_rehearsal(facts),
+        "not_covered": format_lines(claim.not_covered) if claim else [],
         "others": len(claim.other_releases) if claim else 0,
-        "composed": number(claim.composed_epsilon) if claim else "",
-        "ledger": pictures.ledger(facts),
+        "composed": format_number(claim.composed_epsilon) if claim else "",
+        "ledger": pictures.draw_ledger(facts),
         "left": _left(facts),
     }
 
 
 def _left(facts: Facts) -> str:
     """What could still be spent on these recordings after this run, as their ledger says."""
-    limit, left = (finite(facts.budget.get(name)) for name in ("epsilon", "left"))
+    limit, left = (to_finite(facts.budget.get(name)) for name in ("epsilon", "left"))
     if limit is None or left is None:
         return "No run has set a budget on them."
-    return f"Of the budget of epsilon {number(limit)}, {number(left)} is left."
+    return f"Of the budget of epsilon {format_number(limit)}, {format_number(left)} is left."
 
 
 def _phrases_told(facts: Facts) -> str:
@@ -141,12 +146,10 @@ def _phrases_told(facts: Facts) -> str:
     counts = facts.counts("phrases")
     if not counts:
         return ""
-    told = f"{number(counts.get('phrases'))} phrases of {number(counts.get('words'))} words, for epsilon "
-    told += f"{number(counts.get('epsilon'))} of the {number(facts.claim.epsilon if facts.claim else None)} in all."
-    steps = finite(facts.counts("rehearse").get("steps"))
-    learned = (
-        f"Made-up voices spoke sentences of them, and the base model learned from these for {number(steps)} steps."
-    )
+    told = f"{format_number(counts.get('phrases'))} phrases of {format_number(counts.get('words'))} words, for epsilon "
+    told += f"{format_number(counts.get('epsilon'))} of the {format_number(facts.claim.epsilon if facts.claim else None)} in all."
+    steps = to_finite(facts.counts("rehearse").get("steps"))
+    learned = f"Made-up voices spoke sentences of them, and the base model learned from these for {format_number(steps)} steps."
     return f"{told} {learned}" if steps else told
 
 
@@ -155,7 +158,7 @@ def _phrases(claim: Claim) -> list[tuple[str, str]]:
     if claim.phrases is None:
         return []
     event = json.loads(claim.phrases)
-    told = f"noise multiplier {number(event['noise_multiplier'])}; slips with probability {number(event['slip'])}"
+    told = f"noise multiplier {format_number(event['noise_multiplier'])}; slips with probability {format_number(event['slip'])}"
     return [("phrases of many, learned first", told)]
 
 
@@ -163,26 +166,30 @@ def _audit(facts: Facts) -> View:
     verdict, claim = facts.verdict, facts.claim
     models = [verdict.get(name) or {} for name, _, _ in pictures.AUDITED]
     rows = [
-        (label, *(number(found.get(name)) for found in models))
+        (label, *(format_number(found.get(name)) for found in models))
         for name, label in _TESTS.items()
         if any(name in found for found in models)
     ]
     if rows:
-        rows.append(("verdict", words(verdict.get("verdict")), words(models[1].get("verdict", "not judged"))))
+        rows.append(
+            ("verdict", format_value(verdict.get("verdict")), format_value(models[1].get("verdict", "not judged")))
+        )
     canaries = verdict.get("canaries") or {}
-    drawn = [number(canaries.get(name)) for name in ("candidates", "planted", "references")]
+    drawn = [format_number(canaries.get(name)) for name in ("candidates", "planted", "references")]
     same = claim is None or (verdict.get("unit"), verdict.get("adjacency")) == (claim.unit, claim.adjacency)
     return {
         "audit_rows": rows,
         "canaries": "{} candidates, {} of them planted; {} references.".format(*drawn) if canaries else "",
-        "alpha": number(verdict.get("alpha")),
+        "alpha": format_number(verdict.get("alpha")),
         "least": _least(verdict.get("detectable") or {}),
-        "allowed": number(verdict.get("claimed_named")),
-        "mu": number(verdict.get("claimed_mu")),
-        "negative": number((verdict.get("negative_control") or {}).get("p_value")),
-        "exposures": pictures.exposures(facts),
+        "allowed": format_number(verdict.get("claimed_named")),
+        "mu": format_number(verdict.get("claimed_mu")),
+        "negative": format_number((verdict.get("negative_control") or {}).get("p_value")),
+        "exposures": pictures.draw_exposures(facts),
         "told_apart": pictures.told_apart(facts),
-        "bounds": pictures.bounds(facts) if rows and same else None,  # of different things they must not be compared
+        "bounds": pictures.draw_bounds(facts)
+        if rows and same
+        else None,  # of different things they must not be compared
         "mismatch": bool(rows) and not same,
     }
 
@@ -190,56 +197,66 @@ def _audit(facts: Facts) -> View:
 def _least(detectable: Mapping[str, Any]) -> list[str]:
     """What the audit would just have seen."""
     return [
-        "more than there can be" if name in detectable and detectable[name] is None else number(detectable.get(name))
+        "more than there can be"
+        if name in detectable and detectable[name] is None
+        else format_number(detectable.get(name))
         for name in ("auc", "memorised", "memorised_far")
     ]
 
 
 def _samples(facts: Facts) -> View:
     """Players, if nobody real can be heard in them."""
-    return {"samples": players(facts.samples) if facts.setting("data", "source") in MADE_UP else []}
+    return {"samples": list_players(facts.samples) if facts.setting("data", "source") in MADE_UP else []}
 
 
-def players(samples: Sequence[Mapping[str, Any]]) -> list[View]:
+def list_players(samples: Sequence[Mapping[str, Any]]) -> list[View]:
     """Recordings to listen to, as many as fit."""
     shown: list[View] = []
     letters = 0
     for sample in samples:
         versions = [
-            (words(version.get("moment")), str(version.get("flac_base64", "")), words(version.get("text", "")))
+            (
+                format_value(version.get("moment")),
+                str(version.get("flac_base64", "")),
+                format_value(version.get("text", "")),
+            )
             for version in sample.get("versions") or ()
         ]
         letters += sum(len(sound) for _, sound, _ in versions)
         if letters > _MOST_AUDIO_LETTERS:
             break
         if versions and all(_BASE64.fullmatch(sound) for _, sound, _ in versions):
-            shown.append({"title": words(sample.get("title", "sample")), "versions": versions})
+            shown.append({"title": format_value(sample.get("title", "sample")), "versions": versions})
     return shown
 
 
 def _export(facts: Facts) -> View:
     digests: Mapping[str, Any] = facts.bundle.get("files", {})
     counts = facts.bundle.get("counts", {})
-    compared = f"{percent(counts.get('parity'))} of {number(counts.get('compared'))} test recordings"
+    compared = f"{format_percent(counts.get('parity'))} of {format_number(counts.get('compared'))} test recordings"
     return {
         "files": [
-            (words(name), size(facts.sizes_bytes[name]) if name in facts.sizes_bytes else "missing", words(digest))
+            (
+                format_value(name),
+                format_size(facts.sizes_bytes[name]) if name in facts.sizes_bytes else "missing",
+                format_value(digest),
+            )
             for name, digest in digests.items()
         ],
         "parity": compared if "parity" in counts else "",
-        "formats": pictures.formats(facts),
+        "formats": pictures.draw_formats(facts),
         "heard": [
             (
-                words(name),
-                percent(heard.get("parity")),
-                percent(heard.get("wer")),
-                number(heard.get("times_real_time")),
+                format_value(name),
+                format_percent(heard.get("parity")),
+                format_percent(heard.get("wer")),
+                format_number(heard.get("times_real_time")),
             )
             for name, heard in (counts.get("files") or {}).items()
             if isinstance(heard, Mapping)
         ],
-        "torch_wer": percent(counts.get("torch_wer")),
-        "int8": words(counts.get("int8", "")),
+        "torch_wer": format_percent(counts.get("torch_wer")),
+        "int8": format_value(counts.get("int8", "")),
     }
 
 
@@ -247,13 +264,15 @@ def _check(facts: Facts) -> View:
     """Versions, times, settings, and the commands that compute the figures again."""
     versions: dict[str, str] = {}
     for manifest in facts.stages.values():
-        versions |= {words(name): words(version) for name, version in manifest.get("versions", {}).items()}
+        versions |= {
+            format_value(name): format_value(version) for name, version in manifest.get("versions", {}).items()
+        }
     settings = _settings(facts)
     return {
         "versions": list(versions.items()),
-        "durations": pictures.durations(facts),
+        "durations": pictures.draw_durations(facts),
         "settings": json.dumps(settings, indent=1, ensure_ascii=False) if settings else "",
-        "commands": recompute.commands(facts),
+        "commands": recompute.list_commands(facts),
     }
 
 
@@ -272,11 +291,11 @@ def _settings(facts: Facts) -> dict[str, Any]:
     return settings
 
 
-def differing(runs: Sequence[Facts]) -> list[Line]:
+def find_differing(runs: Sequence[Facts]) -> list[Line]:
     """Settings that are not the same in all runs, by their dotted names."""
     found = [dict(_leaves(_settings(facts))) for facts in runs]
     names = dict.fromkeys(name for one in found for name in one)
-    settings = [Line(name, tuple(words(one.get(name, "-")) for one in found)) for name in names]
+    settings = [Line(name, tuple(format_value(one.get(name, "-")) for one in found)) for name in names]
     return [line for line in settings if line.differs]
 
 
@@ -288,6 +307,6 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{name}", value
 
 
-def unit(facts: Facts) -> str:
+def name_unit(facts: Facts) -> str:
     """Whose privacy is protected: the noun."""
-    return facts.claim.unit if facts.claim else words(facts.setting("privacy", "unit_name") or "speaker")
+    return facts.claim.unit if facts.claim else format_value(facts.setting("privacy", "unit_name") or "speaker")

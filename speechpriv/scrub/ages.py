@@ -17,7 +17,7 @@ _YEARS = word_set("year years yr yrs")
 _JOINED = re.compile(r"([0-9]{2,3})-?(?:years?-olds?|yo|y/o)|ninety(?:-[a-z]+)?-years?-olds?")
 
 
-def find(u: Utterance) -> Iterator[Hit]:
+def find_ages(u: Utterance) -> Iterator[Hit]:
     """Ages of 90 to 125 that something says are a person's."""
     for start, end, age in _numbers(u):
         if _LEAST <= age <= _MOST and (_is_old(u, start, end) or _is_stated(u, start, end)):

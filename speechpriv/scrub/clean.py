@@ -46,7 +46,7 @@ def run(
     *,
     key: bytes,
     device: str = "cpu",
-    on_row: Callable[[int], None] = store.silent,
+    on_row: Callable[[int], None] = store.ignore_progress,
 ) -> dict[str, Any]:
     """Scrub every row of `inputs["corpus"]`; rows that cannot be scrubbed with certainty are dropped and counted.
 
@@ -68,7 +68,7 @@ def run(
     """
     corpus = corpora.read(inputs["corpus"])
     recogniser = asr.load_ctc(config.scrub.aligner, device)
-    own = terms.custom(config.scrub, device)
+    own = terms.find_custom(config.scrub, device)
     counts: collections.Counter[str] = collections.Counter()
     kinds: collections.Counter[str] = collections.Counter()
     with (out_dir / EVIDENCE).open("w") as evidence:
@@ -97,7 +97,7 @@ def run(
     }
 
 
-def names(texts: Iterable[str]) -> set[str]:
+def list_names(texts: Iterable[str]) -> set[str]:
     """Names of people in transcripts, for a search through what is to be released."""
     return {text[found.start : found.end] for text in texts for found in detect.find(text) if found.kind == "NAME"}
 
@@ -113,7 +113,7 @@ def _clean(
         return _Scrubbed("nothing_left")
     if not findings:
         return _Scrubbed("unchanged", row)
-    words = align.align(recogniser, samples, row.text)
+    words = align.align_words(recogniser, samples, row.text)
     if words is None:
         return _Scrubbed("not_alignable")
     found = detect.word_indices(row.text, findings)
@@ -125,9 +125,9 @@ def _clean(
     if not confidence >= config.min_word_confidence:
         return _Scrubbed("low_confidence", evidence=evidence)
     if config.redaction == "replace":
-        rng = surrogate.generator(key, row.id)
-        values = [surrogate.value(finding.kind, rng) for finding in findings]
-        clean = redact.replace(samples, spans, RATE_HZ, surrogate.speak(values, rng))
+        rng = surrogate.make_generator(key, row.id)
+        values = [surrogate.draw_value(finding.kind, rng) for finding in findings]
+        clean = redact.replace_spans(samples, spans, RATE_HZ, surrogate.speak_values(values, rng))
         text, evidence["made_up"] = _replaced(row.text, findings, values)
     else:
         clean = redact.WAYS[config.redaction](samples, spans, RATE_HZ)
@@ -137,7 +137,7 @@ def _clean(
 
 def _row(row: Row, samples: np.ndarray, text: str) -> Row:
     """The row with other audio and text."""
-    return Row(row.id, row.unit, row.split, audio.flac(samples), text, len(samples) / RATE_HZ)
+    return Row(row.id, row.unit, row.split, audio.encode_flac(samples), text, len(samples) / RATE_HZ)
 
 
 def _without(text: str, findings: Sequence[Finding]) -> str:

@@ -53,7 +53,7 @@ _MORE = word_set(
 
 
 @cache
-def names() -> tuple[frozenset[str], frozenset[str]]:
+def list_names() -> tuple[frozenset[str], frozenset[str]]:
     """First names, and all names, of Faker's lists with and without accents, and of the words that are names too."""
     providers = [module.Provider for module in _PROVIDERS]
     first = _plain(name for provider in providers for name in provider.first_names) | _MORE

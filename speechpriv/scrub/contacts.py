@@ -57,7 +57,7 @@ _IP6 = re.compile(r"(?=.*[0-9a-f])(?=(?:[^:]*:){2})[0-9a-f]{0,4}(?::[0-9a-f]{0,4
 _MAC = re.compile(r"[0-9a-f]{2}(?P<sep>[:-])(?:[0-9a-f]{2}(?P=sep)){4}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4}")
 
 
-def emails(u: Utterance) -> Iterator[Hit]:
+def find_emails(u: Utterance) -> Iterator[Hit]:
     """A mailbox, "at", and a host; "at amazon dot com" is a shop unless someone's mailbox stands before it."""
     for i, word in enumerate(u.words):
         if word in ("at", "@") and i:
@@ -87,7 +87,7 @@ def _in_mailbox(words: list[str], i: int) -> bool:
     )
 
 
-def urls(u: Utterance) -> Iterator[Hit]:
+def find_urls(u: Utterance) -> Iterator[Hit]:
     """Hosts, with the path after "slash"; the hosts that everybody visits are let go unless a path follows."""
     for i, word in enumerate(u.words):
         if word == "dot" and i and not (i > 1 and u.words[i - 2] == "dot"):
@@ -186,7 +186,7 @@ def _handle_end(u: Utterance, start: int) -> int:
     return at
 
 
-def network(u: Utterance) -> Iterator[Hit]:
+def find_network_addresses(u: Utterance) -> Iterator[Hit]:
     """Internet (version 4 and 6) and hardware addresses, written or with "dot" and "colon" said."""
     for i, word in enumerate(u.words):
         if word.isalpha():

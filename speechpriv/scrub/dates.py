@@ -30,7 +30,7 @@ _BEFORE_MONTH = word_set("in since last this next early late of mid until by")
 _BEFORE_VERBS = word_set("in since last early late")
 
 
-def births(u: Utterance) -> Iterator[Hit]:
+def find_births(u: Utterance) -> Iterator[Hit]:
     """A date after "date of birth is", "born on" or "birthday is"; questions about the famous are let go."""
     for i, carrier in enumerate(u.words):
         if carrier not in BIRTHS or (carrier == "born" and u.words[0] in QUESTIONS):
@@ -70,7 +70,7 @@ def _spread(u: Utterance, start: int) -> tuple[int, int, bool]:
     return end, digits, dated
 
 
-def dates(u: Utterance) -> Iterator[Hit]:
+def find_dates(u: Utterance) -> Iterator[Hit]:
     """Every date more exact than a year: "the third of may", "march 5 2021", "5/12/2021", "in june"."""
     yield from _dates(u, 0, len(u.words), _ends(u))
 

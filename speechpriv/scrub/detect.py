@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from speechpriv.errors import ConfigError
 from speechpriv.scrub.profiles import RULES, Profile
 from speechpriv.scrub.terms import NOTHING, Custom
-from speechpriv.scrub.utterance import read
+from speechpriv.scrub.utterance import read_utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def find(text: str, profile: Profile = "default", custom: Custom = NOTHING) -> l
     Args:
       text: any string; spoken forms, written forms, mixed case or none.
       profile: which rules are run: "default"; "hipaa", the 18 identifiers of Safe Harbor; "strict", more than that.
-      custom: the user's own terms, words to keep, patterns and model; see `terms.custom`.
+      custom: the user's own terms, words to keep, patterns and model; see `terms.find_custom`.
 
     Returns:
       Sorted, non-overlapping findings over whole words (edge punctuation left out). Time is linear in the text.
@@ -43,7 +43,7 @@ def find(text: str, profile: Profile = "default", custom: Custom = NOTHING) -> l
     """
     if profile not in RULES:
         raise ConfigError(f"scrub.profile: got {profile!r}: expected one of {', '.join(RULES)}.")
-    u = read(text)
+    u = read_utterance(text)
     if not u.words:
         return []
     found = [(rank, rule.find(u)) for rank, rule in enumerate(RULES[profile], start=1) if rule.is_worth_it(u)]

@@ -138,7 +138,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}-(?:[0-
 _SPOKEN_POSTCODE = re.compile(r"[a-z]{1,2}[0-9][0-9a-z]?[0-9][abd-hjlnp-uw-z]{2}|[a-z][0-9][a-z][0-9][a-z][0-9]")
 
 
-def find(u: Utterance) -> Iterator[Hit]:
+def find_identifiers(u: Utterance) -> Iterator[Hit]:
     """Phone, card, social security, account and such numbers; hits may overlap; linear in the number of words."""
     for code in _codes(u):
         hit = _lettered(u, code)

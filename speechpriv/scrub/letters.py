@@ -43,7 +43,7 @@ def letter_end(u: Utterance, i: int) -> int:
 LETTERS = ALPHABET | frozenset(chr(code) for code in range(ord("b"), ord("z") + 1) if chr(code) != "i")
 
 
-def find(u: Utterance) -> Iterator[Hit]:
+def find_spelled(u: Utterance) -> Iterator[Hit]:
     """Words that are spelled out: four letters, or three after "spelled"."""
     at = 0
     while at < len(u.words):
@@ -59,7 +59,7 @@ def find(u: Utterance) -> Iterator[Hit]:
         at = max(at, start + 1)
 
 
-def joined(u: Utterance) -> Iterator[Hit]:
+def find_joined(u: Utterance) -> Iterator[Hit]:
     """Words that are spelled out with signs between: "s-m-i-t-h", "S.M.I.T.H."."""
     for i, word in enumerate(u.words):
         if len(word) >= 7 and word[1] in "-." and (letters := _joined(word)) and not _is_common(letters):

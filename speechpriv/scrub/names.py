@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from speechpriv.scrub.common_names import COMMON, LOOSE, names
-from speechpriv.scrub.numbers import spans
+from speechpriv.scrub.common_names import COMMON, LOOSE, list_names
+from speechpriv.scrub.numbers import find_numbers
 from speechpriv.scrub.utterance import Hit, Utterance
 from speechpriv.scrub.words import DETERMINERS, HESITATIONS, MEASURES, MEDIA, QUESTIONS, ROLES, STOP, word_set
 
@@ -62,7 +62,7 @@ _BELONGINGS = word_set(
 _MESSAGES = word_set("message messages voicemail voicemails text texts email emails")
 
 
-def people(u: Utterance) -> Iterator[Hit]:
+def find_people(u: Utterance) -> Iterator[Hit]:
     """Names after what announces them; in a request to play something only the strong announcements count."""
     media = False
     end, last, before = 0, "", ""
@@ -86,7 +86,7 @@ def people(u: Utterance) -> Iterator[Hit]:
 
 def people_before(u: Utterance) -> Iterator[Hit]:
     """Names before what tells them: "anna smith speaking", "anna smith medical record", "is anna in"."""
-    first, known = names()
+    first, known = list_names()
     for i, word in enumerate(u.words):
         speaks = word in _SPEAKS and (word != "here" or i < 4)
         if i and (speaks or f"{word} {u.word(i + 1)}" in _IN_RECORDS):
@@ -117,7 +117,7 @@ def people_before(u: Utterance) -> Iterator[Hit]:
 
 def _name_end(u: Utterance, i: int, strength: str) -> int:
     """Index after the name that starts at word i, 0 if what the carrier announced is no name."""
-    first, known = names()
+    first, known = list_names()
     word = _bare(u.words[i])
     sure = strength in ("strong", "title")
     if word in _STRENGTHS and not u.capital(i):
@@ -136,7 +136,7 @@ def _name_end(u: Utterance, i: int, strength: str) -> int:
     while begins and end < min(len(u.words), i + 4) and not u.ends_phrase(end - 1):
         word_after = u.words[end]
         open_end = strength == "strong" or (word not in known and u.capital(end)) or _introduced(u, i)
-        surname = open_end and end == i + 1 and word_after not in STOP and not spans([word_after])
+        surname = open_end and end == i + 1 and word_after not in STOP and not find_numbers([word_after])
         initial = (
             len(word_after) == 1
             and word_after not in ("a", "i")
@@ -200,7 +200,7 @@ def _introduced(u: Utterance, i: int) -> bool:
 def _pair(u: Utterance, i: int, strength: str) -> bool:
     """Whether words i and i + 1, both words too, are a whole name: "call fields combs", "text rose king"."""
     word, after = _bare(u.words[i]), _bare(u.words[i + 1])
-    if word in names()[0]:
+    if word in list_names()[0]:
         return _goes_on(u, i + 1, sure=strength in ("strong", "title"))
     return strength not in ("mild", "weak") and word not in LOOSE and after not in LOOSE and _settled(u, i + 1)
 
@@ -209,7 +209,7 @@ def _goes_on(u: Utterance, i: int, *, sure: bool) -> bool:
     """Whether word i continues a name."""
     word = _bare(u.words[i])
     if word not in LOOSE:
-        return word in names()[1] or (word not in STOP and u.capital(i) and u.capital(i - 1))
+        return word in list_names()[1] or (word not in STOP and u.capital(i) and u.capital(i - 1))
     return _settled(u, i) or u.capital(i) or (sure and word not in STOP)
 
 
@@ -224,7 +224,7 @@ def _settled(u: Utterance, i: int) -> bool:
 
 def people_anywhere(u: Utterance) -> Iterator[Hit]:
     """A first name that is no other word, alone or with a surname, and a known surname beside a capital."""
-    first, known = names()
+    first, known = list_names()
     at = 0
     while at < len(u.words):
         word, end = _bare(u.words[at]), at + 1

@@ -49,7 +49,7 @@ class NumberSpan:
         return "".join(self.parts)
 
 
-def spans(words: Sequence[str]) -> list[NumberSpan]:
+def find_numbers(words: Sequence[str]) -> list[NumberSpan]:
     """Every maximal run of number words, in order; linear in the number of words.
 
     Args:

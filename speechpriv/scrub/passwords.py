@@ -21,7 +21,7 @@ _ABOUT = word_set(
 _SIGNS = word_set("at dot underscore dash hyphen plus and")  # between parts
 
 
-def find(u: Utterance) -> Iterator[Hit]:
+def find_passwords(u: Utterance) -> Iterator[Hit]:
     """The words after "password is" up to the end of the phrase, eight words and their numbers at most."""
     if u.words[0] in QUESTIONS:
         return

@@ -6,7 +6,7 @@ from functools import cache
 
 from faker.providers.address import en_IN, en_US
 
-from speechpriv.scrub.common_names import COMMON, names
+from speechpriv.scrub.common_names import COMMON, list_names
 from speechpriv.scrub.utterance import Hit, Utterance
 from speechpriv.scrub.words import FUNCTION, MEASURES, MEDIA, STOP, word_set
 
@@ -60,7 +60,7 @@ _WORDS_TOO = word_set(
 NEAR = word_set("in from near to at visiting outside")
 
 
-def addresses(u: Utterance) -> Iterator[Hit]:
+def find_addresses(u: Utterance) -> Iterator[Hit]:
     """A house number and a street; a street alone only after "live on" or "address is"; a post-office box."""
     for i, word in enumerate(u.words):
         if word == "box" and (u.before(i, 2) in (["p", "o"], ["post", "office"]) or u.word(i - 1) in ("po", "p.o")):
@@ -100,7 +100,7 @@ def _street_end(u: Utterance, first: int, reach: int) -> int:
 
 def _is_street(u: Utterance, first: int, j: int, reach: int) -> bool:
     """Whether a word such as "drive" ends a street that starts at `first`: after few words, or after a name."""
-    named = u.words[j - 1] in names()[1] and u.words[j - 1] not in COMMON
+    named = u.words[j - 1] in list_names()[1] and u.words[j - 1] not in COMMON
     return j - first <= reach or named or (u.capital(j) and u.capital(j - 1))
 
 
@@ -142,7 +142,7 @@ def _is_zip(u: Utterance, i: int) -> bool:
     return i in u.number_at and len(u.number_at[i].digits) in (5, 9)
 
 
-def cities(u: Utterance) -> Iterator[Hit]:
+def find_cities(u: Utterance) -> Iterator[Hit]:
     """What follows "i live in", "i'm from", "moved to", "my hometown is": three words at most."""
     for i, word in enumerate(u.words):
         if word not in LIVES or not _CARRIER.search(" ".join(u.words[max(0, i - 5) : i + 1])):

@@ -37,24 +37,24 @@ class Rule(NamedTuple):
 
 # In order of rank: where rules overlap, the first gives the kind.
 _DEFAULT = (
-    Rule(contacts.emails, contacts.AT, signs="@"),
-    Rule(contacts.network, contacts.SEPARATORS, signs=".:-"),
-    Rule(contacts.urls, contacts.DOT, signs="."),
+    Rule(contacts.find_emails, contacts.AT, signs="@"),
+    Rule(contacts.find_network_addresses, contacts.SEPARATORS, signs=".:-"),
+    Rule(contacts.find_urls, contacts.DOT, signs="."),
     Rule(contacts.user_names, contacts.USER_WORDS, signs="@"),
-    Rule(passwords.find, passwords.CARRIERS),
-    Rule(dates.births, dates.BIRTHS),
-    Rule(places.addresses, places.STREETS),
-    Rule(shapes.ibans, digits="written"),
-    Rule(shapes.written, digits="written"),
-    Rule(identifiers.find, digits="any"),
-    Rule(ages.find, ages.HUNDRED, digits="any"),
-    Rule(letters.find, letters.LETTERS),
-    Rule(letters.joined, signs="-."),
-    Rule(places.cities, places.LIVES),
-    Rule(names.people, words=None),
+    Rule(passwords.find_passwords, passwords.CARRIERS),
+    Rule(dates.find_births, dates.BIRTHS),
+    Rule(places.find_addresses, places.STREETS),
+    Rule(shapes.find_ibans, digits="written"),
+    Rule(shapes.find_codes, digits="written"),
+    Rule(identifiers.find_identifiers, digits="any"),
+    Rule(ages.find_ages, ages.HUNDRED, digits="any"),
+    Rule(letters.find_spelled, letters.LETTERS),
+    Rule(letters.find_joined, signs="-."),
+    Rule(places.find_cities, places.LIVES),
+    Rule(names.find_people, words=None),
     Rule(names.people_before, words=None),
 )
-_HIPAA = (*_DEFAULT, Rule(dates.dates, dates.MONTHS, digits="written"), Rule(places.known_cities, places.NEAR))
+_HIPAA = (*_DEFAULT, Rule(dates.find_dates, dates.MONTHS, digits="written"), Rule(places.known_cities, places.NEAR))
 _STRICT = (*_HIPAA, Rule(identifiers.any_number, digits="any"), Rule(names.people_anywhere, words=None))
 
 RULES: Mapping[Profile, tuple[Rule, ...]] = {"default": _DEFAULT, "hipaa": _HIPAA, "strict": _STRICT}

@@ -20,7 +20,7 @@ _BEEP_HZ = 1000
 _FRAME_S = 0.02
 
 
-def silence(samples: np.ndarray, spans: Sequence[Span], rate_hz: int, fade_s: float = FADE_S) -> np.ndarray:
+def silence_spans(samples: np.ndarray, spans: Sequence[Span], rate_hz: int, fade_s: float = FADE_S) -> np.ndarray:
     """Replace spans of a recording by silence: exactly 0, and as long as what was said.
 
     Args:
@@ -38,9 +38,9 @@ def silence(samples: np.ndarray, spans: Sequence[Span], rate_hz: int, fade_s: fl
     return _spliced(samples, spans, rate_hz, lambda length, _: np.zeros(length, np.float32), fade_s)
 
 
-def beep(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> np.ndarray:
-    """As `silence`, with a tone of 1 kHz as loud as the speech that is left."""
-    peak = np.sqrt(2) * level(samples, spans, rate_hz)
+def beep_spans(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> np.ndarray:
+    """As `silence_spans`, with a tone of 1 kHz as loud as the speech that is left."""
+    peak = np.sqrt(2) * measure_level(samples, spans, rate_hz)
 
     def tone(length: int, _: Sequence[int]) -> np.ndarray:
         return (peak * np.sin(2 * np.pi * _BEEP_HZ / rate_hz * np.arange(length))).astype(np.float32)
@@ -48,26 +48,26 @@ def beep(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> np.ndarray
     return _spliced(samples, spans, rate_hz, tone)
 
 
-def cut(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> np.ndarray:
-    """As `silence`, with `GAP_S` for each stretch however long it was; the result is of another length."""
+def cut_spans(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> np.ndarray:
+    """As `silence_spans`, with `GAP_S` for each stretch however long it was; the result is of another length."""
     gap = np.zeros(round(GAP_S * rate_hz), np.float32)
     return _spliced(samples, spans, rate_hz, lambda *_: gap)
 
 
-def replace(samples: np.ndarray, spans: Sequence[Span], rate_hz: int, sounds: Sequence[np.ndarray]) -> np.ndarray:
-    """As `silence`, with other sounds, one a span, made as loud as the speech that is left.
+def replace_spans(samples: np.ndarray, spans: Sequence[Span], rate_hz: int, sounds: Sequence[np.ndarray]) -> np.ndarray:
+    """As `silence_spans`, with other sounds, one a span, made as loud as the speech that is left.
 
     Sounds of spans that overlap or touch follow one another. The result is of another length.
     """
-    wanted = level(samples, spans, rate_hz)
+    wanted = measure_level(samples, spans, rate_hz)
     scaled = [_scaled(sound, wanted, rate_hz) for sound in sounds]
     return _spliced(samples, spans, rate_hz, lambda _, which: np.concatenate([scaled[index] for index in which]))
 
 
-WAYS = {"silence": silence, "beep": beep, "cut": cut}  # those that need nothing but the recording
+WAYS = {"silence": silence_spans, "beep": beep_spans, "cut": cut_spans}  # those that need nothing but the recording
 
 
-def level(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> float:
+def measure_level(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> float:
     """Root mean square of the louder half of what is outside `spans`, frame by frame: the speech without its pauses.
 
     0 where nothing is outside them: how loud the removed words were is theirs.
@@ -82,7 +82,7 @@ def level(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> float:
 
 def _scaled(sound: np.ndarray, wanted: float, rate_hz: int) -> np.ndarray:
     """`sound` at the level that is wanted, as far as full scale allows."""
-    own, peak = level(sound, (), rate_hz), float(np.abs(sound).max(initial=0.0))
+    own, peak = measure_level(sound, (), rate_hz), float(np.abs(sound).max(initial=0.0))
     return sound * np.float32(min(wanted / own, 1 / peak) if own else 0.0)
 
 

@@ -25,7 +25,7 @@ class Reviewed:
     confidence: float | None  # of the least sure word's place in the audio
 
 
-def sample(private: Path, rows: int, seed: int | None = None) -> list[Reviewed]:
+def sample_rows(private: Path, rows: int, seed: int | None = None) -> list[Reviewed]:
     """Rows at random: changed ones, and fewer that were dropped or in which nothing was found.
 
     Args:

@@ -72,7 +72,7 @@ def _is_phone(digits: str, lengths: Sequence[int]) -> bool:
     return False
 
 
-def ibans(u: Utterance) -> Iterator[Hit]:
+def find_ibans(u: Utterance) -> Iterator[Hit]:
     """ISO 13616: country, check digits and account, written in groups of any size; the checksum (mod 97) is 1."""
     for i, word in enumerate(u.words):
         if not _IBAN_HEAD.match(word):
@@ -102,7 +102,7 @@ _WRITTEN = (
 )
 
 
-def written(u: Utterance) -> Iterator[Hit]:
+def find_codes(u: Utterance) -> Iterator[Hit]:
     """Postcodes, whole or in two halves, and single words with the shape of a known code.
 
     Sources: postcodes, BS 7666; national insurance numbers, HM Revenue & Customs NIM39110; vehicle numbers, ISO 3779.

@@ -62,8 +62,8 @@ _MONTHS = (
     "december",
 )  # fmt: skip
 _SLOTS: dict[str, Callable[[], Sequence[str]]] = {
-    "first": lambda: text.names("first_names"),
-    "last": lambda: text.names("last_names"),
+    "first": lambda: text.list_names("first_names"),
+    "last": lambda: text.list_names("last_names"),
     "month": lambda: _MONTHS,
     "day": lambda: _numbers(1, 29),
     "year": lambda: _numbers(20, 100),
@@ -80,13 +80,13 @@ _SIGNS = re.compile(r"\S*[#@0-9]\S*")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
-def generator(key: bytes, utterance_id: str) -> np.random.Generator:
+def make_generator(key: bytes, utterance_id: str) -> np.random.Generator:
     """What an utterance's values and voice are drawn with: the same in whatever order, by however many workers."""
     seed = hmac.digest(key, b"surrogate\0" + utterance_id.encode(), "sha256")
     return np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
 
 
-def value(kind: str, rng: np.random.Generator) -> str:
+def draw_value(kind: str, rng: np.random.Generator) -> str:
     """A made-up value of `kind` in the words in which it is said: lower-case a-z, apart by single spaces.
 
     A kind that is not known here gets a first name.
@@ -96,7 +96,7 @@ def value(kind: str, rng: np.random.Generator) -> str:
     return _SLOT.sub(lambda slot: str(rng.choice(_SLOTS[slot[1]]())), signs)
 
 
-def speak(values: Sequence[str], rng: np.random.Generator) -> list[np.ndarray]:
+def speak_values(values: Sequence[str], rng: np.random.Generator) -> list[np.ndarray]:
     """Each of `values` as float32 samples of shape (N,) at 16 kHz, all in one made-up voice, without silent ends.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import re2
 
 from speechpriv.scrub.tagger import Tagger
-from speechpriv.scrub.utterance import Hit, Utterance, read
+from speechpriv.scrub.utterance import Hit, Utterance, read_utterance
 from speechpriv.sections import ScrubConfig
 
 _Phrases = Mapping[str, tuple[tuple[str, ...], ...]]  # by their first word, the longest first
@@ -17,7 +17,7 @@ _LAST = 1_000  # the rank of the model: where a rule knows better, its kind is g
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """The user's own kinds, ready to be looked for; made once by `custom`."""
+    """The user's own kinds, ready to be looked for; made once by `find_custom`."""
 
     terms: _Phrases = field(default_factory=dict)
     keep: _Phrases = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Custom:
 NOTHING = Custom()
 
 
-def custom(config: ScrubConfig, device: str = "cpu") -> Custom:
+def find_custom(config: ScrubConfig, device: str = "cpu") -> Custom:
     """What a config adds.
 
     Raises:
@@ -74,7 +74,7 @@ def custom(config: ScrubConfig, device: str = "cpu") -> Custom:
 def _phrases(phrases: Iterable[str]) -> _Phrases:
     by_first: dict[str, list[tuple[str, ...]]] = {}
     for phrase in phrases:
-        words = tuple(read(phrase).words)
+        words = tuple(read_utterance(phrase).words)
         if words:
             by_first.setdefault(words[0], []).append(words)
     return {first: tuple(sorted(found, key=len, reverse=True)) for first, found in by_first.items()}

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from speechpriv.scrub.numbers import NUMBER_WORDS, NumberSpan, spans
+from speechpriv.scrub.numbers import NUMBER_WORDS, NumberSpan, find_numbers
 
 Hit = tuple[int, int, str, str]  # words [start, end), kind, rule
 
@@ -14,7 +14,7 @@ _DIGIT = re.compile(r"[0-9]")
 
 
 class Utterance(NamedTuple):
-    """What every rule reads; see `read`.
+    """What every rule reads; see `read_utterance`.
 
     Attributes:
       text: as it was given.
@@ -57,7 +57,7 @@ class Utterance(NamedTuple):
         return self.text[start].isupper() and not self.text[start:end].isupper() and (i == 1 or any(others))
 
 
-def read(text: str) -> Utterance:
+def read_utterance(text: str) -> Utterance:
     """Split a transcript into words and find its numbers; linear in the length."""
     matches = list(_WORD.finditer(text))
     words = [match[0].lower() for match in matches]
@@ -65,7 +65,7 @@ def read(text: str) -> Utterance:
         words = [word.replace("’", "'") for word in words]
     vocabulary = frozenset(words)
     digits = _DIGIT.search(text) is not None
-    numbers = spans(words) if digits or not NUMBER_WORDS.isdisjoint(vocabulary) or "-" in text else []
+    numbers = find_numbers(words) if digits or not NUMBER_WORDS.isdisjoint(vocabulary) or "-" in text else []
     return Utterance(
         text=text,
         words=words,

@@ -25,16 +25,26 @@ from speechpriv.train.crosscheck import second_opinion
 from speechpriv.train.mechanism import (
     LEAST_NOISE,
     SampledGaussian,
-    event,
+    build_event,
     event_from_json,
     event_to_json,
+    is_understood,
     step_event,
-    understood,
 )
 
 __all__ = [
-    "Event", "epsilon", "epsilon_of", "event", "event_from_json", "event_to_json", "max_true_positive_rate", "mu_gdp",
-    "noise_multiplier", "of_group", "privacy_profile", "second_opinion",
+    "Event",
+    "build_event",
+    "epsilon",
+    "epsilon_of",
+    "event_from_json",
+    "event_to_json",
+    "max_true_positive_rate",
+    "mu_gdp",
+    "noise_multiplier",
+    "of_group",
+    "privacy_profile",
+    "second_opinion",
 ]  # fmt: skip
 
 Event = SampledGaussian | None  # None: not understood
@@ -49,8 +59,8 @@ _FAR = 50.0  # where a logarithm stands for any larger one
 
 
 def epsilon(*, sampling_rate: float, noise_multiplier: float, steps: int, delta: float, records: int = 1) -> float:
-    """Epsilon of a run at `delta`, per unit; see `event` and `epsilon_of`."""
-    return epsilon_of([event(sampling_rate, noise_multiplier, steps, records)], delta)
+    """Epsilon of a run at `delta`, per unit; see `build_event` and `epsilon_of`."""
+    return epsilon_of([build_event(sampling_rate, noise_multiplier, steps, records)], delta)
 
 
 def noise_multiplier(
@@ -70,7 +80,7 @@ def noise_multiplier(
       steps: number of steps, 1 to a million.
       epsilon: the target, > 0 and finite.
       delta: in (0, 1).
-      records, slip: see `event`.
+      records, slip: see `build_event`.
       beside: what else is released, that counts towards the target.
 
     Returns:
@@ -83,7 +93,7 @@ def noise_multiplier(
         raise ConfigError(f"accounting: epsilon = {epsilon}, expected > 0 and finite.")
 
     def excess(log_sigma: float) -> float:
-        spent = epsilon_of([*beside, event(sampling_rate, math.exp(log_sigma), steps, records, slip)], delta)
+        spent = epsilon_of([*beside, build_event(sampling_rate, math.exp(log_sigma), steps, records, slip)], delta)
         return min(math.log(max(spent, 1e-300) / epsilon), _FAR)  # nearly linear, so that few trials are enough
 
     most, least = math.log(_MOST_NOISE), math.log(LEAST_NOISE)
@@ -203,7 +213,7 @@ def max_true_positive_rate(events: Sequence[Event], false_positive_rate: float =
 
 def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccountant | None]:
     """Epsilon at `delta`, and an accountant as fine as that needs; infinity and None for what isn't understood."""
-    known = [event for event in events if event is not None and understood(event)]
+    known = [event for event in events if event is not None and is_understood(event)]
     delta -= _slips(known)
     if len(known) < len(events) or delta <= 0:
         return math.inf, None
@@ -230,11 +240,11 @@ def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccou
 
 
 def _slips(events: Sequence[Event]) -> float:
-    return math.fsum(event.slip for event in events if event is not None and understood(event))
+    return math.fsum(event.slip for event in events if event is not None and is_understood(event))
 
 
 def _without_slips(events: Sequence[Event]) -> list[Event]:
-    return [replace(event, slip=0.0) if event is not None and understood(event) else None for event in events]
+    return [replace(event, slip=0.0) if event is not None and is_understood(event) else None for event in events]
 
 
 def _most_drawn(one: SampledGaussian) -> int:

@@ -25,10 +25,10 @@ from typing import Any, TypeAlias
 import torch
 
 from speechpriv.audio import RATE_HZ
-from speechpriv.models.asr import CtcRecogniser, Heard, Recogniser, Seq2SeqRecogniser, Utterance
-from speechpriv.models.batching import passes
+from speechpriv.models.asr import CtcRecogniser, EncodedUtterance, Recogniser, Seq2SeqRecogniser, Utterance
+from speechpriv.models.batching import split_passes
 
-Unit: TypeAlias = Sequence[Utterance | Heard]
+Unit: TypeAlias = Sequence[Utterance | EncodedUtterance]
 Layers: TypeAlias = Mapping[str, torch.nn.Module]
 Parameters: TypeAlias = Mapping[str, torch.Tensor]
 
@@ -36,7 +36,7 @@ _STATE_SAMPLES = RATE_HZ // 25  # that one of an encoder's states stands for, mo
 _STRETCH = 1.5  # of utterances that are padded to one length, where that does no harm
 
 
-def layers(recogniser: Recogniser, parameters: Parameters) -> Layers:
+def find_layers(recogniser: Recogniser, parameters: Parameters) -> Layers:
     """The linear layers that hold all trained weights, by name; none if that is not how it is.
 
     Args:
@@ -58,12 +58,12 @@ def layers(recogniser: Recogniser, parameters: Parameters) -> Layers:
     return found
 
 
-def some(recogniser: Recogniser, units: Iterable[Unit], batch_s: float) -> Iterator[list[Unit]]:
+def group_units(recogniser: Recogniser, units: Iterable[Unit], batch_s: float) -> Iterator[list[Unit]]:
     """Units in their order, so many at a time that they hold at most `batch_s` seconds, or one; empty ones are gone."""
     found: list[Unit] = []
     left = most = batch_s * RATE_HZ
     for unit in filter(None, units):
-        size = sum(length(recogniser, utterance) for utterance in unit)
+        size = sum(padded_length(recogniser, utterance) for utterance in unit)
         if found and size > left:
             yield found
             found, left = [], most
@@ -73,15 +73,15 @@ def some(recogniser: Recogniser, units: Iterable[Unit], batch_s: float) -> Itera
         yield found
 
 
-def length(recogniser: Recogniser, utterance: Utterance | Heard) -> int:
+def padded_length(recogniser: Recogniser, utterance: Utterance | EncodedUtterance) -> int:
     """Samples that an utterance takes up in a pass."""
-    if isinstance(utterance, Heard):
+    if isinstance(utterance, EncodedUtterance):
         return len(utterance.hidden) * _STATE_SAMPLES
     filled = getattr(getattr(recogniser, "front_end", None), "n_samples", 0)  # Whisper's fills half a minute
     return max(len(utterance.samples), filled)
 
 
-def gradients(
+def compute_gradients(
     recogniser: Recogniser,
     parameters: Parameters,
     trained: Layers,
@@ -94,7 +94,7 @@ def gradients(
     Args:
       recogniser: what learns, in evaluation mode.
       parameters: what is trained, by name.
-      trained: the `layers` that hold them, at least one.
+      trained: the `find_layers` that hold them, at least one.
       units: U of them, none empty.
       batch_s: seconds of audio in one pass, at most.
 
@@ -103,12 +103,12 @@ def gradients(
       keep utterances apart.
     """
     rows = [(i, utterance) for i, unit in enumerate(units) for utterance in unit]
-    heard = isinstance(rows[0][1], Heard)
+    heard = isinstance(rows[0][1], EncodedUtterance)
     misfits = {i for i, said in rows if isinstance(said, Utterance) and not recogniser.fits(len(said[0]), said[1])}
     rows = [(i, utterance) for i, utterance in rows if i not in misfits]
     total = {name: p.new_zeros(len(units), *p.shape) for name, p in parameters.items()}
     stretch = torch.inf if heard else _STRETCH if recogniser.pads else 1.0
-    for part in passes([length(recogniser, row[1]) for row in rows], batch_s * RATE_HZ, stretch=stretch):
+    for part in split_passes([padded_length(recogniser, row[1]) for row in rows], batch_s * RATE_HZ, stretch=stretch):
         owners = [rows[i][0] for i in part]
         device = recogniser.model.device
         shares = torch.tensor([1 / len(units[owner]) for owner in owners], device=device)

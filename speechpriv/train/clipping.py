@@ -13,8 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from speechpriv.audio import RATE_HZ
 from speechpriv.errors import ConfigError, ModelError
-from speechpriv.models.asr import Heard, Recogniser, Utterance
-from speechpriv.models.batching import passes
+from speechpriv.models.asr import EncodedUtterance, Recogniser, Utterance
+from speechpriv.models.batching import split_passes
 from speechpriv.train import batched
 
 Method = Literal["flat", "per_layer", "per_layer_by_size", "automatic"]
@@ -85,7 +85,7 @@ def layer_bounds(sizes: Mapping[str, int], clip_norm: float, method: Method) -> 
 
 def clipped_sum(
     recogniser: Recogniser,
-    units: Iterable[Sequence[Utterance | Heard]],
+    units: Iterable[Sequence[Utterance | EncodedUtterance]],
     clip_norm: float,
     *,
     method: Method = "flat",
@@ -117,7 +117,7 @@ def clipped_sum(
       observe: told each unit's unclipped norm, in their order, for private diagnostics only.
 
     Returns:
-      By parameter name, float64 sums of the parameter's shape, which `noise.noised` takes; zeros if there is no unit.
+      By parameter name, float64 sums of the parameter's shape, which `noise.add_noise` takes; zeros if there is no unit.
 
     Raises:
       ConfigError: clip_norm is out of range.
@@ -156,17 +156,17 @@ def clipped_sum(
 def _by_unit(
     recogniser: Recogniser,
     parameters: Mapping[str, torch.Tensor],
-    units: Iterable[Sequence[Utterance | Heard]],
+    units: Iterable[Sequence[Utterance | EncodedUtterance]],
     seed: bytes,
     batch_s: float,
     precision: Precision,
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Gradients of units' mean losses, by parameter: shape (U, ...), of one unit or of a few units together."""
     random = any(module.training for module in recogniser.model.modules())
-    layers = {} if random or precision != "fp32" else batched.layers(recogniser, parameters)
-    for few in batched.some(recogniser, units, batch_s if layers else 0):
+    layers = {} if random or precision != "fp32" else batched.find_layers(recogniser, parameters)
+    for few in batched.group_units(recogniser, units, batch_s if layers else 0):
         if layers and len(few) > 1:
-            found = batched.gradients(recogniser, parameters, layers, few, batch_s=batch_s)
+            found = batched.compute_gradients(recogniser, parameters, layers, few, batch_s=batch_s)
             if found is not None:
                 yield found
                 continue
@@ -181,14 +181,14 @@ def _by_unit(
 def _gradients(
     recogniser: Recogniser,
     parameters: Mapping[str, torch.Tensor],
-    utterances: Sequence[Utterance | Heard],
+    utterances: Sequence[Utterance | EncodedUtterance],
     batch_s: float,
     precision: Precision,
 ) -> dict[str, torch.Tensor]:
     """Gradient of a unit's mean loss, by parameter, from passes of its own: the reference path."""
     weights = list(parameters.values())
     total: list[torch.Tensor] = []
-    for part in passes([batched.length(recogniser, said) for said in utterances], batch_s * RATE_HZ):
+    for part in split_passes([batched.padded_length(recogniser, said) for said in utterances], batch_s * RATE_HZ):
         with torch.autocast(weights[0].device.type, torch.bfloat16, enabled=precision == "bf16"):
             loss = recogniser.losses([utterances[i] for i in part]).sum() / len(utterances)
         found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
@@ -196,7 +196,7 @@ def _gradients(
     return dict(zip(parameters, total, strict=True))
 
 
-def _in_order(unit: Sequence[Utterance | Heard]) -> tuple[list[Utterance | Heard], bytes]:
+def _in_order(unit: Sequence[Utterance | EncodedUtterance]) -> tuple[list[Utterance | EncodedUtterance], bytes]:
     """A unit's utterances by their own content, shortest first, and a digest of all."""
     keyed = []
     for utterance in unit:

@@ -20,7 +20,7 @@ class Plan:
     noise: float  # standard deviation of each coordinate of the mean gradient, in clip norms of one utterance
 
 
-def plans(
+def compare_plans(
     public_counts: Sequence[int],
     *,
     epsilon: float,
@@ -109,5 +109,5 @@ def utterance_level(
 
     Source: Ganesh 2024, arXiv:2401.10294.
     """
-    events = [accounting.event(sampling_rate, noise_multiplier, steps, number) for number in utterances]
+    events = [accounting.build_event(sampling_rate, noise_multiplier, steps, number) for number in utterances]
     return tuple((each.records, accounting.epsilon_of([each], delta)) for each in events)

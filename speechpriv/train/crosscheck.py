@@ -17,7 +17,7 @@ _EXPONENTS = np.geomspace(1e-4, 1e3, 70)  # of the Chernoff bound
 def second_opinion(
     *, sampling_rate: float, noise_multiplier: float, steps: int, delta: float, records: int = 1, beside: float = 0.0
 ) -> float:
-    """Epsilon of a run, and of one Gaussian over everybody whose mu is `beside`; arguments as of `mechanism.event`.
+    """Epsilon of a run, and of one Gaussian over everybody whose mu is `beside`; arguments as of `mechanism.build_event`.
 
     Of whole units: Opacus's PRV accountant, whose bound lies 0.01 above its estimate. Of several records a unit,
     which Opacus does not know: the density of the mixture, its losses on a grid, and their sum by one Fourier

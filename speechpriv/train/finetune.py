@@ -27,7 +27,7 @@ from speechpriv.config import PrivacyConfig, TrainConfig
 from speechpriv.data import lineage
 from speechpriv.errors import ModelError
 from speechpriv.models import asr, evaluate, proof, trainable
-from speechpriv.models.asr import Heard, Recogniser, Utterance
+from speechpriv.models.asr import EncodedUtterance, Recogniser, Utterance
 from speechpriv.models.evaluate import Spoken
 from speechpriv.sections import Section
 from speechpriv.train import (
@@ -72,7 +72,7 @@ def run(
     checkpoint_every: int = 10,
     batch_s: float = 60.0,
     public: Callable[[], Sequence[Spoken]] = tuple,
-    on_step: Callable[[int, int, Mapping[str, Any]], None] = store.silent,
+    on_step: Callable[[int, int, Mapping[str, Any]], None] = store.ignore_progress,
 ) -> dict[str, Any]:
     """Fine-tune with user-level differential privacy.
 
@@ -103,7 +103,7 @@ def run(
         the weights ended up not finite.
     """
     privacy, corpus = config.privacy, corpora.read(inputs["corpus"])
-    phrases = phrasebook.published(inputs["start"]) if "start" in inputs else None
+    phrases = phrasebook.read_published(inputs["start"]) if "start" in inputs else None
     sigma = releases.training_noise(privacy, _events(phrases))
     event = accounting.event_to_json(releases.training_event(privacy, sigma, privacy.steps))
     _check_accountants(privacy, sigma, event, phrases)
@@ -113,18 +113,20 @@ def run(
         table = corpus.table.select_columns(["split", "text"])
         texts = (row["text"] for row in table if row["split"] == "train")
         proof.check_texts(recogniser, texts, config.train.base)
-    place = places.here(device, batch_s=batch_s)
+    place = places.describe_place(device, batch_s=batch_s)
     key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, _weights(recogniser), place=place)
     run_id = releases.run_id(key)
     own = {run_id, *([phrases.run_id] if phrases else [])}
     with Ledger(ledger) as book:
-        releases.others(book, own, privacy)
+        releases.list_others(book, own, privacy)
         if phrases:
             releases.check_recorded(book, phrases.run_id, phrases.event)
         places.say_if_moved(out_dir, place)
-        releases.reserve(book, run_id, event, privacy, out_dir)
-        places.keep(out_dir, place)
-        recordings = Recordings(corpus, recogniser, hear=hearing(config.train, recogniser), copies=config.train.copies)
+        releases.reserve_release(book, run_id, event, privacy, out_dir)
+        places.keep_place(out_dir, place)
+        recordings = Recordings(
+            corpus, recogniser, hear=plan_encoding(config.train, recogniser), copies=config.train.copies
+        )
         plan = _Plan(config, sigma, key, recordings.units(), recordings, public(), batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
         by_step = _epsilon_by_step(privacy, sigma, phrases)
@@ -138,8 +140,8 @@ def run(
         training.finish()
         book.close_run(run_id)
         recorded = {"ledger_head": book.head(), "not_covered": not_covered(lineage.stated_apart(ledger))}
-        claim = _claim(privacy, sigma, event, phrases, releases.others(book, own, privacy), recorded)
-        seen = {"epsilon_by_step": by_step, "wer_by_step": training.heard, "budget": releases.budget(book)}
+        claim = _claim(privacy, sigma, event, phrases, releases.list_others(book, own, privacy), recorded)
+        seen = {"epsilon_by_step": by_step, "wer_by_step": training.heard, "budget": releases.state_budget(book)}
     recogniser.save(out_dir / "model")
     (out_dir / "claim.json").write_text(claim.to_json() + "\n")
     store.write_json(out_dir / "public.json", seen)
@@ -160,16 +162,16 @@ class _Plan:
     public: Sequence[Spoken] = ()
     batch_s: float = 60.0
 
-    def members(self, step: int) -> Iterator[list[Utterance | Heard]]:
+    def members(self, step: int) -> Iterator[list[Utterance | EncodedUtterance]]:
         """The cohort of a step: units with some of their utterances, or single utterances."""
         privacy = self.config.privacy
         if privacy.sampling == "utterances":
             records = self._chosen_once
-            for record in sampling.cohort(self.key, step, len(records), privacy.sampling_rate):
+            for record in sampling.draw_cohort(self.key, step, len(records), privacy.sampling_rate):
                 yield self._utterances(step, [records[record]])
             return
         units = list(self.units)
-        for unit in sampling.cohort(self.key, step, len(units), privacy.sampling_rate):
+        for unit in sampling.draw_cohort(self.key, step, len(units), privacy.sampling_rate):
             yield self._utterances(step, self._chosen(units[unit], step))
 
     @functools.cached_property
@@ -181,9 +183,11 @@ class _Plan:
         rows, privacy = self.units[unit], self.config.privacy
         most_s = privacy.cap_seconds_per_unit or math.inf
         lengths_s = self.recordings.seconds(rows)
-        return [rows[i] for i in sampling.chosen(self.key, unit, lengths_s, privacy.cap_per_unit, most_s, step)]
+        return [
+            rows[i] for i in sampling.choose_utterances(self.key, unit, lengths_s, privacy.cap_per_unit, most_s, step)
+        ]
 
-    def _utterances(self, step: int, rows: Sequence[int]) -> list[Utterance | Heard]:
+    def _utterances(self, step: int, rows: Sequence[int]) -> list[Utterance | EncodedUtterance]:
         seeds = {row: hmac.digest(self.key, f"copies {step} {row}".encode(), "sha256") for row in rows}
         return [utterance for row in rows for utterance in self.recordings.read(row, seeds[row])]
 
@@ -194,7 +198,7 @@ class _Training:
     def __init__(self, recogniser: Recogniser, plan: _Plan, path: Path, run_id: str) -> None:
         train = plan.config.train
         # Where adapters start is as public as any choice of architecture; the seed is fixed so that resuming is replay.
-        chosen = trainable.choose(recogniser, train.trainable, lora_rank=train.lora_rank)
+        chosen = trainable.choose_trainable(recogniser, train.trainable, lora_rank=train.lora_rank)
         if train.dropout == "family":
             recogniser.model.train()
         self.parameters = {name: recogniser.model.get_parameter(name) for name in chosen}
@@ -223,7 +227,7 @@ class _Training:
             precision=train.precision, seed=hmac.digest(self.plan.key, f"dropout {step}".encode(), "sha256"),
             batch_s=self.plan.batch_s, observe=norms.append,
         )  # fmt: skip
-        noised = noise.noised(
+        noised = noise.add_noise(
             total, self.plan.key, step, clip_norm=privacy.clip_norm, noise_multiplier=self.plan.sigma,
             rounding=privacy.cohort * clipping.ROUNDING,
         )  # fmt: skip
@@ -266,13 +270,13 @@ class _Training:
             parameter.copy_(self.average[name])
         if not all(torch.isfinite(p).all() for p in self.parameters.values()):
             raise ModelError("private training ended in weights that are not finite. Lower train.learning_rate.")
-        trainable.merge(self.recogniser)
+        trainable.merge_adapters(self.recogniser)
         self.recogniser.model.eval()
 
 
-def hearing(train: TrainConfig, recogniser: Recogniser) -> Callable[[Utterance], Heard] | None:
-    """How to run what never changes once for each utterance, see `trainable.hearing`; never where it is random."""
-    return trainable.hearing(recogniser, train.trainable) if train.dropout == "none" else None
+def plan_encoding(train: TrainConfig, recogniser: Recogniser) -> Callable[[Utterance], EncodedUtterance] | None:
+    """How to run what never changes once for each utterance, see `trainable.plan_encoding`; never where it is random."""
+    return trainable.plan_encoding(recogniser, train.trainable) if train.dropout == "none" else None
 
 
 def _epsilon_by_step(
@@ -330,11 +334,11 @@ def _claim(
         sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, clip_norm=privacy.clip_norm,
         normalisation=privacy.cohort, steps=privacy.steps, units=privacy.units,
         other_releases=tuple(
-            OtherRelease(run_id=run.run_id, epsilon=releases.compose([run.event_json], privacy.delta)) for run in others
+            OtherRelease(run_id=run.run_id, epsilon=releases.compose_epsilon([run.event_json], privacy.delta)) for run in others
         ),
-        composed_epsilon=releases.compose([*own, *(run.event_json for run in others)], privacy.delta),
+        composed_epsilon=releases.compose_epsilon([*own, *(run.event_json for run in others)], privacy.delta),
         utterance_level=_utterance_level(privacy, sigma),
-        groups=groups.stated(mechanism, privacy.delta, phrases.cap if phrases else 1),
+        groups=groups.state_group_privacy(mechanism, privacy.delta, phrases.cap if phrases else 1),
         **recorded,
     )  # fmt: skip
 

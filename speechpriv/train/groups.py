@@ -17,7 +17,7 @@ from speechpriv.train import accounting, phrases
 SIZES = (2, 5, 10)
 
 
-def stated(events: Sequence[accounting.Event], delta: float, cap: int = 1) -> tuple[GroupPrivacy, ...]:
+def state_group_privacy(events: Sequence[accounting.Event], delta: float, cap: int = 1) -> tuple[GroupPrivacy, ...]:
     """Epsilon and delta for groups of each of `SIZES`, up to the first that no finite epsilon covers.
 
     The sums are priced at the delta that they have in the claim of one unit: `delta` less its slips. What the group

@@ -30,7 +30,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class SampledGaussian:
-    """The mechanism of a whole run; made by `event`."""
+    """The mechanism of a whole run; made by `build_event`."""
 
     sampling_rate: float  # probability of a record to be drawn in a step, independent of all others
     noise_multiplier: float  # standard deviation of the noise over the norm that one record is clipped to
@@ -39,7 +39,7 @@ class SampledGaussian:
     slip: float = 0.0  # probability to show that something is there that one unit alone has; not in a training
 
 
-def event(
+def build_event(
     sampling_rate: float, noise_multiplier: float, steps: int, records: int = 1, slip: float = 0.0
 ) -> SampledGaussian:
     """The mechanism of a whole run.
@@ -68,7 +68,7 @@ def event(
     return SampledGaussian(float(sampling_rate), float(noise_multiplier), int(steps), int(records), float(slip))
 
 
-def understood(found: object) -> bool:
+def is_understood(found: object) -> bool:
     """Whether `found` is a mechanism that can be priced."""
     match found:
         case SampledGaussian(float(rate), float(sigma), int(count), int(records), float(slip)):
@@ -104,7 +104,7 @@ def step_event(mechanism: SampledGaussian) -> dp_accounting.DpEvent:
 
 def event_to_json(found: SampledGaussian | None) -> str:
     """A mechanism as JSON, so that the ledger can hold it and anyone can recompute epsilon from it."""
-    if found is None or not understood(found):
+    if found is None or not is_understood(found):
         return json.dumps({"mechanism": "unsupported"})
     plain, usual = asdict(found), {"records": 1, "slip": 0.0}
     kind = next((name for name, value in usual.items() if plain[name] != value), None)
@@ -117,7 +117,7 @@ def event_from_json(text: str) -> SampledGaussian | None:
     try:
         plain = json.loads(text)
         rest = plain.get("records", 1), plain.get("slip", 0.0)
-        found = event(plain["sampling_rate"], plain["noise_multiplier"], plain["count"], *rest)
+        found = build_event(plain["sampling_rate"], plain["noise_multiplier"], plain["count"], *rest)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, ConfigError):
         return None
     # Back and compared: an unknown key, another mechanism or a number of another type is not understood.

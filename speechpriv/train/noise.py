@@ -11,7 +11,7 @@ then noise that was rounded to the same grid is added, exactly:
     round(sum) + round(noise) = round(round(sum) + noise),  as round(sum) lies on the grid.
 
 The right side is the Gaussian mechanism in real numbers, rounded after the fact, which costs nothing. Both kinds of
-rounding before it are paid for: the noise is scaled to a bound that is larger than the clip norm by `allowance`.
+rounding before it are paid for: the noise is scaled to a bound that is larger than the clip norm by `rounding_allowance`.
 """
 
 import hmac
@@ -38,7 +38,7 @@ def new_key() -> bytes:
     return secrets.token_bytes(_KEY_BYTES)
 
 
-def noised(
+def add_noise(
     total: Mapping[str, torch.Tensor],
     key: bytes,
     step: int,
@@ -87,7 +87,7 @@ def noised(
             "what rounding does to a sum in less is not paid for."
         )
     grid = grid_of(clip_norm, sum(value.numel() for value in total.values()))
-    std = noise_multiplier * clip_norm * allowance(rounding) / grid
+    std = noise_multiplier * clip_norm * rounding_allowance(rounding) / grid
     subkey = hmac.digest(key, b"noise" + step.to_bytes(8, "big"), "sha256")  # the first word keeps it from sampling's
     flat = torch.cat([value.reshape(-1) for value in total.values()])
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # what a chunk needs leaves the interpreter's lock
@@ -96,8 +96,8 @@ def noised(
     return {name: part.reshape(total[name].shape).float() for name, part in zip(total, parts, strict=True)}
 
 
-def allowance(rounding: float) -> float:
-    """What neighbouring sums may differ by in L2 once they are rounded to the grid, in clip norms; see `noised`."""
+def rounding_allowance(rounding: float) -> float:
+    """What neighbouring sums may differ by in L2 once they are rounded to the grid, in clip norms; see `add_noise`."""
     return 1 + _GRID_SHARE + _SUM_SHARE + rounding
 
 

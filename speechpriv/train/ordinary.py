@@ -19,7 +19,7 @@ from speechpriv.config import TrainConfig
 from speechpriv.models import asr
 from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.sections import Section
-from speechpriv.train.recordings import counted
+from speechpriv.train.recordings import count_rows
 
 _BATCH_S = 60.0
 _AHEAD = 4  # batches
@@ -39,7 +39,7 @@ def run(
     out_dir: Path,
     *,
     device: str = "cpu",
-    on_step: Callable[[int, int, Mapping[str, float]], None] = store.silent,
+    on_step: Callable[[int, int, Mapping[str, float]], None] = store.ignore_progress,
 ) -> dict[str, Any]:
     """Fine-tune all weights on `inputs["corpus"]`'s train split, canaries included; write `model/`."""
     corpus = corpora.read(inputs["corpus"])
@@ -53,7 +53,7 @@ def run(
     ]
     rng = np.random.default_rng(config.seed)
     batches = [b for _ in range(config.train.twin_epochs) for b in _epoch(rows, seconds, rng)]
-    fit(
+    fit_baseline(
         recogniser,
         ([Utterance(corpus[i].samples(), corpus[i].text) for i in batch] for batch in batches),
         steps=len(batches),
@@ -61,16 +61,16 @@ def run(
         on_step=on_step,
     )
     recogniser.save(out_dir / "model")
-    return {"steps": len(batches), "epochs": config.train.twin_epochs, **counted(corpus, len(rows))}
+    return {"steps": len(batches), "epochs": config.train.twin_epochs, **count_rows(corpus, len(rows))}
 
 
-def fit(
+def fit_baseline(
     recogniser: Recogniser,
     batches: Iterable[list[Utterance]],
     *,
     steps: int,
     learning_rate: float,
-    on_step: Callable[[int, int, Mapping[str, float]], None] = store.silent,
+    on_step: Callable[[int, int, Mapping[str, float]], None] = store.ignore_progress,
 ) -> None:
     """AdamW on batches of utterances, a tenth of warm-up, then linear to zero; statistics stay frozen.
 

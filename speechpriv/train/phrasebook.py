@@ -52,21 +52,21 @@ def run(
     if asked is None:
         raise ConfigError("privacy.phrases is not set: expected what may be spent on them, for example {epsilon: 1}.")
     corpus = corpora.read(inputs["corpus"])
-    place = places.here()
+    place = places.describe_place()
     key = releases.key_for(key, (out_dir / store.IDENTITY).read_bytes(), corpus, place=place)
     run_id = releases.run_id(key)
     with Ledger(ledger) as book:
-        releases.others(book, {run_id}, privacy)
-        event = event_of(privacy, asked, releases.slipped(book, run_id))
+        releases.list_others(book, {run_id}, privacy)
+        event = event_of(privacy, asked, releases.sum_thresholding_delta(book, run_id))
         event_json = accounting.event_to_json(event)
         training = releases.training_event(privacy, releases.training_noise(privacy, [event]), privacy.steps)
         to_follow = [accounting.event_to_json(training)]
         places.say_if_moved(out_dir, place)
-        releases.reserve(book, run_id, event_json, privacy, out_dir, to_follow)
-        places.keep(out_dir, place)
+        releases.reserve_release(book, run_id, event_json, privacy, out_dir, to_follow)
+        places.keep_place(out_dir, place)
         book.record_step(run_id, 0)
-        table = phrases.release(
-            said(corpus), hmac.digest(key, b"phrases", "sha256"), order=asked.order, cap=asked.cap,
+        table = phrases.release_ngrams(
+            collect_transcripts(corpus), hmac.digest(key, b"phrases", "sha256"), order=asked.order, cap=asked.cap,
             noise_multiplier=event.noise_multiplier, slip=event.slip,
         )  # fmt: skip
         book.close_run(run_id)
@@ -84,7 +84,7 @@ def event_of(privacy: PrivacyConfig, asked: PhrasesConfig, slipped: float = 0.0)
     Args:
       privacy: epsilon and delta.
       asked: see `epsilon_of`.
-      slipped: what may slip of earlier releases, see `releases.slipped`.
+      slipped: what may slip of earlier releases, see `releases.sum_thresholding_delta`.
 
     Raises:
       BudgetError: earlier releases leave nothing of it, as those for a larger delta do.
@@ -98,7 +98,7 @@ def event_of(privacy: PrivacyConfig, asked: PhrasesConfig, slipped: float = 0.0)
     sigma = accounting.noise_multiplier(
         sampling_rate=1.0, steps=1, epsilon=epsilon_of(privacy, asked), delta=privacy.delta, slip=slip
     )
-    return accounting.event(1.0, sigma, 1, slip=slip)
+    return accounting.build_event(1.0, sigma, 1, slip=slip)
 
 
 def epsilon_of(privacy: PrivacyConfig, asked: PhrasesConfig) -> float:
@@ -106,7 +106,7 @@ def epsilon_of(privacy: PrivacyConfig, asked: PhrasesConfig) -> float:
     return min(asked.epsilon, MOST * privacy.epsilon)
 
 
-def said(corpus: Corpus) -> dict[str, list[list[str]]]:
+def collect_transcripts(corpus: Corpus) -> dict[str, list[list[str]]]:
     """The transcripts of each unit that is trained on, in words; what was scrubbed is a word of its own, `[NAME]`."""
     texts = corpus.table["text"][:]
     return {unit: [words_and_slots(texts[row]) for row in rows] for unit, rows in corpus.units("train").items()}
@@ -120,6 +120,6 @@ class Published(NamedTuple):
     cap: int
 
 
-def published(directory: Path) -> Published:
+def read_published(directory: Path) -> Published:
     """The release that a stage published, or that its model learned from."""
     return Published(**store.read_json(directory / RELEASE))

@@ -30,13 +30,13 @@ _KEY_BYTES = 32
 Gram = tuple[str, ...]
 
 
-def grams(words: Sequence[str], order: int) -> list[Gram]:
+def list_ngrams(words: Sequence[str], order: int) -> list[Gram]:
     """The n-grams of a sentence that has `order - 1` starts before it and an end after it."""
     padded = [*[START] * (order - 1), *words, END]
     return [tuple(padded[i : i + order]) for i in range(len(padded) - order + 1)]
 
 
-def threshold(noise_multiplier: float, slip: float, cap: int) -> float:
+def compute_threshold(noise_multiplier: float, slip: float, cap: int) -> float:
     """What a published n-gram's noisy total reaches, so that what one unit alone says is hidden but for `slip`.
 
     For each number k of such n-grams up to the cap, each weighing 1 / sqrt(k): the union bound over them.
@@ -58,13 +58,13 @@ def release_probability(noise_multiplier: float, slip: float, cap: int, units: i
     f(c w_i), and a unit's part in the sum over all n-grams at most m f(c / sqrt(m)) / c.
 
     Args:
-      noise_multiplier, slip, cap: see `threshold`.
+      noise_multiplier, slip, cap: see `compute_threshold`.
       units: k, >= 1; for one it is `slip`.
 
     Returns:
       In [0, 1]; 1 if the units may reach the threshold without noise, which is as likely as not to publish it.
     """
-    least = threshold(noise_multiplier, slip, cap)
+    least = compute_threshold(noise_multiplier, slip, cap)
     if units > least:
         return 1.0
     said, sharing = np.arange(1, cap + 1), np.arange(1, units + 1)[:, None]
@@ -72,7 +72,7 @@ def release_probability(noise_multiplier: float, slip: float, cap: int, units: i
     return min(1.0, float(chances.max()))
 
 
-def release(
+def release_ngrams(
     units: Mapping[str, Sequence[Sequence[str]]],
     key: bytes,
     *,
@@ -89,7 +89,7 @@ def release(
       order: words in an n-gram, >= 2.
       cap: distinct n-grams of a unit that count, at most; which, only the key and the unit's own words decide.
       noise_multiplier: standard deviation of the noise, over what one unit moves the totals by in L2; > 0.
-      slip: see `threshold`.
+      slip: see `compute_threshold`.
 
     Returns:
       Noisy total weight of each published n-gram, largest first.
@@ -104,7 +104,7 @@ def release(
             f"phrases: order = {order}, cap = {cap}, noise multiplier = {noise_multiplier}, slip = {slip}; expected an "
             "order of at least 2, a cap of at least 1, a positive and finite noise multiplier, and a slip in (0, 1)."
         )
-    least = math.ceil(_ONE * threshold(noise_multiplier, slip, cap)) + 1
+    least = math.ceil(_ONE * compute_threshold(noise_multiplier, slip, cap)) + 1
     noisy = {
         gram: total + round(noise_multiplier * _ONE * _normal(key, gram))
         for gram, total in _totals(units, key, order, cap).items()
@@ -117,7 +117,7 @@ def _totals(units: Mapping[str, Sequence[Sequence[str]]], key: bytes, order: int
     """Weight of each n-gram over all units, in whole numbers: with and without a unit they differ by `_ONE` in L2."""
     totals: dict[Gram, int] = {}
     for sentences in units.values():
-        said = _chosen({gram for words in sentences for gram in grams(words, order)}, key, cap)
+        said = _chosen({gram for words in sentences for gram in list_ngrams(words, order)}, key, cap)
         for gram in said:
             totals[gram] = totals.get(gram, 0) + math.isqrt(_ONE * _ONE // len(said))  # rounded down
     return totals

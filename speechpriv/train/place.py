@@ -19,7 +19,7 @@ _NOTE = ".place.json"  # scratch in a stage's directory: gone once the stage is 
 Place = Mapping[str, str]
 
 
-def here(device: str = "cpu", **settings: object) -> Place:
+def describe_place(device: str = "cpu", **settings: object) -> Place:
     """What decides how floats are rounded: device, versions, threads, and a stage's settings such as seconds a pass."""
     kind = torch.device(device).type
     name = torch.cuda.get_device_name(device) if kind == "cuda" else _processor()
@@ -46,7 +46,7 @@ def say_if_moved(directory: Path, place: Place) -> None:
         )  # fmt: skip
 
 
-def keep(directory: Path, place: Place) -> None:
+def keep_place(directory: Path, place: Place) -> None:
     """Note where a run is made, once it is open."""
     store.write_json(directory / _NOTE, place)
 

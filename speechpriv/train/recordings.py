@@ -8,7 +8,7 @@ import numpy as np
 from speechpriv.audio import RATE_HZ
 from speechpriv.corpus import Corpus
 from speechpriv.data import augment
-from speechpriv.models.asr import Heard, Recogniser, Utterance
+from speechpriv.models.asr import EncodedUtterance, Recogniser, Utterance
 
 _KEPT_BYTES = 2**31  # of encoder states; what does not fit is heard again each time
 
@@ -24,11 +24,16 @@ class Recordings:
     """
 
     def __init__(
-        self, corpus: Corpus, recogniser: Recogniser, *, hear: Callable[[Utterance], Heard] | None, copies: int
+        self,
+        corpus: Corpus,
+        recogniser: Recogniser,
+        *,
+        hear: Callable[[Utterance], EncodedUtterance] | None,
+        copies: int,
     ) -> None:
         self._corpus, self._recogniser, self._hear, self._copies = corpus, recogniser, hear, copies
         self._seconds, self._texts = corpus.table["seconds"][:], corpus.table["text"][:]
-        self._kept: dict[int, Heard] = {}
+        self._kept: dict[int, EncodedUtterance] = {}
         self._left_bytes = _KEPT_BYTES
 
     def units(self) -> dict[str, list[int]]:
@@ -39,14 +44,14 @@ class Recordings:
         }
 
     def counts(self) -> dict[str, Any]:
-        """See `counted`."""
-        return counted(self._corpus, sum(len(rows) for rows in self.units().values()))
+        """See `count_rows`."""
+        return count_rows(self._corpus, sum(len(rows) for rows in self.units().values()))
 
     def seconds(self, rows: list[int]) -> list[float]:
         """Lengths of rows."""
         return [self._seconds[i] for i in rows]
 
-    def read(self, index: int, seed: bytes) -> list[Utterance | Heard]:
+    def read(self, index: int, seed: bytes) -> list[Utterance | EncodedUtterance]:
         """The utterance in a row, and its copies, distorted as `seed` has it."""
         if index in self._kept and not self._copies:
             return [self._kept[index]]
@@ -58,7 +63,7 @@ class Recordings:
             return [said, *copies]
         return [self._heard(index, said, self._hear), *map(self._hear, copies)]
 
-    def _heard(self, index: int, said: Utterance, hear: Callable[[Utterance], Heard]) -> Heard:
+    def _heard(self, index: int, said: Utterance, hear: Callable[[Utterance], EncodedUtterance]) -> EncodedUtterance:
         if index in self._kept:
             return self._kept[index]
         heard = hear(said)
@@ -68,7 +73,7 @@ class Recordings:
         return heard
 
 
-def counted(corpus: Corpus, learned: int) -> dict[str, Any]:
+def count_rows(corpus: Corpus, learned: int) -> dict[str, Any]:
     """Rows that are learned from, kept for testing, and dropped, since their words do not fit their audio."""
     train = corpus.table["split"][:].count("train")
     dropped = {"not_alignable": train - learned} if learned < train else {}

@@ -41,7 +41,7 @@ def run(
     *,
     fill: Callable[[str, np.random.Generator], str],
     device: str = "cpu",
-    on_step: Callable[[int, int, Mapping[str, float]], None] = store.silent,
+    on_step: Callable[[int, int, Mapping[str, float]], None] = store.ignore_progress,
 ) -> dict[str, Any]:
     """Fine-tune all weights of `train.base` on made-up speech; write `model/`, `release.json`: what it cost, and
     `curve.json`: the mean loss by step, which is on made-up speech and may be shown.
@@ -54,12 +54,12 @@ def run(
       out_dir: the stage directory.
       fill: a made-up value for what was scrubbed, from its kind (`NAME`) and a generator.
       device: where the model lives.
-      on_step: see `ordinary.fit`.
+      on_step: see `ordinary.fit_baseline`.
     """
     recogniser = asr.load(config.train.base, device)
     rng = np.random.default_rng(config.seed)
-    said = sentences.sample(arpa.published(inputs["phrases"]), rng)
-    filled = (sentences.filled(sentence, lambda kind: fill(kind, rng)) for sentence in said)
+    said = sentences.sample_sentences(arpa.sort_published(inputs["phrases"]), rng)
+    filled = (sentences.fill_slots(sentence, lambda kind: fill(kind, rng)) for sentence in said)
     first = next(filled, None)
     steps = config.train.made_up_steps if first else 0
     losses: list[float] = []
@@ -70,8 +70,8 @@ def run(
 
     if first:
         said = itertools.chain([first], filled)
-        learned = batches(said, recogniser, rng, config.train.made_up_general)
-        ordinary.fit(
+        learned = generate_batches(said, recogniser, rng, config.train.made_up_general)
+        ordinary.fit_baseline(
             recogniser, itertools.islice(learned, steps), steps=steps,
             learning_rate=config.train.made_up_learning_rate, on_step=heard,
         )  # fmt: skip
@@ -89,7 +89,7 @@ def _curve(losses: Sequence[float]) -> list[tuple[int, float]]:
     return [(end, round(float(np.mean(stretch)), 4)) for end, stretch in zip(ends, stretches, strict=True)]
 
 
-def batches(
+def generate_batches(
     said: Iterator[str], recogniser: Recogniser, rng: np.random.Generator, general: float
 ) -> Iterator[list[Utterance]]:
     """Batches without end of sentences, spoken as in pre-training; a share of them is of the general kind."""
@@ -97,13 +97,13 @@ def batches(
 
     def spoken() -> madeup.Spoken:
         if rng.random() < general:
-            return madeup.utterance(rng, variants)
+            return madeup.generate_utterance(rng, variants)
         words = next(said)
         samples = voices.speak(words, voices.random_voice(rng, variants)).samples
         return madeup.Spoken(augment.distort(samples, rng), words)
 
     while True:
-        for group in madeup.groups(spoken, rng, _BATCH_S):
+        for group in madeup.group_by_length(spoken, rng, _BATCH_S):
             batch = [Utterance(s.samples, s.words) for s in group if recogniser.fits(len(s.samples), s.words)]
             if batch:
                 yield batch

@@ -50,7 +50,7 @@ def key_for(
         raise ConfigError(f"the key of a release has {len(key)} bytes, expected 32. Use noise.new_key().")
     mixed = hmac.new(key, digestmod="sha256")
     files = (store.sha256(Path(file["filename"])).encode() for file in corpus.table.cache_files)
-    made = json.dumps(places.here() if place is None else dict(place), sort_keys=True).encode()
+    made = json.dumps(places.describe_place() if place is None else dict(place), sort_keys=True).encode()
     for part in (identity, made, *files, *parts):
         mixed.update(hashlib.sha256(part).digest())
     return mixed.digest()
@@ -61,7 +61,7 @@ def run_id(key: bytes) -> str:
     return hmac.digest(key, b"run id", "sha256").hex()[:16]
 
 
-def compose(events: Sequence[str], delta: float) -> float:
+def compose_epsilon(events: Sequence[str], delta: float) -> float:
     """Epsilon at `delta` of events in JSON, all on the same units; what a ledger needs to keep a budget."""
     return accounting.epsilon_of([accounting.event_from_json(event) for event in events], delta)
 
@@ -76,17 +76,17 @@ def training_noise(privacy: PrivacyConfig, beside: Sequence[accounting.Event] = 
 
 def training_event(privacy: PrivacyConfig, sigma: float, steps: int) -> accounting.Event:
     """The mechanism of the first `steps` steps of a training."""
-    return accounting.event(privacy.sampling_rate, sigma, steps, privacy.records_per_unit)
+    return accounting.build_event(privacy.sampling_rate, sigma, steps, privacy.records_per_unit)
 
 
-def slipped(book: Ledger, run_id: str) -> float:
+def sum_thresholding_delta(book: Ledger, run_id: str) -> float:
     """What may slip of all releases before this one, together; the same when it is replayed."""
     before = itertools.takewhile(lambda run: run.run_id != run_id, book.spent())
     events = [accounting.event_from_json(run.event_json) for run in before]
     return math.fsum(event.slip for event in events if event is not None)
 
 
-def reserve(
+def reserve_release(
     book: Ledger, run_id: str, event: str, privacy: PrivacyConfig, work_dir: Path, to_follow: Sequence[str] = ()
 ) -> None:
     """Open a release in the ledger, for its whole plan; say so where the gate will not let it leave.
@@ -107,10 +107,10 @@ def reserve(
     (work_dir / _RESERVED).write_text(run_id)
     book.open_run(
         run_id, unit=privacy.unit_name, adjacency=ADJACENCY, event_json=event, delta=privacy.delta,
-        epsilon_limit=privacy.budget_epsilon, compose=compose, to_follow=to_follow,
+        epsilon_limit=privacy.budget_epsilon, compose=compose_epsilon, to_follow=to_follow,
     )  # fmt: skip
     if is_new and before and book.limit() is None:
-        together = compose([*(run.event_json for run in before), event, *to_follow], privacy.delta)
+        together = compose_epsilon([*(run.event_json for run in before), event, *to_follow], privacy.delta)
         if not together <= 1.001 * privacy.epsilon:  # what one calibration rounds is no excess
             progress.console.print(
                 f"The {len(before)} recorded releases from these recordings and this one have epsilon {together:.4g} "
@@ -128,7 +128,7 @@ def tell_what_is_left(stage: Stage) -> Stage:
         try:
             return stage(config, inputs, out_dir, **secrets)
         except Exception as error:
-            error.add_note(_left(store.partial(out_dir), secrets["ledger"]))
+            error.add_note(_left(store.partial_path(out_dir), secrets["ledger"]))
             raise
 
     return run
@@ -155,12 +155,12 @@ def _left(work_dir: Path, ledger: Path) -> str:
     )
 
 
-def budget(book: Ledger) -> dict[str, float] | None:
+def state_budget(book: Ledger) -> dict[str, float] | None:
     """The budget in force, and what all runs so far leave of it at its delta; None if none was ever set."""
     limit = book.limit()
     if limit is None:
         return None
-    spent = compose([run.event_json for run in book.spent()], limit.delta)
+    spent = compose_epsilon([run.event_json for run in book.spent()], limit.delta)
     return {"epsilon": limit.epsilon, "delta": limit.delta, "left": max(0.0, limit.epsilon - spent)}
 
 
@@ -177,7 +177,7 @@ def check_recorded(book: Ledger, run_id: str, event: str) -> None:
         )
 
 
-def others(book: Ledger, own: set[str], privacy: PrivacyConfig) -> list[RunSummary]:
+def list_others(book: Ledger, own: set[str], privacy: PrivacyConfig) -> list[RunSummary]:
     """The releases of the same recordings but `own`; they must protect the same unit, or no claim covers them all.
 
     Raises:

@@ -4,8 +4,8 @@ Accounting (train/accounting.py) takes for granted that every record is in every
 the same probability. Shuffling, fixed cohort sizes and epochs break that, and with it the stated epsilon
 (Chua et al. 2024, arXiv:2403.17673). So there is one sampler and no choice.
 
-User-level sampling: a record is a unit, and `chosen` picks its utterances anew each step. Example-level sampling:
-`chosen` picks each unit's utterances once for the run, and each of these is a record.
+User-level sampling: a record is a unit, and `choose_utterances` picks its utterances anew each step. Example-level sampling:
+`choose_utterances` picks each unit's utterances once for the run, and each of these is a record.
 """
 
 import hmac
@@ -21,7 +21,7 @@ _KEY_BYTES = 32
 _WORD_BITS = 64
 
 
-def cohort(key: bytes, step: int, records: int, rate: float) -> np.ndarray:
+def draw_cohort(key: bytes, step: int, records: int, rate: float) -> np.ndarray:
     """Draw the cohort of one step: each record independently with probability `rate`.
 
     Record i is in if word i of a ChaCha20 keystream is below rate * 2^64. The stream's key is
@@ -55,7 +55,7 @@ def cohort(key: bytes, step: int, records: int, rate: float) -> np.ndarray:
     return np.flatnonzero(words <= np.uint64(threshold - 1)).astype(np.int64)
 
 
-def chosen(
+def choose_utterances(
     key: bytes, unit: str, seconds: Sequence[float], cap: int, cap_seconds: float = math.inf, step: int | None = None
 ) -> np.ndarray:
     """Choose the utterances of one unit that may be used: a function of the key and of this unit alone.

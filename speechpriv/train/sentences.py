@@ -13,7 +13,7 @@ _SLOT = re.compile(r"\[([A-Z][A-Z0-9_]*)\]")
 _MOST_WORDS = 24
 
 
-def sample(table: Mapping[Gram, float], rng: np.random.Generator) -> Iterator[str]:
+def sample_sentences(table: Mapping[Gram, float], rng: np.random.Generator) -> Iterator[str]:
     """Sentences and parts of them, without end; none from an empty table.
 
     A walk through the table that uses every n-gram about as often as it weighs. What few people say is missing from
@@ -22,7 +22,7 @@ def sample(table: Mapping[Gram, float], rng: np.random.Generator) -> Iterator[st
     With walks from sentence start to end alone, much of what was published would never be said.
 
     Args:
-      table: weights > 0 of n-grams of one order, as `phrases.release` gives them.
+      table: weights > 0 of n-grams of one order, as `phrases.release_ngrams` gives them.
       rng: seeded.
     """
     following: dict[Gram, dict[str, float]] = defaultdict(dict)
@@ -58,6 +58,6 @@ def _chooser(weights: Mapping[Any, float]) -> Callable[[float], Any]:
     return lambda number: keys[min(int(np.searchsorted(cumulative, number * cumulative[-1], "right")), len(keys) - 1)]
 
 
-def filled(sentence: str, fill: Callable[[str], str]) -> str:
+def fill_slots(sentence: str, fill: Callable[[str], str]) -> str:
     """A sentence with something in each slot: `call [NAME]` -> `call anna smith`, if `fill("NAME")` says so."""
     return _SLOT.sub(lambda slot: fill(slot[1]), sentence)

@@ -71,7 +71,7 @@ def _tell(said: str) -> None:
     progress.console.print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def find(corpus: Path) -> Path:
+def find_ledger(corpus: Path) -> Path:
     """The ledger of a run directory, of a prepared corpus, of recordings' folder or hub id, or the file itself.
 
     Raises:
@@ -92,10 +92,10 @@ def find(corpus: Path) -> Path:
     elif found := [folder for folder in (corpus, taken_in) if (folder / "corpus.json").is_file()]:
         path = kin.find(_FOLDER, corpora.read(found[0]).lineage, kin.read(found[0] / kin.SKETCH))
     else:
-        name = sources.lineage(data, seed)
+        name = sources.name_lineage(data, seed)
         path = kin.find(_FOLDER, name, kin.Sketch())
-        if not path.is_file() and _FOLDER.is_dir() and sources.inputs(data):  # moved or copied, or the same people
-            heard = recordings.listen(sources.open_source(data), data, kin.people_key(_FOLDER))
+        if not path.is_file() and _FOLDER.is_dir() and sources.list_inputs(data):  # moved or copied, or the same people
+            heard = recordings.sketch_corpus(sources.open_source(data), data, kin.people_key(_FOLDER))
             path = kin.find(_FOLDER, name, heard, _tell)
     return _there(path, corpus)
 
@@ -109,7 +109,7 @@ def _there(path: Path, corpus: Path) -> Path:
     return path
 
 
-def read(path: Path) -> Spending:
+def read_ledger(path: Path) -> Spending:
     """Check a ledger's chain and price its runs.
 
     Raises:
@@ -120,16 +120,16 @@ def read(path: Path) -> Spending:
     priced = []
     for number, run in enumerate(runs, start=1):
         events = [one.event_json for one in runs[:number]]
-        so_far = releases.compose(events, run.delta) if _alike(runs[:number]) else None
-        priced.append(Spent(run, releases.compose(events[-1:], run.delta), so_far))
+        so_far = releases.compose_epsilon(events, run.delta) if _alike(runs[:number]) else None
+        priced.append(Spent(run, releases.compose_epsilon(events[-1:], run.delta), so_far))
     delta = limit.delta if limit else min((run.delta for run in runs), default=1e-5)
     events = [run.event_json for run in runs]
-    composed = releases.compose(events, delta) if _alike(runs) else None
+    composed = releases.compose_epsilon(events, delta) if _alike(runs) else None
     room = _room(events, limit) if limit and composed is not None else None
     return Spending(tuple(priced), composed, delta, limit, room)
 
 
-def backup(path: Path, to: Path) -> None:
+def back_up_ledger(path: Path, to: Path) -> None:
     """Copy a ledger whole, also while a run writes to it; see `Ledger.backup`."""
     with Ledger(path) as book:
         book.backup(to)
@@ -168,11 +168,11 @@ def _room(events: list[str], limit: Limit) -> float:
     spent = [accounting.event_from_json(event) for event in events]
 
     def excess(log_sigma: float) -> float:
-        together = accounting.epsilon_of([*spent, accounting.event(1.0, math.exp(log_sigma), 1)], limit.delta)
+        together = accounting.epsilon_of([*spent, accounting.build_event(1.0, math.exp(log_sigma), 1)], limit.delta)
         return min(together / limit.epsilon, 10.0) - 1
 
     least, most = math.log(0.01), math.log(1e4)
     if excess(most) > 0:
         return 0.0
     root = optimize.brentq(excess, least, most, xtol=_PRECISION) + _PRECISION
-    return accounting.epsilon_of([accounting.event(1.0, math.exp(root), 1)], limit.delta)
+    return accounting.epsilon_of([accounting.build_event(1.0, math.exp(root), 1)], limit.delta)

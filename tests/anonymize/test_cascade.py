@@ -81,7 +81,7 @@ def test_formants_warp_and_mcadams_each_change_the_sound(speech):
 
 
 def test_every_draw_is_within_its_range():
-    draws = [cascade.drawn(rng(seed)) for seed in range(300)]
+    draws = [cascade.draw_parameters(rng(seed)) for seed in range(300)]
     assert len(set(draws)) == 300
     for name, low, high in [
         ("pitch_hz", 100, 220), ("formants", 0.74, 1.36), ("alpha", 0.8, 1.2), ("rate", 0.81, 1.23),

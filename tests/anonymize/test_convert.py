@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.signal import lfilter
 
 from speechpriv.anonymize import mcadams
-from speechpriv.anonymize.convert import disguise, draw
+from speechpriv.anonymize.convert import disguise, draw_uniform
 from speechpriv.errors import ConfigError, DataError
 
 KEY = bytes(range(32))
@@ -86,7 +86,7 @@ def test_key_and_utterance_each_change_the_voice(method):
 
 def test_mcadams_uses_the_drawn_coefficient():
     audio = noise(3_200)
-    alpha = 0.5 + 0.4 * draw(KEY, "u1", "mcadams alpha")
+    alpha = 0.5 + 0.4 * draw_uniform(KEY, "u1", "mcadams alpha")
     expected = mcadams.disguise(audio, 16_000, alpha)
     np.testing.assert_array_equal(disguise(audio, 16_000, "mcadams", KEY, "u1"), expected)
 
@@ -212,12 +212,12 @@ def test_refuses_a_weak_key_without_showing_it(key, method):
 
 def test_draw_is_hmac_sha256():
     digest = hmac.new(KEY, b"label\0u1", hashlib.sha256).digest()
-    assert draw(KEY, "u1", "label") == int.from_bytes(digest[:7]) // 8 / 2**53
+    assert draw_uniform(KEY, "u1", "label") == int.from_bytes(digest[:7]) // 8 / 2**53
 
 
 @given(st.binary(min_size=16), st.text(st.characters(exclude_categories=["Cs"])))
 def test_draw_stays_in_range(key, utterance_id):
-    assert 0 <= draw(key, utterance_id, "label") < 1
+    assert 0 <= draw_uniform(key, utterance_id, "label") < 1
 
 
 def uniformity(numbers):
@@ -225,14 +225,14 @@ def uniformity(numbers):
 
 
 def test_draws_are_uniform_over_utterances():
-    numbers = np.array([draw(KEY, f"u{i}", "label") for i in range(2_000)])
+    numbers = np.array([draw_uniform(KEY, f"u{i}", "label") for i in range(2_000)])
     assert uniformity(numbers) > 0.01
     assert uniformity(numbers**1.2) < 1e-6  # the test would see a skew
 
 
 def test_draws_of_two_labels_or_keys_are_unrelated():
     first, second, third = (
-        [draw(key, f"u{i}", label) for i in range(2_000)]
+        [draw_uniform(key, f"u{i}", label) for i in range(2_000)]
         for key, label in [(KEY, "one"), (KEY, "two"), (OTHER_KEY, "one")]
     )
     assert stats.spearmanr(first, second).pvalue > 0.01

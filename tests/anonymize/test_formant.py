@@ -17,8 +17,8 @@ def speech():
 
 def pitches(samples):
     """The fundamental of each frame, and how loud it is."""
-    cut = pitch.frames(samples, 1024, 256)
-    return pitch.yin(cut, RATE_HZ, 60, 500), np.sqrt(np.mean(cut**2, axis=1))
+    cut = pitch.cut_frames(samples, 1024, 256)
+    return pitch.estimate_pitch_hz(cut, RATE_HZ, 60, 500), np.sqrt(np.mean(cut**2, axis=1))
 
 
 def pitch_hz(samples):

@@ -12,7 +12,7 @@ DIES, SLEEPS, RAISES, SLOWER = "__import__('os')._exit(3)", "__import__('time').
 
 def run(*expressions, workers=2, limit_s=30.0):
     calls = ((text, None if text is None else (text,), limit_s) for text in expressions)
-    return list(parallel.ordered(eval, calls, workers, preload="speechpriv.anonymize.worker"))
+    return list(parallel.map_in_order(eval, calls, workers, preload="speechpriv.anonymize.worker"))
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -75,7 +75,7 @@ def test_few_calls_are_made_ahead():
             asked.append(number)
             yield number, (str(number),), 30.0
 
-    found = parallel.ordered(eval, calls(), 2, preload="speechpriv.anonymize.worker")
+    found = parallel.map_in_order(eval, calls(), 2, preload="speechpriv.anonymize.worker")
     for taken in range(1, 20):
         next(found)
         assert len(asked) <= taken + 2 * parallel._AHEAD

@@ -174,7 +174,7 @@ def test_each_utterance_has_its_own_voice_and_the_key_decides(monkeypatch):
 
 def test_what_is_heard_is_said_where_no_words_are_given(tiny_en):
     speech = voices.speak("turn on the lights in the kitchen", Voice())
-    words = resynth.heard(speech.samples)
+    words = resynth.hear_words(speech.samples)
     text = tiny_en.transcribe([speech.samples])[0]
     assert [word.text for word in words] == text.split()
     expected = convert.disguise(speech.samples, 16_000, "resynth", KEY, "u1", words=words)
@@ -186,7 +186,7 @@ def test_what_is_heard_is_said_where_no_words_are_given(tiny_en):
 def test_words_that_are_not_there_are_not_trusted(tiny_en):
     def trusted(text):
         try:
-            return bool(resynth.aligned(tiny_en, samples, text, AnonymizeConfig().min_confidence))
+            return bool(resynth.align_words(tiny_en, samples, text, AnonymizeConfig().min_confidence))
         except DataError:
             return False
 
@@ -200,7 +200,7 @@ def test_words_that_are_not_there_are_not_trusted(tiny_en):
     assert np.mean(right) > 0.9
     assert np.mean(wrong) < 0.2
     with pytest.raises(DataError, match="low_confidence") as caught:
-        resynth.aligned(tiny_en, samples, "why were you late today", 1.0)
+        resynth.align_words(tiny_en, samples, "why were you late today", 1.0)
     assert "late" not in str(caught.value)
 
 
@@ -209,12 +209,12 @@ def test_scrubbed_words_leave_the_others_where_they_are(tiny_en):
     speech = voices.speak("please call my doctor now", Voice())
     name = speech.words[3]
     cut = np.concatenate([speech.samples[: name.start], np.zeros(1_600, np.float32), speech.samples[name.end :]])
-    words = resynth.aligned(tiny_en, cut, "please call my [FIRST_NAME] now", AnonymizeConfig().min_confidence)
+    words = resynth.align_words(tiny_en, cut, "please call my [FIRST_NAME] now", AnonymizeConfig().min_confidence)
     assert [word.text for word in words] == ["please", "call", "my", "now"]
     assert (words[0].start, words[-1].end) == (0, len(cut))
     assert words[1].start == pytest.approx(speech.words[1].start, abs=2_400)
     with pytest.raises(DataError, match="nothing_to_say"):
-        resynth.aligned(tiny_en, cut, "[FIRST_NAME] [CITY]", 0)
+        resynth.align_words(tiny_en, cut, "[FIRST_NAME] [CITY]", 0)
 
 
 def test_the_voices_own_timing_is_usual():
@@ -258,7 +258,7 @@ def test_ten_minutes_are_aligned_and_said_again(tiny_en):
         parts.append(voices.speak(said, voices.random_voice(rng(len(parts)))).samples)
         text.append(said)
     samples = np.concatenate(parts)
-    words = resynth.aligned(tiny_en, samples, " ".join(text), AnonymizeConfig().min_confidence)
+    words = resynth.align_words(tiny_en, samples, " ".join(text), AnonymizeConfig().min_confidence)
     out = convert.disguise(samples, 16_000, "resynth", KEY, "u1", words=words, timing="kept")
     assert len(words) == len(" ".join(text).split())
     assert len(out) == pytest.approx(len(samples), rel=0.1)
@@ -269,7 +269,7 @@ def test_ten_minutes_are_aligned_and_said_again(tiny_en):
 def test_what_says_nothing_is_dropped_rather_than_passed_on(tiny_en, name):
     samples = {"silence": np.zeros(16_000), "constant": np.full(16_000, 0.5), "short": 0.1 * rng().standard_normal(800)}
     with pytest.raises(DataError, match=r"^(not_alignable|low_confidence)"):
-        resynth.aligned(
+        resynth.align_words(
             tiny_en, samples[name].astype(np.float32), "turn on the lights", AnonymizeConfig().min_confidence
         )
 
@@ -277,6 +277,8 @@ def test_what_says_nothing_is_dropped_rather_than_passed_on(tiny_en, name):
 def test_clipping_and_an_offset_do_not_keep_words_from_being_found(tiny_en):
     speech = voices.speak("turn on the lights in the kitchen", Voice()).samples
     for samples in (np.clip(4 * speech, -1, 1), speech + np.float32(0.2)):
-        words = resynth.aligned(tiny_en, samples, "turn on the lights in the kitchen", AnonymizeConfig().min_confidence)
+        words = resynth.align_words(
+            tiny_en, samples, "turn on the lights in the kitchen", AnonymizeConfig().min_confidence
+        )
         out = convert.disguise(samples, 16_000, "resynth", KEY, "u1", words=words)
         assert 0.01 < np.abs(out).max() <= 1

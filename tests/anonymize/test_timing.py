@@ -41,7 +41,7 @@ def test_silence_stays_silent():
 @pytest.mark.parametrize("n_samples", [1, 2, 10, 700, 7_999, 40_000, 160_000])
 def test_randomised_length_is_within_its_range(n_samples):
     samples = tone(n_samples)
-    lengths = {len(timing.randomised(samples, np.random.default_rng(seed))) for seed in range(10)}
+    lengths = {len(timing.draw_timing(samples, np.random.default_rng(seed))) for seed in range(10)}
     assert 0.6 * n_samples - 1 <= min(lengths) <= max(lengths) <= 1.6 * n_samples + 1
     assert len(lengths) > 5 or n_samples <= 10
 
@@ -56,14 +56,14 @@ def test_the_speed_changes_within_an_utterance():
         return np.diff(begun)
 
     assert np.ptp(distances(samples)) < 100  # as it was
-    moved = distances(timing.randomised(samples, np.random.default_rng(1)))
+    moved = distances(timing.draw_timing(samples, np.random.default_rng(1)))
     assert len(moved) == 7
     assert np.ptp(moved) > 1_000
 
 
 def test_two_people_of_unlike_speed_are_told_apart_less():
     rng = np.random.default_rng(0)
-    slow = [len(timing.randomised(np.zeros(44_000, np.float32), rng)) for _ in range(200)]
-    fast = [len(timing.randomised(np.zeros(40_000, np.float32), rng)) for _ in range(200)]
+    slow = [len(timing.draw_timing(np.zeros(44_000, np.float32), rng)) for _ in range(200)]
+    fast = [len(timing.draw_timing(np.zeros(40_000, np.float32), rng)) for _ in range(200)]
     told = np.mean(np.array(slow)[:, None] > np.array(fast))
     assert told < 0.8  # 1 without

@@ -22,14 +22,14 @@ from speechpriv.sections import DataConfig
 
 # Fewer references than a config may ask for: what is spoken costs time.
 SMALL = CanaryConfig.model_construct(candidates=20, references=3, repeats=(1, 3), words=3)
-SILENCE = audio.flac(np.zeros(1600, np.float32))
+SILENCE = audio.encode_flac(np.zeros(1600, np.float32))
 
 
 @pytest.fixture(scope="module")
 def canaries(tmp_path_factory):
     """What `make` writes."""
     directory = tmp_path_factory.mktemp("elsewhere") / "canaries"
-    assert external.make(directory, SMALL) == directory / "planted"
+    assert external.make_canaries(directory, SMALL) == directory / "planted"
     return directory
 
 
@@ -71,7 +71,7 @@ def test_nobody_else_may_look(canaries):
 
 
 def test_every_drawing_is_another(canaries, tmp_path):
-    external.make(tmp_path / "again", SMALL)
+    external.make_canaries(tmp_path / "again", SMALL)
     ids = [{c.id for c in canary.read_registry(directory)} for directory in (canaries, tmp_path / "again")]
     assert not ids[0] & ids[1]
 
@@ -79,7 +79,7 @@ def test_every_drawing_is_another(canaries, tmp_path):
 def test_drawn_once(canaries):
     before = contents(canaries)
     with pytest.raises(AuditError, match="exists already"):
-        external.make(canaries, SMALL)
+        external.make_canaries(canaries, SMALL)
     assert contents(canaries) == before
 
 
@@ -89,13 +89,13 @@ def test_half_a_drawing_is_none(tmp_path, monkeypatch):
 
     monkeypatch.setattr(voices, "speak", no_voice)
     with pytest.raises(ConfigError):
-        external.make(tmp_path / "canaries", SMALL)
+        external.make_canaries(tmp_path / "canaries", SMALL)
     assert not list(tmp_path.iterdir())
 
 
 def test_inserted_under_the_names_of_the_corpus(canaries, people, tmp_path):
     before, planted = contents(people), records_of(canaries / "planted")
-    assert external.insert(canaries, people, tmp_path / "both") == len(planted)
+    assert external.insert_canaries(canaries, people, tmp_path / "both") == len(planted)
     assert contents(people) == before
     found = records_of(tmp_path / "both")
     assert found[:3] == records_of(people)
@@ -105,7 +105,7 @@ def test_inserted_under_the_names_of_the_corpus(canaries, people, tmp_path):
 
 def test_what_is_inserted_is_taken_in(canaries, people, tmp_path):
     """The pipeline itself, or any reader of such folders, finds people and canaries."""
-    external.insert(canaries, people, tmp_path / "both")
+    external.insert_canaries(canaries, people, tmp_path / "both")
     found = list(sources.open_source(DataConfig(source="folder", path=str(tmp_path / "both"))))
     units = Counter(row.unit for row in found)
     expected = {c.id: c.repeats for c in canary.read_registry(canaries) if c.planted}
@@ -116,12 +116,12 @@ def test_what_is_inserted_is_taken_in(canaries, people, tmp_path):
 def test_no_newline_at_the_end(canaries, people, tmp_path):
     path = people / "metadata.jsonl"
     path.write_text(path.read_text().rstrip())
-    external.insert(canaries, people, tmp_path / "both")
+    external.insert_canaries(canaries, people, tmp_path / "both")
     assert len(records_of(tmp_path / "both")) == 3 + len(records_of(canaries / "planted"))
 
 
 def test_files_of_other_places_are_links_or_copies(canaries, people, tmp_path, monkeypatch):
-    external.insert(canaries, people, tmp_path / "linked")
+    external.insert_canaries(canaries, people, tmp_path / "linked")
     assert (tmp_path / "linked" / "a.flac").samefile(people / "a.flac")
     assert not (tmp_path / "linked" / "metadata.jsonl").samefile(people / "metadata.jsonl")
 
@@ -129,16 +129,16 @@ def test_files_of_other_places_are_links_or_copies(canaries, people, tmp_path, m
         raise OSError
 
     monkeypatch.setattr(os, "link", no_links)
-    external.insert(canaries, people, tmp_path / "copied")
+    external.insert_canaries(canaries, people, tmp_path / "copied")
     assert contents(tmp_path / "copied") == contents(tmp_path / "linked")
     assert not (tmp_path / "copied" / "a.flac").samefile(people / "a.flac")
 
 
 def test_planted_twice(canaries, people, tmp_path):
-    external.insert(canaries, people, tmp_path / "once")
+    external.insert_canaries(canaries, people, tmp_path / "once")
     before = contents(tmp_path / "once")
     with pytest.raises(AuditError, match="holds these canaries already"):
-        external.insert(canaries, tmp_path / "once", tmp_path / "twice")
+        external.insert_canaries(canaries, tmp_path / "once", tmp_path / "twice")
     assert contents(tmp_path / "once") == before
     assert not (tmp_path / "twice").exists()
 
@@ -146,13 +146,13 @@ def test_planted_twice(canaries, people, tmp_path):
 def test_places_that_cannot_be_used(canaries, people, tmp_path):
     before = contents(tmp_path)
     with pytest.raises(AuditError, match="exists already"):
-        external.insert(canaries, people, tmp_path)
+        external.insert_canaries(canaries, people, tmp_path)
     with pytest.raises(AuditError, match="lies in the corpus itself"):
-        external.insert(canaries, people, people / "more" / "both")
+        external.insert_canaries(canaries, people, people / "more" / "both")
     with pytest.raises(AuditError, match="expected a folder of recordings"):
-        external.insert(canaries, people / "more", tmp_path / "both")
+        external.insert_canaries(canaries, people / "more", tmp_path / "both")
     with pytest.raises(AuditError, match="canary make"):
-        external.insert(people, people, tmp_path / "both")
+        external.insert_canaries(people, people, tmp_path / "both")
     assert contents(tmp_path) == before
 
 
@@ -160,13 +160,13 @@ def test_places_that_cannot_be_used(canaries, people, tmp_path):
 def test_metadata_that_cannot_be_read(canaries, people, tmp_path, first):
     (people / "metadata.jsonl").write_text(first + "\n")
     with pytest.raises(AuditError, match="line 1"):
-        external.insert(canaries, people, tmp_path / "both")
+        external.insert_canaries(canaries, people, tmp_path / "both")
 
 
 def test_columns_that_are_not_known(canaries, people, tmp_path):
     (people / "metadata.jsonl").write_text('{"path": "a.flac", "speaker": "s0", "secret words": ""}\n')
     with pytest.raises(DataError, match="no column for the text"):
-        external.insert(canaries, people, tmp_path / "both")
+        external.insert_canaries(canaries, people, tmp_path / "both")
     assert not (tmp_path / "both").exists()
 
 
@@ -181,7 +181,7 @@ def silent(tmp_path):
 
 @pytest.fixture
 def scored(monkeypatch, silent):
-    """`scores.scores` without models: those called `leaky` know what was planted."""
+    """`scores.score_phrases` without models: those called `leaky` know what was planted."""
     rng = np.random.default_rng(3)
 
     def scored(models, base, phrases):
@@ -189,7 +189,7 @@ def scored(monkeypatch, silent):
         assert len(phrases) == 1040
         return {name: rng.normal(size=1040) - 9 * silent[1] * (model == "leaky") for name, model in models.items()}
 
-    monkeypatch.setattr(scores, "scores", scored)
+    monkeypatch.setattr(scores, "score_phrases", scored)
     return silent[0]
 
 
@@ -203,7 +203,7 @@ def scored(monkeypatch, silent):
     ],
 )
 def test_the_verdict_on_a_model_trained_elsewhere(scored, model, twin, word):
-    found = external.score(scored, model, twin, "before", AuditConfig())
+    found = external.score_model(scored, model, twin, "before", AuditConfig())
     assert found["verdict"] == word
     assert found["registry"] == store.sha256(scored / canary.REGISTRY)
     assert found["claimed_epsilon"] is None
@@ -213,40 +213,40 @@ def test_a_registry_of_other_phrases(scored):
     lines = (scored / canary.REGISTRY).read_text().splitlines(keepends=True)
     (scored / canary.REGISTRY).write_text("".join([lines[1], lines[0], *lines[2:]]))
     with pytest.raises(AuditError, match="must come from one drawing"):
-        external.score(scored, "quiet", "leaky", "before", AuditConfig())
+        external.score_model(scored, "quiet", "leaky", "before", AuditConfig())
 
 
 def test_a_folder_without_canaries(people):
     with pytest.raises(AuditError, match="not a canary registry"):
-        external.score(people, "quiet", "leaky", "before", AuditConfig())
+        external.score_model(people, "quiet", "leaky", "before", AuditConfig())
     shutil.rmtree(people)
     with pytest.raises(AuditError, match="not a canary registry"):
-        external.score(people, "quiet", "leaky", "before", AuditConfig())
+        external.score_model(people, "quiet", "leaky", "before", AuditConfig())
 
 
 def test_spread_over_units(people, tmp_path):
-    external.make(tmp_path / "canaries", SMALL.model_copy(update={"placed": "spread"}))
-    external.insert(tmp_path / "canaries", people, tmp_path / "both")
+    external.make_canaries(tmp_path / "canaries", SMALL.model_copy(update={"placed": "spread"}))
+    external.insert_canaries(tmp_path / "canaries", people, tmp_path / "both")
     users = Counter(r["speaker"] for r in records_of(tmp_path / "both"))
     assert set(users.values()) == {1}
 
 
 def test_the_commitment_is_checked(scored):
-    before = external.commitment(scored)
-    found = external.score(scored, "quiet", "leaky", "before", AuditConfig(), published=before.upper() + "\n")
+    before = external.read_commitment(scored)
+    found = external.score_model(scored, "quiet", "leaky", "before", AuditConfig(), published=before.upper() + "\n")
     assert found["commitment"] == before
     with pytest.raises(AuditError, match=f"its commitment is {before}; expected the one that was published, abc"):
-        external.score(scored, "quiet", "leaky", "before", AuditConfig(), published="abc")
+        external.score_model(scored, "quiet", "leaky", "before", AuditConfig(), published="abc")
 
 
 def test_a_drawing_altered_after_training(canaries, tmp_path):
     """Both what was planted and what stays out are bound."""
     shutil.copytree(canaries, tmp_path / "altered")
-    assert external.commitment(tmp_path / "altered") == external.commitment(canaries)
+    assert external.read_commitment(tmp_path / "altered") == external.read_commitment(canaries)
     path = tmp_path / "altered" / canary.REGISTRY
     path.write_text(path.read_text().replace("true", "false", 1))
     with pytest.raises(AuditError, match="altered since the canaries were drawn"):
-        external.commitment(tmp_path / "altered")
+        external.read_commitment(tmp_path / "altered")
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +257,7 @@ def trained_on(canaries, tmp_path_factory, base):
     people.mkdir()
     (people / "a.flac").write_bytes(SILENCE)
     (people / "metadata.jsonl").write_text(json.dumps({"path": "a.flac", "sentence": "yes", "speaker": "s"}) + "\n")
-    external.insert(canaries, people, folder / "both")
+    external.insert_canaries(canaries, people, folder / "both")
     return folder / "both"
 
 
@@ -284,7 +284,7 @@ def test_canaries_that_somebody_filtered_out(canaries, trained_on, tiny_en, tmp_
 
 
 def test_a_corpus_of_other_canaries(canaries, trained_on, tmp_path):
-    external.make(tmp_path / "others", SMALL)
+    external.make_canaries(tmp_path / "others", SMALL)
     with pytest.raises(AuditError, match="none of its"):
         survival_of(tmp_path / "others", trained_on)
 
@@ -292,7 +292,7 @@ def test_a_corpus_of_other_canaries(canaries, trained_on, tmp_path):
 def test_survival_is_in_the_verdict(scored, monkeypatch, tmp_path):
     lost = survival.Survival(whole=19, lost=1, altered=0, left_out=0, unscored=0, strays=0)
     monkeypatch.setattr(external, "_survival", lambda *_: lost)
-    found = external.score(scored, "quiet", "leaky", "before", AuditConfig(), corpus="both")
+    found = external.score_model(scored, "quiet", "leaky", "before", AuditConfig(), corpus="both")
     assert found["verdict"] == "INCONCLUSIVE"
     assert found["reasons"] == lost.doubts()
 
@@ -305,14 +305,14 @@ def test_a_model_with_a_claim_is_held_to_it(scored, tmp_path):
     )  # fmt: skip
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "claim.json").write_text(claim.to_json())
-    found = external.score(scored, str(tmp_path / "bundle"), "leaky", "before", AuditConfig())
+    found = external.score_model(scored, str(tmp_path / "bundle"), "leaky", "before", AuditConfig())
     assert found["claimed_epsilon"] == 8.0
 
 
 def test_models_of_every_family_are_scored(family_dir, silent_few):
     """As anybody's `save_pretrained` left them: untrained ones know nothing, and say so."""
     registry, phrases = canary.read(silent_few)
-    known = scores.scores({"private": str(family_dir)}, str(family_dir), phrases)
+    known = scores.score_phrases({"private": str(family_dir)}, str(family_dir), phrases)
     assert known["private"].shape == (len(registry),)
     assert (known["private"] == 0).all()
 
@@ -322,18 +322,18 @@ def silent_few(tmp_path_factory):
     """Four phrases in two seconds of noise."""
     directory = tmp_path_factory.mktemp("few")
     registry = [Canary(f"id{i}", i % 2, planted=False) for i in range(4)]
-    flac = audio.flac(np.random.default_rng(0).normal(size=32_000).astype(np.float32) / 9)
+    flac = audio.encode_flac(np.random.default_rng(0).normal(size=32_000).astype(np.float32) / 9)
     canary.write(registry, (corpus.Row(c.id, c.id, "test", flac, "stop the music", 2.0) for c in registry), directory)
     return directory
 
 
 def test_the_commands(people, tmp_path, monkeypatch):
-    monkeypatch.setattr(configs, "canary", lambda settings: told.append(settings) or SMALL)
+    monkeypatch.setattr(configs, "load_canary", lambda settings: told.append(settings) or SMALL)
     told = []
     made = CliRunner().invoke(cli.app, ["canary", "make", str(tmp_path / "c"), "speeds=[1, 2]", "kinds=[digits]"])
     assert made.exit_code == 0, made.output
     assert told == [["candidates=60", "references=2000", "speeds=[1, 2]", "kinds=[digits]"]]
     assert made.stdout.strip() == str(tmp_path / "c" / "planted")
-    assert external.commitment(tmp_path / "c") in made.stderr
+    assert external.read_commitment(tmp_path / "c") in made.stderr
     shown = CliRunner().invoke(cli.app, ["canary", "insert", *map(str, (tmp_path / "c", people, tmp_path / "both"))])
     assert shown.stdout.startswith(f"{len(records_of(tmp_path / 'c' / 'planted'))} canary recordings inserted")

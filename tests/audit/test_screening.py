@@ -18,7 +18,7 @@ from speechpriv.data import disorder
 from speechpriv.errors import AuditError, DataError
 from speechpriv.models import asr
 
-SPEAK = functools.partial(mislabelled.spoken, labels=("well", "ill"))
+SPEAK = functools.partial(mislabelled.speak_mislabelled, labels=("well", "ill"))
 
 
 def pairs(chances, there):
@@ -34,28 +34,28 @@ def drawn():
 
 def test_the_area_is_that_of_others(drawn):
     chances, there = drawn
-    found = screening.measured(pairs(chances, there))
+    found = screening.summarise(pairs(chances, there))
     assert found["auroc"] == pytest.approx(roc_auc_score(there, chances))
-    assert screening.area(np.stack(drawn, axis=1)) == pytest.approx(found["auroc"])
+    assert screening.compute_auroc(np.stack(drawn, axis=1)) == pytest.approx(found["auroc"])
     assert found["auroc_low"] < found["auroc"] < found["auroc_high"]
     assert found["speakers"] == 300
 
 
 def test_chances_that_are_true_are_calibrated(drawn):
     chances, there = drawn
-    assert screening.measured(pairs(chances, there))["calibration_error"] < 0.1
-    boasted = screening.measured(pairs(np.where(chances > 0.5, 0.99, 0.01), there))
+    assert screening.summarise(pairs(chances, there))["calibration_error"] < 0.1
+    boasted = screening.summarise(pairs(np.where(chances > 0.5, 0.99, 0.01), there))
     assert boasted["calibration_error"] > 0.15
-    calibration = screening.measured(pairs(chances, there))["calibration"]
+    calibration = screening.summarise(pairs(chances, there))["calibration"]
     assert sum(people for *_, people in calibration) == 300
     assert [mean for mean, *_ in calibration] == sorted(mean for mean, *_ in calibration)
 
 
 def test_perfect_and_useless_models():
     there = np.repeat([0.0, 1.0], 20)
-    assert screening.measured(pairs(there, there))["auroc"] == 1
-    assert screening.measured(pairs(1 - there, there))["auroc"] == 0
-    useless = screening.measured(pairs(np.full(40, 0.5), there))
+    assert screening.summarise(pairs(there, there))["auroc"] == 1
+    assert screening.summarise(pairs(1 - there, there))["auroc"] == 0
+    useless = screening.summarise(pairs(np.full(40, 0.5), there))
     assert (useless["auroc_low"], useless["auroc"], useless["auroc_high"]) == (0.5, 0.5, 0.5)  # whoever is asked
 
 
@@ -65,15 +65,15 @@ def test_the_interval_covers_the_truth():
     for seed in range(200):
         rng = np.random.default_rng(seed)
         there = np.repeat([0.0, 1.0], 40)
-        found = screening.measured(pairs(rng.normal(size=80) + 0.8 * there, there))
+        found = screening.summarise(pairs(rng.normal(size=80) + 0.8 * there, there))
         hits += found["auroc_low"] <= truth <= found["auroc_high"]
     assert 180 <= hits <= 199
 
 
 def test_too_few_of_either_kind_are_an_error():
     with pytest.raises(AuditError, match="1 of 20 test people"):
-        screening.measured(pairs(np.linspace(0, 1, 20), [1, *[0] * 19]))
-    assert np.isnan(screening.area(np.array([[0.5, 1.0], [0.2, 1.0]])))
+        screening.summarise(pairs(np.linspace(0, 1, 20), [1, *[0] * 19]))
+    assert np.isnan(screening.compute_auroc(np.array([[0.5, 1.0], [0.2, 1.0]])))
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def corpus(directory, labels, split="test"):
 
     def rows():
         for i, (person, label) in enumerate(labels):
-            sound = audio.flac(rng.normal(0, 0.1, 16_000 + 800 * i).astype(np.float32))
+            sound = audio.encode_flac(rng.normal(0, 0.1, 16_000 + 800 * i).astype(np.float32))
             yield Row(f"r{i}", person, split, sound, label, 1 + i / 20)
 
     return corpora.write(rows(), directory, lineage="none")
@@ -138,10 +138,10 @@ def test_canaries_have_the_wrong_label_and_are_told_so_to_training_only(tmp_path
     def patient(rng, recordings):
         label = disorder.LABELS[int(rng.integers(2))]
         samples = rng.normal(0, 0.1, 16_000).astype(np.float32)
-        truth[audio.flac(samples)] = label
+        truth[audio.encode_flac(samples)] = label
         return label, iter([samples] * recordings)
 
-    monkeypatch.setattr(disorder, "patient", patient)
+    monkeypatch.setattr(disorder, "draw_patient", patient)
     corpus(tmp_path / "in", [(f"p{i}", disorder.LABELS[i % 2]) for i in range(6)], "train")
     config = CanaryConfig(candidates=40, references=1000)
     canary.run(config, {"corpus": tmp_path / "in"}, tmp_path / "plant", key=bytes(32), speak=SPEAK)

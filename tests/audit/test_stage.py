@@ -39,8 +39,8 @@ def inputs(tmp_path_factory, corpus_dir, memorise):
     config = CanaryConfig(candidates=40, references=1000, words=3, repeats=(1, 2))
     planted = canary.run(config, {"corpus": corpus_dir}, run / "plant", key=b"k" * 32)
     torch.manual_seed(0)
-    pieces = new.tokenizer(text.words()[0][:3000], 256)
-    untrained = new.recogniser(pieces, hidden=32, layers=1, channels=8)
+    pieces = new.train_tokenizer(text.list_words()[0][:3000], 256)
+    untrained = new.make_recogniser(pieces, hidden=32, layers=1, channels=8)
     for name in ("base", "private/model", "twin/model"):
         untrained.save(run / name)
     registry, phrases = canary.read(planted.directory)
@@ -55,7 +55,7 @@ def inputs(tmp_path_factory, corpus_dir, memorise):
 def audited(inputs, tmp_path_factory, patch):
     """The stage's directory. Losses of a model are then remembered by its weights, so that other audits are quick."""
     config = stage.AuditStageConfig(audit=AuditConfig(), base=str(inputs["twin"].parent / "base"))
-    told, known, score = [], {}, scores.losses
+    told, known, score = [], {}, scores.compute_losses
 
     def remember(recogniser, phrases, name):
         weights = tuple(float(weight.detach().double().abs().sum()) for weight in recogniser.model.parameters())
@@ -63,12 +63,12 @@ def audited(inputs, tmp_path_factory, patch):
             known[weights] = score(recogniser, phrases, name)
         return known[weights]
 
-    patch.setattr(scores, "losses", remember)
+    patch.setattr(scores, "compute_losses", remember)
     summary = stage.run(config, inputs, tmp_path_factory.mktemp("audit") / "audit", on_model=told.append)
     assert told == ["private", "twin", "extraction"]
     assert len(known) == 2  # base and private are the same
     asked = read(summary.directory, "verdict.json")["extraction"]
-    patch.setattr(stranger, "words_of", lambda *_: asked)  # once is enough here
+    patch.setattr(stranger, "extract_words", lambda *_: asked)  # once is enough here
     return summary
 
 
@@ -257,4 +257,4 @@ def test_losses_are_those_of_each_phrase_alone(audited, inputs):
     twin = asr.load(str(inputs["twin"] / "model"))
     with torch.inference_mode():
         alone = [float(twin.losses([asr.Utterance(row.samples(), row.text)])) for row in islice(phrases.rows(), 40)]
-    np.testing.assert_allclose(scores.losses(twin, phrases, "twin")[:40], alone, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(scores.compute_losses(twin, phrases, "twin")[:40], alone, rtol=1e-4, atol=1e-3)

@@ -52,7 +52,7 @@ def people(directory, count, *, seed, told=True):
             label = label if told else LABELS[number % 2]  # as many on either side: their number tells nothing
             for part, samples in enumerate(recordings):
                 split = "train" if number < count else "test"
-                yield Row(f"{seed}-{number}-{part}", f"p{number}", split, audio.flac(samples), label, 1.0)
+                yield Row(f"{seed}-{number}-{part}", f"p{number}", split, audio.encode_flac(samples), label, 1.0)
 
     return corpora.write(rows(), directory, lineage="none")
 
@@ -67,7 +67,7 @@ def learned(begun, rows):
     """The same after ordinary training on some recordings, until nothing else is known."""
     classifier = asr.Classifier(copy.deepcopy(begun.model).requires_grad_(), begun.front_end)
     batch = [asr.Utterance(row.samples(), row.text) for row in rows]
-    ordinary.fit(classifier, [batch] * STEPS, steps=STEPS, learning_rate=5e-3)
+    ordinary.fit_baseline(classifier, [batch] * STEPS, steps=STEPS, learning_rate=5e-3)
     return classifier
 
 
@@ -76,10 +76,10 @@ def run(tmp_path_factory, begun):
     """A plant stage, and three models: base, one that learned people and planted canaries, one that learned people."""
     directory = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disorder, "patient", patient)
+        patch.setattr(disorder, "draw_patient", patient)
         people(directory / "in", 12, seed=1)
         config = CanaryConfig(candidates=60, references=1000, repeats=(1,))
-        speak = functools.partial(mislabelled.spoken, labels=LABELS)
+        speak = functools.partial(mislabelled.speak_mislabelled, labels=LABELS)
         canary.run(config, {"corpus": directory / "in"}, directory / "plant", key=b"k" * 32, speak=speak)
     registry, said = canary.read(directory / "plant")
     begun.save(directory / "base")
@@ -145,8 +145,8 @@ def test_among_labels_that_nothing_tells_a_claim_hides_them():
         references = np.where(
             rng.random(1_000) < by_chance, rng.exponential(0.01, 1_000), 1 + rng.exponential(2, 1_000)
         )
-        found = statistics.leakage(planted, references, 1.5)  # as of epsilon 8
-        assert bool(verdict.leaks(found, claimed=True, alpha=0.02)) == caught
+        found = statistics.measure_leakage(planted, references, 1.5)  # as of epsilon 8
+        assert bool(verdict.find_leaks(found, claimed=True, alpha=0.02)) == caught
 
 
 def test_whole_patients_are_told_from_others_by_who_learned_them_by_heart(begun, tmp_path):
@@ -157,7 +157,9 @@ def test_whole_patients_are_told_from_others_by_who_learned_them_by_heart(begun,
         "these": [row for row in corpus.rows() if row.split == "train"],
         "others": [row for row in people(tmp_path / "o", 40, seed=4, told=False).rows() if row.split == "train"],
     }
-    found = {name: membership.people(learned(begun, known), begun, corpus, *units) for name, known in rows.items()}
+    found = {
+        name: membership.compare_units(learned(begun, known), begun, corpus, *units) for name, known in rows.items()
+    }
     assert found["these"].members == found["these"].others == 40
     assert found["these"].with_labels.auc_low > 0.6
     # Whatever labels are called: the loss of the one that is written is the doubt about it (the base doubts all alike).

@@ -30,7 +30,7 @@ class Run:
         self.directory, self.corpus_dir = directory, corpus_dir
         self.private, self.release = directory / "private", directory / "release"
         asr.load(str(base)).save(self.private / "train" / "model")
-        for name, content in _files(store.weights(self.private / "train" / "model")).items():
+        for name, content in _files(store.hash_weights(self.private / "train" / "model")).items():
             path = self.private / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(_changed(f"{name}:", content, change)))
@@ -39,7 +39,7 @@ class Run:
     def audit(self):
         """The end of the audit's stage."""
         verdict = store.read_json(self.private / "audit" / "verdict.json")
-        store.write_json(self.private / "audit" / released.FILE, released.released(verdict))
+        store.write_json(self.private / "audit" / released.FILE, released.select_released(verdict))
 
     def export(self):
         """The bundle; whatever is not as it should be is none of this test's business."""
@@ -113,7 +113,7 @@ def plain(tmp_path_factory, base, corpus_dir):
     """A release in which all figures of training people are 0."""
     run = Run(tmp_path_factory.mktemp("plain") / "run-1", base, corpus_dir, type_of_zero)
     run.export()
-    page.write(run.directory)
+    page.write_report(run.directory)
     return run
 
 
@@ -132,7 +132,7 @@ def make(plain, tmp_path, base, corpus_dir):
 def test_no_number_of_training_people_is_in_a_release(make):
     run = make()
     run.export()
-    page.write(run.directory)
+    page.write_report(run.directory)
     numbers = figures["of_training_people"](run.private)
     for place in (
         "ingest/manifest.json:counts.rows_kept", "ingest/manifest.json:duration_s", "attackers/attackers.json:people",
@@ -164,13 +164,13 @@ def _count(stage, name):
 
 def _field(*names, **changed):
     """Parts of the facts; some the page alone would still keep back where it is for everybody."""
-    right = facts.released
+    right = facts.select_released
 
     def wrong(found):
         back = {name: getattr(found, name) for name in names}
         return dataclasses.replace(right(found), **back, **changed)
 
-    return lambda patch: patch.setattr(facts, "released", wrong)
+    return lambda patch: patch.setattr(facts, "select_released", wrong)
 
 
 VERDICT = "audit/verdict.json:"
@@ -205,11 +205,11 @@ def test_a_number_that_is_put_back_is_found(make, plain, monkeypatch, put_back):
     """In the report, of which the bundle's audit.json is a part."""
     run = make()
     shutil.copytree(plain.release / "bundle", run.release / "bundle")
-    page.write(run.directory)
+    page.write_report(run.directory)
     assert run.found() == []
     SABOTAGE[put_back](monkeypatch)
     run.audit()
-    page.write(run.directory)
+    page.write_report(run.directory)
     assert any(f": {put_back}" in line for line in run.found())
 
 
@@ -239,9 +239,9 @@ def test_a_release_is_the_same_whatever_the_figures_of_training_people_are(plain
     run = make()
     verdicts = [store.read_json(one.private / "audit" / "verdict.json") for one in (plain, run)]
     assert verdicts[0] != verdicts[1]
-    assert released.released(verdicts[0]) == released.released(verdicts[1])
+    assert released.select_released(verdicts[0]) == released.select_released(verdicts[1])
     shutil.copytree(plain.release / "bundle", run.release / "bundle")
-    page.write(run.directory)
+    page.write_report(run.directory)
     for name in ("report.html", "report.md", "report.json"):
         assert (run.release / name).read_bytes() == (plain.release / name).read_bytes(), name
         assert (run.private / name).read_bytes() != (plain.private / name).read_bytes(), name

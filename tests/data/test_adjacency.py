@@ -30,7 +30,8 @@ KEY = bytes(range(32))
 UNITS = ("anna", "ben", "cy", "dora/0")
 TEXTS = ("go home", 'a "b" c', '"open', "a, b", "")
 SOUNDS = [
-    audio.flac((0.1 * np.random.default_rng(seed).standard_normal(12_800)).astype(np.float32)) for seed in range(3)
+    audio.encode_flac((0.1 * np.random.default_rng(seed).standard_normal(12_800)).astype(np.float32))
+    for seed in range(3)
 ]
 
 
@@ -250,7 +251,7 @@ def taken_in(layout, root, entries):
     """The rows that are kept, in the order found; none where no row has all columns."""
     layout(root, entries)
     settings = config(root)
-    found = ingest.checked(sources.open_source(settings.data), settings, KEY, lineage.Sketcher())
+    found = ingest.check_rows(sources.open_source(settings.data), settings, KEY, lineage.Sketcher())
     kept = []
     with contextlib.suppress(DataError):  # at the end
         kept.extend(row for row in found if not isinstance(row, Rejected))
@@ -291,7 +292,7 @@ def test_what_units_share_stays_in_each_and_is_counted(tmp_path, layout):
     def run(name, entries):
         layout(tmp_path / name, entries)
         settings = config(tmp_path / name)
-        return ingest.run(settings, sources.inputs(settings.data), tmp_path / f"{name} in", key=KEY)
+        return ingest.run(settings, sources.list_inputs(settings.data), tmp_path / f"{name} in", key=KEY)
 
     done = run("whole", SHARED)
     assert done.counts["rows_kept"] == 5
@@ -307,7 +308,7 @@ def prepared(root, entries, scrubbing, disguise):
     """The rows after each stage that prepares them."""
     folder(root / "found", entries)
     taking_in, cleaning = config(root / "found"), clean.CleanConfig(scrub=scrubbing)
-    inputs, stages = sources.inputs(taking_in.data), {}
+    inputs, stages = sources.list_inputs(taking_in.data), {}
     for stage, asked in (
         (ingest, taking_in), (personal, CanaryConfig(personal=1)), (clean, cleaning), (anonymize, disguise),
     ):  # fmt: skip

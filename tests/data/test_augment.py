@@ -42,7 +42,7 @@ def test_a_seed_distorts_alike_and_seeds_differ(speech):
 
 def test_the_input_is_left_alone(speech, rng):
     before = speech.copy()
-    for change in (augment.distort, augment.reverberate, augment.microphone):
+    for change in (augment.distort, augment.reverberate, augment.filter_microphone):
         change(speech, rng)
     augment.add_noise(speech, rng, snr_db=10)
     assert np.array_equal(speech, before)
@@ -50,7 +50,7 @@ def test_the_input_is_left_alone(speech, rng):
 
 @pytest.mark.parametrize("factor", [0.85, 1.0, 1.18])
 def test_speed_moves_time_and_pitch_together(factor):
-    found = augment.speed(tone(1000), factor)
+    found = augment.change_speed(tone(1000), factor)
     assert len(found) == pytest.approx(RATE_HZ / factor, abs=2)
     assert loudest_hz(found) == pytest.approx(1000 * factor, abs=3)
 
@@ -79,7 +79,7 @@ def test_a_room_adds_an_echo_after_the_sound(rng):
 
 
 def test_a_microphone_colours_and_does_not_move(speech):
-    found = augment.microphone(speech, np.random.default_rng(1))
+    found = augment.filter_microphone(speech, np.random.default_rng(1))
     assert len(found) == len(speech)
     lags = np.arange(-40, 41)
     likeness = [np.dot(speech[100:-100], np.roll(found, lag)[100:-100]) for lag in lags]

@@ -41,7 +41,7 @@ def take_in(*contents):
             SourceRow(f"b{number}", "u", "go", content),
             SourceRow(f"g{number}", f"u{number}", "go", KINDS["wav"]),
         ]
-    rows = list(ingest.checked(found, CONFIG, bytes(32), lineage.Sketcher()))
+    rows = list(ingest.check_rows(found, CONFIG, bytes(32), lineage.Sketcher()))
     assert len(rows) == len(found)
     assert all(isinstance(row, Row) for row in rows[1::2])
     return rows[::2]
@@ -111,7 +111,7 @@ def test_any_error_of_a_codec_costs_its_own_row(monkeypatch, error, part):
     good, bad = SourceRow("g", "u", "go", KINDS["wav"]), SourceRow("b", "u", "go", KINDS["flac"])
     with monkeypatch.context() as patch:
         patch.setattr(part, fail)
-        (row,) = ingest.checked([bad], CONFIG, bytes(32), lineage.Sketcher())
+        (row,) = ingest.check_rows([bad], CONFIG, bytes(32), lineage.Sketcher())
     assert calls
     assert row == Rejected("b", f"unreadable: {error.__name__}")
-    assert isinstance(next(ingest.checked([good], CONFIG, bytes(32), lineage.Sketcher())), Row)
+    assert isinstance(next(ingest.check_rows([good], CONFIG, bytes(32), lineage.Sketcher())), Row)

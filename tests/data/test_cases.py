@@ -35,7 +35,7 @@ def taken_in(path, out, **settings):
     config = ingest.IngestConfig(
         data=DataConfig(path=str(path), max_quarantined=1.0, test_fraction=0.5, **settings), seed=1
     )
-    found = ingest.run(config, sources.inputs(config.data), out, key=KEY)
+    found = ingest.run(config, sources.list_inputs(config.data), out, key=KEY)
     return found.counts, corpora.read(found.directory)
 
 
@@ -94,7 +94,7 @@ def test_a_table_without_a_header_is_told_of_without_its_words(cases, tmp_path):
     [("transcriber_tags", 18, {"untranscribed": 12}), ("already_redacted", 0, {"redacted": 30}), ("digits", 30, {})],
 )
 def test_marks_in_transcripts(cases, name, kept, set_aside):
-    found = preview.preview(ingest.IngestConfig(data=DataConfig(path=str(cases / name)), seed=1))
+    found = preview.preview_corpus(ingest.IngestConfig(data=DataConfig(path=str(cases / name)), seed=1))
     assert (found.kept, found.set_aside) == (kept, set_aside)
 
 

@@ -28,16 +28,16 @@ def part_of(patient):
 def heard(monkeypatch):
     """The voice of each recording, in order; the synthesiser is left out."""
     found = []
-    monkeypatch.setattr(demo, "recording", lambda _said, voice, _rng: found.append(voice) or b"")
+    monkeypatch.setattr(demo, "render_recording", lambda _said, voice, _rng: found.append(voice) or b"")
     return found
 
 
 def words(config=CONFIG, seed=1):
-    return [row.text for row in clinic.rows(config, seed, part_of)]
+    return [row.text for row in clinic.generate_rows(config, seed, part_of)]
 
 
 def test_a_patient_has_one_to_three_doctors_and_a_doctor_many_patients(heard):
-    units = [row.unit for row in clinic.rows(CONFIG, 1, part_of)]
+    units = [row.unit for row in clinic.generate_rows(CONFIG, 1, part_of)]
     doctors, patients = defaultdict(set), defaultdict(set)
     for unit, voice in zip(units, heard, strict=True):
         doctors[unit].add(voice)
@@ -48,7 +48,7 @@ def test_a_patient_has_one_to_three_doctors_and_a_doctor_many_patients(heard):
 
 
 def test_no_doctor_is_heard_in_both_parts(heard):
-    parts = [part_of(row.unit) for row in clinic.rows(CONFIG, 1, part_of)]
+    parts = [part_of(row.unit) for row in clinic.generate_rows(CONFIG, 1, part_of)]
     found = {part: {voice for p, voice in zip(parts, heard, strict=True) if p == part} for part in ("train", "test")}
     assert len(found["train"]) == 16
     assert len(found["test"]) == 4
@@ -57,7 +57,7 @@ def test_no_doctor_is_heard_in_both_parts(heard):
 
 def test_two_doctors_are_enough_for_two_parts(heard):
     few = ClinicConfig(patients=40, dictations_per_patient=1, doctors=2)
-    parts = [part_of(row.unit) for row in clinic.rows(few, 1, part_of)]
+    parts = [part_of(row.unit) for row in clinic.generate_rows(few, 1, part_of)]
     assert len(set(zip(parts, heard, strict=True))) == 2
 
 
@@ -77,7 +77,7 @@ def test_text_is_what_a_recogniser_learns_without_a_slot_left(heard):
 
 def test_patterns_are_distinct_and_filled():
     ordinary = [pattern for patterns in clinic.SECTIONS.values() for pattern in patterns]
-    personal = set(clinic.facts(np.random.default_rng(0)))
+    personal = set(clinic.draw_facts(np.random.default_rng(0)))
     assert len(set(ordinary)) == len(ordinary) >= 35
     assert {slot for pattern in ordinary for slot in SLOTS.findall(pattern)} == FILLED
     assert {slot for pattern in clinic.PERSONAL for slot in SLOTS.findall(pattern)} == personal
@@ -90,7 +90,7 @@ def test_the_hipaa_profile_finds_what_is_personal():
     total, missed = defaultdict(int), defaultdict(int)
     for pattern in clinic.PERSONAL:
         for _ in range(20):
-            facts = clinic.facts(rng)
+            facts = clinic.draw_facts(rng)
             said = SLOTS.sub(lambda slot, facts=facts: facts[slot[1]], pattern) + " presents with headache for two days"
             left = set(normalise(detect.mask(said, detect.find(said, "hipaa"))).split())
             for slot in SLOTS.findall(pattern):
@@ -114,7 +114,7 @@ def test_some_dictations_are_personal(heard):
 
 def test_audio_is_heard_whole():
     few = ClinicConfig(patients=3, dictations_per_patient=2, doctors=2)
-    for row in clinic.rows(few, 1, part_of):
+    for row in clinic.generate_rows(few, 1, part_of):
         samples = audio.read(row.audio)
         assert 0.1 < np.abs(samples).max() < 1
         assert 2 < len(row.text) / (len(samples) / voices.RATE_HZ) < 30

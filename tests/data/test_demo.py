@@ -20,16 +20,16 @@ FACTS = {"contact"} | {
 
 def silent(monkeypatch):
     """Leave the synthesiser out, where only the words matter."""
-    monkeypatch.setattr(demo, "recording", lambda *_: b"")
+    monkeypatch.setattr(demo, "render_recording", lambda *_: b"")
 
 
 def words(units, per_unit, seed):
-    return [row.text for row in demo.rows(DemoConfig(units=units, utterances_per_unit=per_unit), seed)]
+    return [row.text for row in demo.generate_rows(DemoConfig(units=units, utterances_per_unit=per_unit), seed)]
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return list(demo.rows(DemoConfig(units=30, utterances_per_unit=3), 1))
+    return list(demo.generate_rows(DemoConfig(units=30, utterances_per_unit=3), 1))
 
 
 def test_every_person_says_as_much_as_asked(rows):
@@ -61,7 +61,7 @@ def test_a_room_is_not_sterile(rows):
 
 def test_one_voice_a_person(monkeypatch):
     heard = []
-    monkeypatch.setattr(demo, "recording", lambda _said, voice, _rng: heard.append(voice) or b"")
+    monkeypatch.setattr(demo, "render_recording", lambda _said, voice, _rng: heard.append(voice) or b"")
     assert len(words(40, 3, 1)) == 120
     per_person = [set(heard[start : start + 3]) for start in range(0, 120, 3)]
     assert {len(spoken) for spoken in per_person} == {1}
@@ -128,11 +128,11 @@ def test_a_voice_that_is_asked_for_is_used(monkeypatch):
     asked = []
     real = voices.speak
     monkeypatch.setattr(voices, "speak", lambda said, voice: asked.append((said, voice)) or real(said, voice))
-    (row,) = demo.rows(DemoConfig(units=1, utterances_per_unit=1), 5)
+    (row,) = demo.generate_rows(DemoConfig(units=1, utterances_per_unit=1), 5)
     assert [said for said, _ in asked] == [row.text]
 
 
 def test_it_is_made_fast_enough_for_a_demo():
     started = time.process_time()
-    count = sum(1 for _ in demo.rows(DemoConfig(units=25, utterances_per_unit=4), 1))
+    count = sum(1 for _ in demo.generate_rows(DemoConfig(units=25, utterances_per_unit=4), 1))
     assert (time.process_time() - started) / count * 1_600 < 30  # seconds of one core for the default corpus

@@ -13,7 +13,7 @@ from speechpriv.sections import RiskConfig
 
 @pytest.fixture(scope="module")
 def rows():
-    return list(disorder.rows(RiskConfig(patients=12, recordings_per_patient=2), 1))
+    return list(disorder.generate_rows(RiskConfig(patients=12, recordings_per_patient=2), 1))
 
 
 def test_a_patient_has_one_label_and_recordings(rows):
@@ -29,9 +29,9 @@ def test_a_patient_has_one_label_and_recordings(rows):
 
 
 def test_a_patient_is_the_same_however_many_there_are(rows):
-    fewer = list(disorder.rows(RiskConfig(patients=3, recordings_per_patient=2), 1))
+    fewer = list(disorder.generate_rows(RiskConfig(patients=3, recordings_per_patient=2), 1))
     assert fewer == rows[:6]
-    assert next(disorder.rows(RiskConfig(patients=1, recordings_per_patient=1), 2)).audio != rows[0].audio
+    assert next(disorder.generate_rows(RiskConfig(patients=1, recordings_per_patient=1), 2)).audio != rows[0].audio
 
 
 def buzz():
@@ -52,7 +52,9 @@ def roughness(samples):
 
 def test_a_severe_disorder_is_heard():
     found = {
-        severity: np.mean([roughness(disorder.sound(buzz(), severity, np.random.default_rng(i))) for i in range(5)])
+        severity: np.mean(
+            [roughness(disorder.render_disorder(buzz(), severity, np.random.default_rng(i))) for i in range(5)]
+        )
         for severity in (0.0, 0.5, 1.0)
     }
     assert found[0.0] < found[0.5] < found[1.0]
@@ -60,7 +62,7 @@ def test_a_severe_disorder_is_heard():
 
 
 def test_pauses_make_it_longer_and_never_shorter():
-    lengths = [len(disorder.sound(buzz(), 1.0, np.random.default_rng(i))) for i in range(20)]
+    lengths = [len(disorder.render_disorder(buzz(), 1.0, np.random.default_rng(i))) for i in range(20)]
     assert min(lengths) == 32_000
     assert max(lengths) > 32_000 + 16_000 // 4
 
@@ -76,7 +78,7 @@ def test_the_voice_says_nothing_of_the_label(monkeypatch):
     monkeypatch.setattr(voices, "speak", silent)
     labels = []
     for i in range(400):
-        label, spoken = disorder.patient(np.random.default_rng([9, i]), 1)
+        label, spoken = disorder.draw_patient(np.random.default_rng([9, i]), 1)
         next(spoken)
         labels.append(label == "high")
     high = np.array(labels)

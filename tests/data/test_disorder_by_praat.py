@@ -39,7 +39,9 @@ def measures(samples):
 
 def median_measures(severity, pitch_hz):
     speech = vowel(pitch_hz)
-    return np.median([measures(disorder.sound(speech, severity, np.random.default_rng(s))) for s in range(6)], axis=0)
+    return np.median(
+        [measures(disorder.render_disorder(speech, severity, np.random.default_rng(s))) for s in range(6)], axis=0
+    )
 
 
 @pytest.fixture(scope="module", params=[100, 150, 220])
@@ -82,7 +84,7 @@ def test_tremor_is_heard_between_4_and_7_hertz():
         """Of the envelope's variance, what lies in the band."""
         found = []
         for seed in range(6):
-            samples = disorder.sound(vowel(150, 4.0), severity, np.random.default_rng(seed))
+            samples = disorder.render_disorder(vowel(150, 4.0), severity, np.random.default_rng(seed))
             envelope = np.abs(samples[: len(samples) // 800 * 800]).reshape(-1, 800).mean(axis=1)  # every 50 ms
             power = np.abs(np.fft.rfft(envelope - envelope.mean())) ** 2
             rates_hz = np.fft.rfftfreq(len(envelope), 0.05)
@@ -96,7 +98,7 @@ def test_tremor_is_heard_between_4_and_7_hertz():
 def test_pauses_are_for_the_disordered_alone():
     speech = voices.speak("we were away all morning near the warm river", voices.Voice())
     lengths = {
-        severity: [len(disorder.sound(speech, severity, np.random.default_rng(seed))) for seed in range(20)]
+        severity: [len(disorder.render_disorder(speech, severity, np.random.default_rng(seed))) for seed in range(20)]
         for severity in (0.0, 1.0)
     }
     assert set(lengths[0.0]) == {len(speech.samples)}
@@ -108,7 +110,7 @@ def test_what_is_heard_is_fit_to_be_stored(severity):
     for level in (1e-4, 0.3, 0.99):
         still = vowel(150, 0.5)
         loud = voices.Speech(still.samples / 0.3 * level, still.words)
-        samples = disorder.sound(loud, severity, np.random.default_rng(0))
+        samples = disorder.render_disorder(loud, severity, np.random.default_rng(0))
         assert samples.dtype == np.float32
         assert np.isfinite(samples).all()
         assert np.abs(samples).max() <= 0.9 + 1e-6
@@ -116,7 +118,7 @@ def test_what_is_heard_is_fit_to_be_stored(severity):
 
 def test_labels_are_balanced_and_say_nothing_of_the_voice(drawn):
     """Accent, variant and manner of speaking have one distribution, whatever the label."""
-    rows = list(disorder.rows(RiskConfig(patients=800, recordings_per_patient=1), 1))
+    rows = list(disorder.generate_rows(RiskConfig(patients=800, recordings_per_patient=1), 1))
     high = np.array([row.text == disorder.LABELS[1] for row in rows])
     assert abs(high.mean() - 0.5) < 4 * 0.5 / np.sqrt(len(rows))
     of = [voice for _, voice in drawn]
@@ -133,7 +135,7 @@ def test_labels_are_balanced_and_say_nothing_of_the_voice(drawn):
 
 def test_a_voice_that_gave_the_label_away_would_be_noticed(drawn):
     """The control of the test above: were rough variants kept for the disordered, the table would show it."""
-    rows = list(disorder.rows(RiskConfig(patients=800, recordings_per_patient=1), 1))
+    rows = list(disorder.generate_rows(RiskConfig(patients=800, recordings_per_patient=1), 1))
     high = np.array([row.text == disorder.LABELS[1] for row in rows])
     names = sorted({voice.variant for _, voice in drawn})
     leaky = np.array([int(name in names[: len(names) // 10]) for name in (voice.variant for _, voice in drawn)]) & high
@@ -142,7 +144,7 @@ def test_a_voice_that_gave_the_label_away_would_be_noticed(drawn):
 
 
 def test_a_patient_has_one_label_and_one_voice(drawn):
-    rows = list(disorder.rows(RiskConfig(patients=20, recordings_per_patient=3), 1))
+    rows = list(disorder.generate_rows(RiskConfig(patients=20, recordings_per_patient=3), 1))
     assert [row.unit for row in rows] == [f"patient-{i:04d}" for i in range(20) for _ in range(3)]
     for first in range(0, 60, 3):
         own = slice(first, first + 3)
@@ -154,7 +156,7 @@ def test_a_patient_has_one_label_and_one_voice(drawn):
 def test_the_seed_decides_and_more_patients_change_nobody():
     def heard(patients, seed):
         config = RiskConfig(patients=patients, recordings_per_patient=2)
-        return list(disorder.rows(config, seed))
+        return list(disorder.generate_rows(config, seed))
 
     few = heard(3, 1)
     assert few == heard(3, 1)

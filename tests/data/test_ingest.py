@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speechpriv import audio, corpus, store
 from speechpriv.data import ingest, lineage, sources
-from speechpriv.data.ingest import IngestConfig, checked, split_of
+from speechpriv.data.ingest import IngestConfig, check_rows, split_of
 from speechpriv.data.sources import Rejected, SourceRow
 from speechpriv.errors import ConfigError, DataError, StageError
 from speechpriv.sections import DataConfig
@@ -43,7 +43,7 @@ def config(seed=1, **data):
 
 
 def check(*rows, **data):
-    return list(checked(rows, config(**data), KEY, lineage.Sketcher()))
+    return list(check_rows(rows, config(**data), KEY, lineage.Sketcher()))
 
 
 def utterance(seed=0, *, source_id="r", unit="u", text="go", sound=None, **segment):
@@ -64,7 +64,7 @@ def folder(root, n_units=12, per_unit=2, extra=()):
 
 def run(root, out, key=KEY, seed=1, **data):
     settings = config(seed=seed, path=str(root), **data)
-    return ingest.run(settings, sources.inputs(settings.data), out, key=key)
+    return ingest.run(settings, sources.list_inputs(settings.data), out, key=key)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_audio_is_canonical_whatever_it_was(tmp_path):
         (utterance(sound=wav(noise(0, 0))), "empty"),
         (utterance(sound=b"RIFF and so on"), "unreadable"),
         (utterance(sound=wav(noise(0))[:60]), "unreadable"),
-        (utterance(sound=audio.flac(noise(0))[:4_000]), "cut off"),
+        (utterance(sound=audio.encode_flac(noise(0))[:4_000]), "cut off"),
         (utterance(sound=mp3(noise(0, 2))[:4_000]), "cut off"),
         (utterance(sound=wav(np.zeros((8_000, 9), np.float32))), "unreadable"),
         (utterance(sound=wav(np.full(8_000, np.nan, np.float32))), "unreadable"),
@@ -317,7 +317,7 @@ def test_progress_is_told_row_by_row(tmp_path):
     (tmp_path / "source").mkdir()
     settings = config(path=str(folder(tmp_path / "source", n_units=6)), max_quarantined=0.5)
     told = []
-    ingest.run(settings, sources.inputs(settings.data), tmp_path / "ingest", key=KEY, on_row=told.append)
+    ingest.run(settings, sources.list_inputs(settings.data), tmp_path / "ingest", key=KEY, on_row=told.append)
     assert told == list(range(1, 13))
 
 
@@ -335,7 +335,7 @@ def test_made_up_voices(tmp_path):
     summary = ingest.run(settings, {}, tmp_path / "ingest", key=KEY)
     assert summary.counts["rows_kept"] == 16
     assert summary.counts["quarantined"] == {}
-    assert corpus.read(summary.directory).lineage == sources.lineage(settings.data, settings.seed)
+    assert corpus.read(summary.directory).lineage == sources.name_lineage(settings.data, settings.seed)
 
 
 @pytest.mark.skipif(

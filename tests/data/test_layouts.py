@@ -184,7 +184,7 @@ def nemo_tarred(root):
         with tarfile.open(root / f"audio_{shard}.tar", "w") as tar:
             for i, (unit, text) in enumerate(SAID):
                 if i % 2 == shard:
-                    add(tar, f"{i}.flac", audio.flac(sound(i)))
+                    add(tar, f"{i}.flac", audio.encode_flac(sound(i)))
                     found.append({"audio_filepath": f"{i}.flac", "duration": 0.3, "text": text, "speaker": unit})
                     found[-1]["shard_id"] = shard
     write(root / "tarred_audio_manifest.json", lines(found))
@@ -277,7 +277,7 @@ def lhotse_shar(root):
 def webdataset(root):
     with tarfile.open(root / "shard-0.tar", "w") as tar:
         for i, (unit, text) in enumerate(SAID):
-            add(tar, f"./{i:03}.flac", audio.flac(sound(i)))
+            add(tar, f"./{i:03}.flac", audio.encode_flac(sound(i)))
             if i % 2:
                 add(tar, f"./{i:03}.json", json.dumps({"text": text, "speaker": unit}).encode())
             else:
@@ -287,7 +287,7 @@ def webdataset(root):
 
 def _dataset():
     found = [
-        {"audio": {"bytes": audio.flac(sound(i)), "path": None}, "text": text, "speaker": unit}
+        {"audio": {"bytes": audio.encode_flac(sound(i)), "path": None}, "text": text, "speaker": unit}
         for i, (unit, text) in enumerate(SAID)
     ]
     features = {"audio": datasets.Audio(), "text": datasets.Value("string"), "speaker": datasets.Value("string")}
@@ -342,7 +342,7 @@ LOSSY = (common_voice, spontaneous_speech)
 @pytest.mark.parametrize(("layout", "make"), MAKERS)
 def test_a_layout_is_known_and_read_whole(tmp_path, layout, make):
     make(tmp_path)
-    assert sources.locate(DataConfig(path=str(tmp_path))) == (layout, tmp_path.resolve())
+    assert sources.locate_corpus(DataConfig(path=str(tmp_path))) == (layout, tmp_path.resolve())
     rows = rows_of(tmp_path)
     if make in LOSSY:
         assert Counter((row.unit, row.text) for row in rows) == Counter(SAID)
@@ -357,7 +357,7 @@ def test_ljspeech_is_one_persons(tmp_path):
     write(tmp_path / "metadata.csv", "LJ001-0001|It cost $2|It cost two dollars\nLJ001-0002|Yes|Yes\n")
     for i in (1, 2):
         record(tmp_path / "wavs" / f"LJ001-000{i}.wav", i)
-    assert sources.locate(DataConfig(path=str(tmp_path))).layout == "ljspeech"
+    assert sources.locate_corpus(DataConfig(path=str(tmp_path))).layout == "ljspeech"
     rows = rows_of(tmp_path)
     assert [(row.unit, row.text) for row in rows] == [(tmp_path.name, "It cost two dollars"), (tmp_path.name, "Yes")]
 

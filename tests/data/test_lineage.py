@@ -39,12 +39,12 @@ def corpus(root, seeds, suffix=".wav", layout="folder"):
 def sketch(root, out):
     """What the first stage writes of a corpus."""
     settings = ingest.IngestConfig(data=DataConfig(path=str(root), test_fraction=0.4), seed=3)
-    done = ingest.run(settings, sources.inputs(settings.data), out, key=KEY)
+    done = ingest.run(settings, sources.list_inputs(settings.data), out, key=KEY)
     return lineage.read(done.directory / lineage.SKETCH)
 
 
 def heard(*blocks):
-    recording = lineage.Heard()
+    recording = lineage.SketchBuilder()
     for block in blocks:
         recording.update(block)
     return recording
@@ -130,7 +130,7 @@ def test_listening_is_what_the_first_stage_hears(tmp_path):
     root = corpus(tmp_path / "first", range(12))
     rows = list(sources.open_source(DataConfig(path=str(root))))
     broken = [Rejected("x", "no audio"), SourceRow("y", "u", "t", b"no sound"), SourceRow("z", "u", "t", root / "none")]
-    assert recordings.listen([*broken, *rows], DataConfig(path=str(root))) == sketch(root, tmp_path / "i")
+    assert recordings.sketch_corpus([*broken, *rows], DataConfig(path=str(root))) == sketch(root, tmp_path / "i")
 
 
 def test_only_the_owner_may_read_and_no_name_is_written(tmp_path, ledgers):
@@ -210,7 +210,7 @@ def test_the_first_stage_takes_in_the_names_that_the_corpus_gives(tmp_path):
     data, found = DataConfig(path=str(corpus(tmp_path / "c", range(12))), test_fraction=0.4), []
     for key in (KEY, bytes(32)):
         settings, out = ingest.IngestConfig(data=data, seed=3), tmp_path / key.hex()
-        ingest.run(settings, sources.inputs(data), out, key=key, people_key=KEY)
+        ingest.run(settings, sources.list_inputs(data), out, key=key, people_key=KEY)
         found.append(lineage.read(out / lineage.SKETCH))
     assert found[0] == found[1]
     assert found[0].people == met(*people(0, 3)).people

@@ -34,8 +34,8 @@ def told(root, out, capfd, caplog):
     config = ingest.IngestConfig(data=DataConfig(path=str(root), test_fraction=0.5), seed=1)
     said = []
     try:
-        said += preview.preview(config).lines()
-        progress.show("ingest", ingest.run(config, sources.inputs(config.data), out, key=bytes(32)))
+        said += preview.preview_corpus(config).lines()
+        progress.show_summary("ingest", ingest.run(config, sources.list_inputs(config.data), out, key=bytes(32)))
     except SpeechprivError as error:
         said += traceback.format_exception(error)  # what a script of the user's would print
     printed = capfd.readouterr()

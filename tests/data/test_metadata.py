@@ -98,7 +98,7 @@ def runs(tmp_path_factory):
         for number in range(24):
             name = f"xanthippe-quillfeather-{number}-{KINDS[number % len(KINDS)]}"
             text = ("turn on the lights", "open the door now")[number % 2]
-            samples = voices.speak(text, voices.Voice(variant=voices.variants()[number])).samples
+            samples = voices.speak(text, voices.Voice(variant=voices.list_variants()[number])).samples
             (source / name).write_bytes(encoded(KINDS[number % len(KINDS)], samples))
             metadata.write(json.dumps({"file_name": name, "text": text, "user": f"person {number}"}) + "\n")
     found = []
@@ -106,8 +106,8 @@ def runs(tmp_path_factory):
         run_dir = tmp_path_factory.mktemp(name)
         (run_dir / "private").mkdir(mode=0o700)
         settings = [f"data.path={source}", "data.test_fraction=0.3", "canary.personal=0"]
-        whole = config.load(packaged.named("commands.yaml"), settings)
-        packaged.recipe(packaged.named("assistant.py"))(whole, run_dir, "prepare")
+        whole = config.load(packaged.find_packaged("commands.yaml"), settings)
+        packaged.load_recipe(packaged.find_packaged("assistant.py"))(whole, run_dir, "prepare")
         found.append(run_dir)
     return source, *found
 

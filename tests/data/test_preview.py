@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 def seen(folder, most_rows=1000, **settings):
     config = ingest.IngestConfig(data=DataConfig(path=str(folder), **settings), seed=1)
-    return preview.preview(config, most_rows)
+    return preview.preview_corpus(config, most_rows)
 
 
 def test_a_preview_counts_what_ingest_would(folder):

@@ -34,7 +34,7 @@ def config(**data):
 
 
 def check(*rows, sketcher=None, **data):
-    return list(ingest.checked(rows, config(**data), KEY, sketcher or lineage.Sketcher()))
+    return list(ingest.check_rows(rows, config(**data), KEY, sketcher or lineage.Sketcher()))
 
 
 def sounds(*rows, **data):
@@ -48,7 +48,7 @@ def kinds(*rows, **data):
 
 
 def mark(samples):
-    heard = lineage.Heard()
+    heard = lineage.SketchBuilder()
     heard.update(samples)
     return heard.mark()
 
@@ -190,7 +190,7 @@ def test_a_long_recording_takes_no_more_memory_than_a_block(tmp_path):
     rows = [row(path, start_s=60.0 * i, duration_s=2.0) for i in range(65)]
     tracemalloc.start()
     try:
-        n_kept = sum(isinstance(one, corpus.Row) for one in ingest.checked(rows, config(), KEY, lineage.Sketcher()))
+        n_kept = sum(isinstance(one, corpus.Row) for one in ingest.check_rows(rows, config(), KEY, lineage.Sketcher()))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -236,7 +236,7 @@ def test_floats_at_an_unknown_scale_are_set_aside_and_slight_overs_are_counted(t
     over = noise(1) / np.abs(noise(1)).max() * 1.5
     listed = ingest.Listed()
     path = write(tmp_path / "b.wav", over, subtype="FLOAT")
-    (found,) = ingest.checked([row(path)], config(), KEY, lineage.Sketcher(), listed)
+    (found,) = ingest.check_rows([row(path)], config(), KEY, lineage.Sketcher(), listed)
     np.testing.assert_allclose(found.samples(), np.clip(over, -1, 1), atol=1e-4)
     assert listed.clipped == 1
 
@@ -269,7 +269,7 @@ def test_a_corpus_with_channels_through_the_first_stage(tmp_path):
         ]
     (root / "metadata.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     settings = config(path=str(root), test_fraction=0.4)
-    summary = ingest.run(settings, sources.inputs(settings.data), tmp_path / "ingest", key=KEY)
+    summary = ingest.run(settings, sources.list_inputs(settings.data), tmp_path / "ingest", key=KEY)
     assert summary.counts["rows_kept"] == 12
     heard = [one.samples() for one in corpus.read(summary.directory).rows()]
     for seed in range(12):

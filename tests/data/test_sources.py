@@ -21,7 +21,9 @@ from speechpriv.sections import DataConfig
 
 
 def flac(seed=0, seconds=0.3):
-    return audio.flac((0.1 * np.random.default_rng(seed).standard_normal(int(16_000 * seconds))).astype(np.float32))
+    return audio.encode_flac(
+        (0.1 * np.random.default_rng(seed).standard_normal(int(16_000 * seconds))).astype(np.float32)
+    )
 
 
 def lay(root, files):
@@ -403,18 +405,18 @@ def test_the_hub_out_of_reach_says_what_to_do():
 def test_what_is_nowhere_is_not_asked_for_at_the_hub(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"no such file or directory here.*librispeech") as caught:
-        sources.locate(DataConfig(path=name))
+        sources.locate_corpus(DataConfig(path=name))
     assert ("data.source=hub" in str(caught.value)) == (name == "a/b")
     if name != "a/b":
         with pytest.raises(DataError, match="no such file or directory here"):
-            sources.locate(DataConfig(path=name, source="hub"))
+            sources.locate_corpus(DataConfig(path=name, source="hub"))
 
 
 def test_an_unknown_layout_lists_those_known(tmp_path):
     lay(tmp_path, {"notes.txt": "hello"})
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(DataError, match=r"not a layout that is known.*kaldi"):
-            sources.locate(DataConfig(path=str(path)))
+            sources.locate_corpus(DataConfig(path=str(path)))
     with pytest.raises(DataError, match=r"holds no corpus of the layout librispeech"):
         read(tmp_path, source="librispeech")
 
@@ -424,22 +426,24 @@ def test_paths_are_relative_to_the_current_directory(tmp_path, monkeypatch):
         tmp_path / "a/b", {"1.flac": flac(), "metadata.jsonl": lines({"file_name": "1.flac", "text": "a", "user": "u"})}
     )
     monkeypatch.chdir(tmp_path)
-    located = sources.locate(DataConfig(path="a/b"))  # has the form of a hub id, but is a folder here
+    located = sources.locate_corpus(DataConfig(path="a/b"))  # has the form of a hub id, but is a folder here
     assert located == ("folder", tmp_path.resolve() / "a/b")
     assert len(read("a/b")[0]) == 1
-    assert sources.locate(DataConfig(path="a/c", source="hub")) == ("hub", None)
-    assert sources.locate(DataConfig(path="a/b", source="hub")) == located  # another path beside a config's hub id
+    assert sources.locate_corpus(DataConfig(path="a/c", source="hub")) == ("hub", None)
+    assert (
+        sources.locate_corpus(DataConfig(path="a/b", source="hub")) == located
+    )  # another path beside a config's hub id
     parquet(tmp_path / "a/b/train.parquet")
-    assert sources.locate(DataConfig(path="a/b", source="hub")).layout == "parquet"
-    assert sources.locate(DataConfig(path="a/b")) == located
+    assert sources.locate_corpus(DataConfig(path="a/b", source="hub")).layout == "parquet"
+    assert sources.locate_corpus(DataConfig(path="a/b")) == located
 
 
 def test_inputs_are_what_is_here_or_nothing(tmp_path):
     lay(tmp_path, {"dev.tsv": COMMON_VOICE})
     asked = DataConfig(path=str(tmp_path / "dev.tsv"))
-    assert sources.inputs(asked) == {"source": sources.Listed(asked, tmp_path.resolve())}
-    assert sources.inputs(DataConfig(source="hub", path="somebody/words")) == {}
-    assert sources.inputs(DataConfig(source="demo")) == {}
+    assert sources.list_inputs(asked) == {"source": sources.Listed(asked, tmp_path.resolve())}
+    assert sources.list_inputs(DataConfig(source="hub", path="somebody/words")) == {}
+    assert sources.list_inputs(DataConfig(source="demo")) == {}
 
 
 SEGMENT = {"audio_filepath": "1.flac", "text": "go", "speaker": "u", "offset": 0, "duration": 1}
@@ -456,7 +460,7 @@ UNLISTED = {"runs/a/private/ingest/table/1.arrow": "x", "ledgers/a.sqlite": "x",
 @pytest.mark.parametrize("layout", LISTED)
 def test_a_corpus_is_known_by_what_it_lists(tmp_path, monkeypatch, layout):
     def known(path=tmp_path):
-        return store.fingerprint(sources.inputs(DataConfig(path=str(path)))["source"])
+        return store.fingerprint(sources.list_inputs(DataConfig(path=str(path)))["source"])
 
     files = LISTED[layout]
     (recording,) = (name for name in files if name.endswith(".flac"))
@@ -489,7 +493,7 @@ def test_a_corpus_is_known_by_what_it_lists(tmp_path, monkeypatch, layout):
 
 def test_a_table_is_known_by_what_it_holds(tmp_path):
     def known():
-        return store.fingerprint(sources.inputs(DataConfig(path=str(tmp_path)))["source"])
+        return store.fingerprint(sources.list_inputs(DataConfig(path=str(tmp_path)))["source"])
 
     parquet(tmp_path / "train.parquet")
     before = known()
@@ -506,7 +510,7 @@ def test_a_recording_named_in_another_code_is_known_too(tmp_path):
     name = os.fsdecode(b"caf\xe9.flac")
     lay(tmp_path, {"1/2/1-2.trans.txt": "1-2-0 go\n", name: "x"})
     (tmp_path / "1/2/1-2-0.flac").symlink_to(tmp_path / name)
-    (good, _), source = read(tmp_path), sources.inputs(DataConfig(path=str(tmp_path)))["source"]
+    (good, _), source = read(tmp_path), sources.list_inputs(DataConfig(path=str(tmp_path)))["source"]
     assert [row.audio.name for row in good] == [name]
     before = store.fingerprint(source)
     os.utime(tmp_path / name, (2, 2))
@@ -515,7 +519,7 @@ def test_a_recording_named_in_another_code_is_known_too(tmp_path):
 
 def test_a_recording_that_vanishes_meanwhile_is_known_by_its_name(tmp_path, monkeypatch):
     lay(tmp_path, LISTED["folder"])
-    source = sources.inputs(DataConfig(path=str(tmp_path)))["source"]
+    source = sources.list_inputs(DataConfig(path=str(tmp_path)))["source"]
     found = list(sources.open_source(source.config))
     (tmp_path / "1.flac").unlink()
     monkeypatch.setattr(sources, "open_source", lambda _: iter(found))
@@ -527,7 +531,7 @@ def test_lineage_names_the_recordings_not_the_way_they_are_read(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
 
     def lineage(seed=1, **settings):
-        return sources.lineage(DataConfig(**settings), seed)
+        return sources.name_lineage(DataConfig(**settings), seed)
 
     one = lineage(path=".")
     assert len(one) == 16

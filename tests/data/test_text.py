@@ -52,7 +52,7 @@ def test_spoken_digits():
 
 
 def test_words_are_many_plain_and_commonest_first():
-    words, probability = text.words()
+    words, probability = text.list_words()
     assert len(words) == len(set(words)) == text.VOCABULARY
     assert all(asr.normalise(word) == word for word in words)
     assert probability.sum() == pytest.approx(1)
@@ -62,14 +62,14 @@ def test_words_are_many_plain_and_commonest_first():
 
 
 def test_names_are_plain():
-    names = text.names()
+    names = text.list_names()
     assert len(names) > 1000
     assert {"anna", "smith"} <= set(names)
     assert all(name.isascii() and name.islower() and name.isalpha() for name in names)
 
 
 def test_flatness_makes_rare_words_frequent():
-    common = set(text.words()[0][:100])
+    common = set(text.list_words()[0][:100])
 
     def share(flatness):
         drawn = text.random_words(np.random.default_rng(0), 2000, flatness)
@@ -81,7 +81,7 @@ def test_flatness_makes_rare_words_frequent():
 
 def test_sentences_are_short_plain_and_varied():
     rng = np.random.default_rng(0)
-    said = [text.sentence(rng) for _ in range(500)]
+    said = [text.draw_sentence(rng) for _ in range(500)]
     assert all(asr.normalise(sentence) == sentence != "" for sentence in said)
     lengths = [len(sentence.split()) for sentence in said]
     assert 3 < np.mean(lengths) < 7
@@ -93,4 +93,6 @@ def test_sentences_are_short_plain_and_varied():
 
 
 def test_a_seed_says_the_same():
-    assert [text.sentence(np.random.default_rng(3)) for _ in range(2)] == [text.sentence(np.random.default_rng(3))] * 2
+    assert [text.draw_sentence(np.random.default_rng(3)) for _ in range(2)] == [
+        text.draw_sentence(np.random.default_rng(3))
+    ] * 2

@@ -54,7 +54,7 @@ def ingested(tmp_path, texts):
         rows.append({"file_name": f"{number}.wav", "text": text, "user": f"person {number // 3}"})
     (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = IngestConfig(data=DataConfig(path=str(folder), max_quarantined=1.0), seed=1)
-    summary = ingest.run(config, sources.inputs(config.data), out, key=KEY)
+    summary = ingest.run(config, sources.list_inputs(config.data), out, key=KEY)
     kept = {written[len(row.samples())]: row.text for row in corpus.read(summary.directory).rows()}
     return kept, summary.counts
 
@@ -106,7 +106,7 @@ def test_every_apostrophe_is_one(tmp_path):
 )  # fmt: skip
 def test_a_row_is_set_aside_with_its_reason_and_none_of_its_words(text, reason):
     with pytest.raises(DataError, match=f"^{reason}: ") as caught:
-        transcripts.clean(text)
+        transcripts.clean_transcript(text)
     assert not {"спасибо", "Fred", "door", "yes"} & set(str(caught.value).split())
 
 
@@ -127,16 +127,16 @@ def test_a_row_is_set_aside_with_its_reason_and_none_of_its_words(text, reason):
 def test_the_written_text_stays_but_for_tags_and_forms_of_unicode(text, kept):
     if kept is None:
         with pytest.raises(DataError, match="unspellable"):
-            transcripts.clean(text)
+            transcripts.clean_transcript(text)
     else:
-        assert transcripts.clean(text) == kept
+        assert transcripts.clean_transcript(text) == kept
 
 
 @given(st.text(alphabet=st.characters() | st.sampled_from("[]<>{}()%*_'xXaé🙂п1 ")))
 def test_any_text_is_clean_or_has_a_reason(text):
     try:
-        clean = transcripts.clean(text)
+        clean = transcripts.clean_transcript(text)
     except DataError:
         return
-    assert transcripts.clean(clean) == clean == " ".join(clean.split())
+    assert transcripts.clean_transcript(clean) == clean == " ".join(clean.split())
     assert normalise(clean)

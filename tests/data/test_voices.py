@@ -116,17 +116,19 @@ def test_every_accent_speaks():
 
 
 def test_every_variant_speaks():
-    quiet = [v for v in voices.variants() if loudness(voices.speak("hello there", Voice(variant=v)).samples) < 1e-3]
+    quiet = [
+        v for v in voices.list_variants() if loudness(voices.speak("hello there", Voice(variant=v)).samples) < 1e-3
+    ]
     assert quiet == []
-    assert len(voices.variants()) == len(set(voices.variants())) > 90
-    assert list(voices.variants()) == sorted(voices.variants())
+    assert len(voices.list_variants()) == len(set(voices.list_variants())) > 90
+    assert list(voices.list_variants()) == sorted(voices.list_variants())
 
 
 def test_random_voices_follow_the_seed_and_stay_in_range():
     drawn = [voices.random_voice(np.random.default_rng(seed)) for seed in range(300)]
     assert drawn == [voices.random_voice(np.random.default_rng(seed)) for seed in range(300)]
     assert {voice.accent for voice in drawn} == set(voices.ACCENTS)
-    assert {voice.variant for voice in drawn} <= set(voices.variants())
+    assert {voice.variant for voice in drawn} <= set(voices.list_variants())
     assert all(120 <= v.rate_wpm < 230 and 15 <= v.pitch <= 85 and 20 <= v.pitch_range <= 80 for v in drawn)
     assert {voices.random_voice(np.random.default_rng(s), ["m1", "f1"]).variant for s in range(20)} == {"m1", "f1"}
 
@@ -138,27 +140,31 @@ def test_spans_by_hand():
 
 
 def test_phonemes_tell_sounds_and_not_spellings():
-    two, too, tea = voices.phonemes(["two", "too", "tea"])
+    two, too, tea = voices.list_phonemes(["two", "too", "tea"])
     assert two == too != tea
-    together, good, night = voices.phonemes(["good night", "good", "night"])
+    together, good, night = voices.list_phonemes(["good night", "good", "night"])
     assert together.split() == [good, night]
-    clauses, stop, now = voices.phonemes(["stop, now", "stop", "now"])
+    clauses, stop, now = voices.list_phonemes(["stop, now", "stop", "now"])
     assert clauses.split() == [stop, now]
-    assert voices.phonemes(["bath"], "en") != voices.phonemes(["bath"], "en-us")
-    assert voices.phonemes([]) == []
+    assert voices.list_phonemes(["bath"], "en") != voices.list_phonemes(["bath"], "en-us")
+    assert voices.list_phonemes([]) == []
     with pytest.raises(ConfigError, match="en-gb-scotland"):
-        voices.phonemes(["hello"], "xx-none")
+        voices.list_phonemes(["hello"], "xx-none")
 
 
 def test_phonemes_of_many_words_are_those_of_each_alone():
-    words = text.words()[0][:300]
-    assert voices.phonemes(words) == [voices.phonemes([word])[0] for word in words]
+    words = text.list_words()[0][:300]
+    assert voices.list_phonemes(words) == [voices.list_phonemes([word])[0] for word in words]
 
 
 def test_a_word_that_is_the_synthesisers_death_leaves_the_others_pronounced(monkeypatch):
     ask = voices._ask
     monkeypatch.setattr(voices, "_ask", lambda do, **asked: None if "boom" in asked["texts"] else ask(do, **asked))
-    assert voices.phonemes(["two", "boom", "tea"]) == [*voices.phonemes(["two"]), "", *voices.phonemes(["tea"])]
+    assert voices.list_phonemes(["two", "boom", "tea"]) == [
+        *voices.list_phonemes(["two"]),
+        "",
+        *voices.list_phonemes(["tea"]),
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

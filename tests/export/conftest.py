@@ -29,7 +29,7 @@ def recogniser(tones):
 def exported(recogniser, tmp_path_factory):
     """model.onnx and tokens.txt of `recogniser`."""
     directory = tmp_path_factory.mktemp("exported")
-    onnx.export(recogniser, directory)
+    onnx.export_recogniser(recogniser, directory)
     return directory
 
 
@@ -65,6 +65,8 @@ def recordings(tones, tmp_path_factory):
         split = "train" if index % 2 else "test"
         text = " ".join(rng.choice(tones.WORDS, 4)) if split == "train" else tones.sentence(rng)
         samples = tones.say(text, rng)
-        return corpus.Row(f"row{index}", f"unit{index % 5}", split, audio.flac(samples), text, len(samples) / 16_000)
+        return corpus.Row(
+            f"row{index}", f"unit{index % 5}", split, audio.encode_flac(samples), text, len(samples) / 16_000
+        )
 
     return corpus.write((row(index) for index in range(40)), tmp_path_factory.mktemp("corpus") / "c", lineage="tones")

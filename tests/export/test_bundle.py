@@ -47,7 +47,7 @@ def _config(budget_epsilon=9.0, **export) -> bundle.BundleConfig:
 
 def _verdict(inputs, **changed) -> dict:
     """What an audit of the model in `inputs` releases."""
-    weights = {"private": store.weights(inputs["model"] / "model")}
+    weights = {"private": store.hash_weights(inputs["model"] / "model")}
     return {**VERDICT, "weights": weights, **changed}
 
 
@@ -78,7 +78,7 @@ def test_a_good_model_becomes_a_whole_bundle(inputs, out_dir, claim, recordings,
     assert claim.sentence() in (out_dir / "README.md").read_text()
     assert json.loads((out_dir / "audit.json").read_text()) == _verdict(inputs)
     digest = store.sha256(inputs["audit"] / "released.json")
-    assert summary.counts["audit_sha256"] == digest == store.require(out_dir)["files"]["audit.json"]
+    assert summary.counts["audit_sha256"] == digest == store.require_stage(out_dir)["files"]["audit.json"]
     assert digest in (out_dir / "README.md").read_text()
     assert bundle.Claim.from_json((out_dir / "claim.json").read_text()) == claim
     assert bundle.run(_config(), inputs, out_dir).up_to_date
@@ -112,7 +112,7 @@ def test_an_override_is_printed_on_card_and_manifest(inputs, out_dir):
     reason = "a model for the museum"
     bundle.run(_config(override_reason=reason), inputs, out_dir)
     assert reason in (out_dir / "README.md").read_text()
-    counts = store.require(out_dir)["counts"]
+    counts = store.require_stage(out_dir)["counts"]
     assert counts["override"] == reason
     assert any("FAIL" in line for line in counts["overridden"])
 
@@ -157,7 +157,7 @@ def test_weights_that_were_not_audited_are_refused_in_words(inputs, out_dir, rec
 def test_the_manifest_does_not_tell_how_long_it_took(inputs, out_dir):
     """The search for leaks takes longer the more training people there are."""
     bundle.run(_config(), inputs, out_dir)
-    assert "duration_s" not in store.require(out_dir)
+    assert "duration_s" not in store.require_stage(out_dir)
 
 
 def test_other_words_from_the_exported_file_refuse(inputs, out_dir, monkeypatch):
@@ -171,7 +171,7 @@ def test_eight_bit_weights_that_lose_too_much_are_not_shipped_and_it_is_said(inp
         "model.onnx": compare.Hearing(1.0, 0.2, 0.0, 90.0),
         "model.int8.onnx": compare.Hearing(0.9, 0.23, 0.03, 120.0),
     }
-    monkeypatch.setattr(bundle, "compare", lambda *_: compare.Comparison(20, 0.2, heard))
+    monkeypatch.setattr(bundle, "compare_with_torch", lambda *_: compare.Comparison(20, 0.2, heard))
     summary = bundle.run(_config(max_int8_wer_increase=0.02), inputs, out_dir)
     assert not (out_dir / "model.int8.onnx").exists()
     assert summary.counts["int8"] == "not shipped"
@@ -187,14 +187,14 @@ def test_where_the_signing_key_lies_is_in_no_file(inputs, out_dir, tmp_path):
 
 def test_a_signed_bundle_is_whole_and_its_manifest_too(inputs, out_dir):
     bundle.run(_config(), inputs, out_dir)
-    signature.sign(out_dir, signature.ready(None))
+    signature.sign_bundle(out_dir, signature.load_signing_key(None))
     key = signature.own_public_key()
-    assert signature.problems(out_dir, key) == store.verify(out_dir) == []
+    assert signature.find_changes(out_dir, key) == store.verify(out_dir) == []
     assert bundle.run(_config(), inputs, out_dir).up_to_date
     assert (out_dir / store.SIGNATURE).is_file()
     manifest = out_dir / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"PASS"', '"FAIL"'))
-    assert signature.problems(out_dir, key) == ["manifest.json: changed"]
+    assert signature.find_changes(out_dir, key) == ["manifest.json: changed"]
 
 
 def _publish(inputs, claim, table):
@@ -239,7 +239,7 @@ def test_every_kind_of_model_becomes_a_bundle_that_is_heard_and_audited(of_anoth
     assert summary.counts["layout"] == ("samples" if on_samples else "torch")
     assert (out_dir / "model.onnx").exists() == (out_dir / "tokens.txt").exists() == on_samples
     assert summary.counts["parity"] >= 0.99
-    assert onnx.layout(asr.load(str(out_dir))) == summary.counts["layout"]  # as the audit opens it
+    assert onnx.choose_layout(asr.load(str(out_dir))) == summary.counts["layout"]  # as the audit opens it
     samples = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
     assert runtime.Transcriber(out_dir).transcribe([samples]) == of_another_family.transcribe([samples])
     assert store.verify(out_dir) == []

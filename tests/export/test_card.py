@@ -25,7 +25,7 @@ COMPARISON = Comparison(
 
 def _card(claim, **changes) -> str:
     facts = {"claim": claim, "verdict": VERDICT, "audit_sha256": "5ha", "figures": FIGURES, "comparison": COMPARISON}
-    return card.card(card.Facts(**{**facts, **changes}))
+    return card.render_card(card.Facts(**{**facts, **changes}))
 
 
 def test_it_says_what_is_guaranteed_found_measured_and_not_covered(claim):
@@ -53,7 +53,7 @@ def test_the_hub_reads_the_front_matter(claim):
 
 def test_every_point_that_the_guidelines_ask_for_is_answered(claim):
     text = _card(claim)
-    for point, answer in points.answers(claim).items():
+    for point, answer in points.list_answers(claim).items():
         assert f"| {point} | {answer} |" in text
     assert "| Several units that are added or removed together | 2: epsilon 17.6, delta 1e-5 |" in text
     assert "NIST SP 800-226" not in _card(None)

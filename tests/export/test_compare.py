@@ -17,7 +17,7 @@ class Answers:
 
 def test_each_file_is_held_against_torch_and_against_what_was_said(recogniser, recordings):
     files = {"right": Answers(recogniser, 0), "wrong": Answers(recogniser, 5)}
-    found = compare.compare(recogniser, files, recordings)
+    found = compare.compare_with_torch(recogniser, files, recordings)
     assert (found.compared, found.torch_wer) == (20, 0.0)
     right = found.files["right"]
     assert (right.parity, right.wer, right.wer_increase) == (1.0, 0.0, 0.0)
@@ -29,4 +29,4 @@ def test_each_file_is_held_against_torch_and_against_what_was_said(recogniser, r
 def test_a_corpus_without_a_test_part_is_an_error(recogniser, recordings, monkeypatch):
     monkeypatch.setattr(type(recordings), "rows", lambda *_: iter(()))
     with pytest.raises(DataError, match="test part"):
-        compare.compare(recogniser, {}, recordings)
+        compare.compare_with_torch(recogniser, {}, recordings)

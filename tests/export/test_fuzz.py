@@ -122,9 +122,11 @@ def texts(exported, claim, recogniser, tmp_path_factory):
     recogniser.save(directory)
     shutil.copy(exported / onnx.TOKENS, directory)
     (directory / "claim.json").write_text(claim.to_json())
-    (directory / "phrases.arpa").write_text(arpa.arpa({("<s>", "door", "now"): 2.0, ("door", "now", "</s>"): 1.0}))
+    (directory / "phrases.arpa").write_text(
+        arpa.render_arpa({("<s>", "door", "now"): 2.0, ("door", "now", "</s>"): 1.0})
+    )
     store.write_json(directory / store.MANIFEST, {"identity": "x", "counts": {}, "files": {}})
-    signature.sign(directory, signature.ready(None))
+    signature.sign_bundle(directory, signature.load_signing_key(None))
     return directory
 
 
@@ -134,8 +136,8 @@ def _open_claim(directory: Path) -> None:
 
 READERS = {
     "claim.json": _open_claim,
-    store.MANIFEST: store.require,
-    store.SIGNATURE: lambda directory: signature.problems(directory, signature.own_public_key()),
+    store.MANIFEST: store.require_stage,
+    store.SIGNATURE: lambda directory: signature.find_changes(directory, signature.own_public_key()),
     "claim.json as privacy.yaml": lambda directory: registry.problems_of(
         (directory / "claim.json").read_text(encoding="utf-8", errors="replace")
     ),
@@ -168,7 +170,7 @@ def test_a_damaged_signature_never_passes(texts, count, tmp_path):
     whole = (directory / store.SIGNATURE).read_bytes()
     for _ in range(count):
         (directory / store.SIGNATURE).write_bytes(mutated(whole, rng))
-        assert signature.problems(directory, signature.own_public_key())
+        assert signature.find_changes(directory, signature.own_public_key())
 
 
 def _refused(directory: Path, models: Iterator[bytes]) -> tuple[int, int]:
@@ -178,7 +180,7 @@ def _refused(directory: Path, models: Iterator[bytes]) -> tuple[int, int]:
         (directory / onnx.MODEL).write_bytes(content)
         tried += 1
         try:
-            runtime.validate(directory, timeout_s=60)
+            runtime.validate_model(directory, timeout_s=60)
         except SpeechprivError as error:
             refused += str(error).startswith(str(directory))  # one that does not say which bundle counts as none
     return tried, refused

@@ -31,7 +31,7 @@ def _decide(claim, **changes) -> gate.Decision:
         "leaks": (),
         "override_reason": None,
     }
-    return gate.decide(**{**evidence, **changes})
+    return gate.decide_release(**{**evidence, **changes})
 
 
 def test_good_evidence_is_let_through(claim):
@@ -91,7 +91,7 @@ def test_a_transcript_is_found_however_it_is_written(tmp_path, written, name):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"before " + written.encode("latin-1") + b" after")
-    assert gate.scan(tmp_path, phrases={"transcript": [SENTENCE]}, literals={}) == [f"{name}: transcript"]
+    assert gate.scan_files(tmp_path, phrases={"transcript": [SENTENCE]}, literals={}) == [f"{name}: transcript"]
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,17 @@ def test_a_transcript_is_found_however_it_is_written(tmp_path, written, name):
 )
 def test_other_words_are_not_found(tmp_path, written):
     (tmp_path / "card.md").write_text(written)
-    assert gate.scan(tmp_path, phrases={"transcript": [SENTENCE]}, literals={}) == []
+    assert gate.scan_files(tmp_path, phrases={"transcript": [SENTENCE]}, literals={}) == []
 
 
 def test_short_and_public_phrases_are_left_out(tmp_path):
     (tmp_path / "README.md").write_text(f"turn it on. a b c d e. {card.FIXED_TEXT}")
     public = "What is not covered? People"
     phrases = {"transcript": ["turn it on", "a b c d e", "how well it hears the verdict is"]}
-    assert gate.scan(tmp_path, phrases={"transcript": ["how well it hears"]}, literals={}) == ["README.md: transcript"]
-    assert gate.scan(tmp_path, phrases=phrases, literals={}, public=card.FIXED_TEXT + public) == []
+    assert gate.scan_files(tmp_path, phrases={"transcript": ["how well it hears"]}, literals={}) == [
+        "README.md: transcript"
+    ]
+    assert gate.scan_files(tmp_path, phrases=phrases, literals={}, public=card.FIXED_TEXT + public) == []
 
 
 def test_the_users_terms_are_found_but_one_word_not_in_a_vocabulary_or_the_report(tmp_path):
@@ -116,22 +118,22 @@ def test_the_users_terms_are_found_but_one_word_not_in_a_vocabulary_or_the_repor
         path.parent.mkdir(exist_ok=True)
         path.write_text('ask "Wilhelmina", or (Aurora project). lamp')
     terms = {"term": ["wilhelmina", "aurora project", "lamp", "wilhelm"]}
-    found = gate.scan(tmp_path, phrases=terms, literals={})
+    found = gate.scan_files(tmp_path, phrases=terms, literals={})
     # The second has two words, which no vocabulary has in a row.
     assert found == [
         f"{name}: term"
         for name in sorted(["hotwords.txt", "bundle/tokens.txt", "bundle/tokenizer.json", "report.html"])
     ]
-    alone = gate.scan(tmp_path, phrases={"term": ["wilhelmina", "lamp", "wilhelm"]}, literals={})
+    alone = gate.scan_files(tmp_path, phrases={"term": ["wilhelmina", "lamp", "wilhelm"]}, literals={})
     assert alone == ["hotwords.txt: term"]
-    assert gate.scan(tmp_path, phrases={"term": ["lamp", "wilhelm"]}, literals={}) == []
-    assert gate.scan(tmp_path, phrases=terms, literals={}, public="Wilhelmina and the Aurora project") == []
+    assert gate.scan_files(tmp_path, phrases={"term": ["lamp", "wilhelm"]}, literals={}) == []
+    assert gate.scan_files(tmp_path, phrases=terms, literals={}, public="Wilhelmina and the Aurora project") == []
 
 
 def test_a_phrase_that_only_begins_like_public_text_is_found(tmp_path):
     (tmp_path / "README.md").write_text("how well it hears old Wilhelmina")
     phrases = {"transcript": ["how well it hears old wilhelmina"]}
-    found = gate.scan(tmp_path, phrases=phrases, literals={}, public="How well it hears")
+    found = gate.scan_files(tmp_path, phrases=phrases, literals={}, public="How well it hears")
     assert found == ["README.md: transcript"]
 
 
@@ -142,13 +144,13 @@ def test_keys_and_paths_are_found_in_every_form(tmp_path):
     (tmp_path / "base64").write_text(base64.b64encode(key).decode())
     (tmp_path / "trace").write_text('File "/Data/Voices/run-1/private/train/x.py"')
     (tmp_path / "clean").write_bytes(bytes(range(100, 131)))
-    found = gate.scan(tmp_path, phrases={}, literals={"key": [key], "path": ["/data/voices/run-1/private"]})
+    found = gate.scan_files(tmp_path, phrases={}, literals={"key": [key], "path": ["/data/voices/run-1/private"]})
     assert found == ["base64: key", "hex: key", "raw: key", "trace: path"]
 
 
 def test_a_file_name_can_leak(tmp_path):
     (tmp_path / f"{SENTENCE.replace(' ', '-')}.wav").write_bytes(b"")
-    (found,) = gate.scan(tmp_path, phrases={"transcript": [SENTENCE]}, literals={})
+    (found,) = gate.scan_files(tmp_path, phrases={"transcript": [SENTENCE]}, literals={})
     assert found.endswith(": transcript")
 
 
@@ -157,7 +159,7 @@ def test_a_secret_across_blocks_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(gate, "_OVERLAP_BYTES", 50)
     for before in range(40, 70):
         (tmp_path / f"{before}.bin").write_bytes(b"\x00" * before + SENTENCE.encode() + b"\x00" * 100)
-    assert len(gate.scan(tmp_path, phrases={"transcript": [SENTENCE]}, literals={})) == 30
+    assert len(gate.scan_files(tmp_path, phrases={"transcript": [SENTENCE]}, literals={})) == 30
 
 
 @given(data=st.data())
@@ -168,7 +170,7 @@ def test_the_search_agrees_with_a_naive_one(tmp_path, data):
     phrases = [" ".join(p) for p in data.draw(st.lists(st.lists(words, min_size=4, max_size=6), max_size=5))]
     (tmp_path / "file").write_text(" ".join(said))
     naive = any(f" {phrase} " in f" {' '.join(said)} " for phrase in phrases)
-    assert (gate.scan(tmp_path, phrases={"transcript": phrases}, literals={}) == ["file: transcript"]) == naive
+    assert (gate.scan_files(tmp_path, phrases={"transcript": phrases}, literals={}) == ["file: transcript"]) == naive
 
 
 def test_many_phrases_and_a_big_random_file_are_searched_quickly_and_without_chance_hits(tmp_path):
@@ -177,7 +179,7 @@ def test_many_phrases_and_a_big_random_file_are_searched_quickly_and_without_cha
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     phrases = [" ".join("".join(rng.choice(letters, 3)) for _ in range(4)) for _ in range(3000)]
     # 100,000 phrases and 11 MB take 3 s; a search for one phrase after the other would take minutes.
-    assert gate.scan(tmp_path, phrases={"transcript": phrases * 10}, literals={}) == []
+    assert gate.scan_files(tmp_path, phrases={"transcript": phrases * 10}, literals={}) == []
 
 
 def test_a_release_with_a_transcript_or_a_path_is_refused_without_repeating_it(tmp_path, recordings):

@@ -9,14 +9,14 @@ from speechpriv.export import int8, onnx, runtime
 @pytest.fixture(scope="module")
 def both(exported):
     """The exported files, with 8-bit weights beside them."""
-    int8.quantise(exported / onnx.MODEL, exported / int8.MODEL)
+    int8.quantise_weights(exported / onnx.MODEL, exported / int8.MODEL)
     yield exported
     (exported / int8.MODEL).unlink()
 
 
 def test_it_is_smaller_and_carries_the_same_metadata_and_no_trace_of_its_making(tiny_en, tmp_path):
-    onnx.export(tiny_en, tmp_path)
-    int8.quantise(tmp_path / onnx.MODEL, tmp_path / int8.MODEL)
+    onnx.export_recogniser(tiny_en, tmp_path)
+    int8.quantise_weights(tmp_path / onnx.MODEL, tmp_path / int8.MODEL)
     assert (tmp_path / int8.MODEL).stat().st_size < 0.5 * (tmp_path / onnx.MODEL).stat().st_size
     facts = [
         {entry.key: entry.value for entry in onnx_library.load(tmp_path / name).metadata_props}

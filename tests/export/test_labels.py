@@ -42,7 +42,7 @@ def waveforms():
 @pytest.mark.parametrize("made", [tiny, from_samples])
 def test_the_file_gives_torchs_labels(made, tmp_path):
     classifier = made()
-    labels.export(classifier, tmp_path)
+    labels.export_classifier(classifier, tmp_path)
     assert labels.max_difference(classifier, tmp_path / "model.onnx") < 1e-4
     assert (tmp_path / "labels.txt").read_text() == "low\nhigh\n"
     heard = runtime.Transcriber(tmp_path).transcribe(waveforms())
@@ -51,7 +51,7 @@ def test_the_file_gives_torchs_labels(made, tmp_path):
 
 def test_another_models_file_is_not_torchs(tmp_path):
     classifier = tiny()
-    labels.export(classifier, tmp_path)
+    labels.export_classifier(classifier, tmp_path)
     torch.nn.init.normal_(classifier.head.weight, std=3)
     assert labels.max_difference(classifier, tmp_path / "model.onnx") > 0.01
 
@@ -60,9 +60,9 @@ def test_a_front_end_that_nothing_else_computes_has_no_file(tmp_path):
     config = hf.Wav2Vec2BertConfig(**{k: v for k, v in SMALL.items() if not k.startswith(("conv", "num_conv"))})
     model = hf.Wav2Vec2BertForSequenceClassification(config).eval()
     classifier = asr.Classifier(model, hf.SeamlessM4TFeatureExtractor())
-    assert "SeamlessM4TFeatureExtractor" in (labels.obstacle(classifier) or "")
+    assert "SeamlessM4TFeatureExtractor" in (labels.find_obstacle(classifier) or "")
     with pytest.raises(ModelError, match=r"No model\.onnx can be made"):
-        labels.export(classifier, tmp_path)
+        labels.export_classifier(classifier, tmp_path)
 
 
 def test_a_broken_file_is_an_error(tmp_path):
@@ -73,7 +73,7 @@ def test_a_broken_file_is_an_error(tmp_path):
 
 
 def test_fewer_labels_than_outputs_are_an_error(tmp_path):
-    labels.export(tiny(), tmp_path)
+    labels.export_classifier(tiny(), tmp_path)
     (tmp_path / "labels.txt").write_text("")
     with pytest.raises(ModelError, match="do not fit"):
         runtime.Transcriber(tmp_path).transcribe(waveforms()[:1])
@@ -83,7 +83,7 @@ def test_the_bundle_has_a_card_of_its_own(tmp_path):
     classifier = tiny()
     classifier.save(tmp_path / "train" / "model")
     rows = (
-        Row(f"r{i}", f"p{i}", "test", audio.flac(samples), LABELS[i % 2], len(samples) / 16_000)
+        Row(f"r{i}", f"p{i}", "test", audio.encode_flac(samples), LABELS[i % 2], len(samples) / 16_000)
         for i, samples in enumerate(waveforms())
     )
     corpora.write(rows, tmp_path / "corpus", lineage="none")

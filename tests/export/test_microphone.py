@@ -39,7 +39,7 @@ def test_what_the_microphone_hears_is_transcribed(exported, tones, heard):
 
 def test_no_microphone_is_an_error(heard):
     with pytest.raises(DataError, match="no default input device"):
-        microphone.ready()(1.0)
+        microphone.open_microphone()(1.0)
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_without_the_library_what_to_install_is_said_before_anybody_speaks(monke
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     monkeypatch.setattr(sys, "meta_path", [SimpleNamespace(find_spec=find_spec), *sys.meta_path])
     with pytest.raises(ConfigError, match=said):
-        microphone.ready()
+        microphone.open_microphone()

@@ -81,7 +81,7 @@ def test_a_blank_that_is_not_last_is_moved(recogniser, exported, tmp_path):
     model.config.pad_token_id = 0
     symbols = [recogniser.tokenizer.convert_ids_to_tokens(int(old)) for old in turned]
     tokenizer = SimpleNamespace(convert_ids_to_tokens=lambda indices: [symbols[index] for index in indices])
-    onnx.export(dataclasses.replace(recogniser, model=model.eval(), tokenizer=tokenizer), tmp_path)
+    onnx.export_recogniser(dataclasses.replace(recogniser, model=model.eval(), tokenizer=tokenizer), tmp_path)
 
     features = {"audio_signal": np.ones((1, 80, 30), np.float32), "length": np.array([30])}
     got = onnxruntime.InferenceSession(tmp_path / onnx.MODEL).run(None, features)[0]
@@ -97,7 +97,7 @@ def test_a_file_with_other_weights_is_noticed(recogniser, tones, exported):
 
 
 def test_the_embedded_base_model_is_exported_as_torch_has_it(tiny_en, tmp_path):
-    onnx.export(tiny_en, tmp_path)
+    onnx.export_recogniser(tiny_en, tmp_path)
     assert onnx.max_difference(tiny_en, tmp_path / onnx.MODEL) < 1e-4
     assert (tmp_path / onnx.MODEL).stat().st_size < 12 * 2**20
 
@@ -105,14 +105,14 @@ def test_the_embedded_base_model_is_exported_as_torch_has_it(tiny_en, tmp_path):
 def test_a_file_that_differs_from_torch_is_refused(recogniser, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx, "max_difference", lambda *_: float("nan"))
     with pytest.raises(ModelError, match="differ from torch"):
-        onnx.export(recogniser, tmp_path)
+        onnx.export_recogniser(recogniser, tmp_path)
 
 
 def test_another_front_end_is_refused(recogniser, tmp_path):
     other = dataclasses.replace(recogniser, front_end=ParakeetFeatureExtractor(feature_size=128))
-    assert onnx.layout(other) == "torch"
+    assert onnx.choose_layout(other) == "torch"
     with pytest.raises(ModelError, match=r"feature_size = 128 \(expected 80\)"):
-        onnx.export(other, tmp_path)
+        onnx.export_recogniser(other, tmp_path)
 
 
 def test_a_vocabulary_that_tokens_txt_cannot_carry_is_refused(recogniser, tmp_path):
@@ -123,13 +123,13 @@ def test_a_vocabulary_that_tokens_txt_cannot_carry_is_refused(recogniser, tmp_pa
             convert_ids_to_tokens=lambda indices, symbols=symbols: [symbols[i] for i in indices]
         )
         with pytest.raises(ModelError, match=r"tokens\.txt cannot carry"):
-            onnx.export(dataclasses.replace(recogniser, tokenizer=tokenizer), tmp_path)
+            onnx.export_recogniser(dataclasses.replace(recogniser, tokenizer=tokenizer), tmp_path)
 
 
 def test_a_model_too_large_for_one_file_is_refused(recogniser, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx, "_MAX_BYTES", 1000)
     with pytest.raises(ModelError, match="at most 1,000"):
-        onnx.export(recogniser, tmp_path)
+        onnx.export_recogniser(recogniser, tmp_path)
 
 
 LAYOUTS = {
@@ -141,8 +141,8 @@ LAYOUTS = {
 
 def test_every_family_is_laid_out_or_it_is_said_why_not(family_dir):
     recogniser = asr.load(str(family_dir))
-    assert onnx.layout(recogniser) == LAYOUTS[recogniser.model.config.model_type]
-    assert (onnx.obstacle(recogniser) is None) == (onnx.layout(recogniser) != "torch")
+    assert onnx.choose_layout(recogniser) == LAYOUTS[recogniser.model.config.model_type]
+    assert (onnx.find_obstacle(recogniser) is None) == (onnx.choose_layout(recogniser) != "torch")
 
 
 OF_SAMPLES = ("wav2vec2", "wav2vec2-layer-norm", "hubert", "wavlm", "wav2vec2-conformer", "data2vec-audio")
@@ -156,7 +156,7 @@ def of_samples(request, small, tmp_path_factory):
     with torch.no_grad():
         recogniser.head.weight.mul_(30)  # else all frames are as good as equal, and rounding decides
     directory = tmp_path_factory.mktemp("samples")
-    onnx.export(recogniser, directory)
+    onnx.export_recogniser(recogniser, directory)
     return recogniser, directory
 
 
@@ -201,7 +201,7 @@ def test_a_table_of_positions_is_made_long_enough(small, tmp_path):
     small["save"]("wav2vec2-conformer", tmp_path)
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "max_source_positions": 100}))  # 2 s
-    onnx.export(asr.load(str(tmp_path)), tmp_path)
+    onnx.export_recogniser(asr.load(str(tmp_path)), tmp_path)
     session = onnxruntime.InferenceSession(tmp_path / onnx.MODEL)
     assert session.run(None, {"samples": _noise(10)[None]})[0].shape[1] > 490
 
@@ -209,7 +209,7 @@ def test_a_table_of_positions_is_made_long_enough(small, tmp_path):
 def test_adapters_are_merged_before_the_export(recogniser, tmp_path):
     model = copy.deepcopy(recogniser.model)
     adapted = dataclasses.replace(recogniser, model=model)
-    trainable.choose(adapted, "lora", seed=1)
+    trainable.choose_trainable(adapted, "lora", seed=1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -219,7 +219,7 @@ def test_adapters_are_merged_before_the_export(recogniser, tmp_path):
         expected, _ = adapted.log_probs_of(torch.ones(1, 40, 80), torch.ones(1, 40, dtype=torch.bool))
         plain, _ = recogniser.log_probs_of(torch.ones(1, 40, 80), torch.ones(1, 40, dtype=torch.bool))
     assert not torch.allclose(expected, plain, atol=1e-2)
-    trainable.merge(adapted)
-    onnx.export(adapted, tmp_path)
+    trainable.merge_adapters(adapted)
+    onnx.export_recogniser(adapted, tmp_path)
     got = onnxruntime.InferenceSession(tmp_path / onnx.MODEL).run(None, features)[0]
     assert got == pytest.approx(expected.numpy(), abs=1e-4)

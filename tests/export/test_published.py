@@ -26,7 +26,7 @@ def covered(claim):
 
 
 def test_the_files_hold_what_was_published(source, covered):
-    assert published.write(source, covered, source)
+    assert published.write_published(source, covered, source)
     assert (source / published.HOTWORDS).read_text() == "turn on :1.5\n"  # nothing that nobody says, no single word
     model = (source / published.LANGUAGE_MODEL).read_text()
     assert "\tturn on" in model
@@ -35,7 +35,7 @@ def test_the_files_hold_what_was_published(source, covered):
 
 def test_an_empty_table_leaves_no_file(source, covered):
     store.write_json(source / "phrases.json", [])
-    assert not published.write(source, covered, source)
+    assert not published.write_published(source, covered, source)
     assert not (source / published.HOTWORDS).exists()
     assert not (source / published.LANGUAGE_MODEL).exists()
 
@@ -43,7 +43,7 @@ def test_an_empty_table_leaves_no_file(source, covered):
 def test_phrases_that_no_claim_covers_are_not_written(source, claim, covered):
     for other in (None, claim, covered.model_copy(update={"phrases": EVENT.replace("2.0", "3.0")})):
         with pytest.raises(ModelError, match="does not cover"):
-            published.write(source, other, source)
+            published.write_published(source, other, source)
     assert not (source / published.LANGUAGE_MODEL).exists()
 
 
@@ -54,5 +54,5 @@ def test_a_table_from_the_stage_itself_is_read(tmp_path, corpus_dir, covered):
         ledger=tmp_path / "ledger.db",
     )  # fmt: skip
     event = json.loads((done.directory / "release.json").read_text())["event"]
-    assert published.write(done.directory, covered.model_copy(update={"phrases": event}), tmp_path)
+    assert published.write_published(done.directory, covered.model_copy(update={"phrases": event}), tmp_path)
     assert (tmp_path / published.HOTWORDS).read_text()

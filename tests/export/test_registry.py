@@ -17,7 +17,7 @@ PUBLISHER = PublisherConfig(name="Lamp & Co. Dictation", curators=("Lamp & Co.",
 
 @pytest.fixture
 def found(claim):
-    return yaml.safe_load(registry.entry(claim, PUBLISHER, DAY))
+    return yaml.safe_load(registry.render_entry(claim, PUBLISHER, DAY))
 
 
 def test_the_entry_is_valid_and_says_what_the_claim_says(claim, found):
@@ -88,14 +88,14 @@ def test_the_schema_misses_what_must_be_there(found, name):
 def test_an_entry_that_would_not_be_valid_is_an_error(claim, monkeypatch):
     monkeypatch.setattr(registry, "problems_of", lambda _: ["$.url_slug: bad"])
     with pytest.raises(ConfigError, match=r"export\.publisher: .*url_slug"):
-        registry.entry(claim, PUBLISHER, DAY)
+        registry.render_entry(claim, PUBLISHER, DAY)
 
 
 def test_phrases_that_were_learned_first_are_in_the_entry(claim):
     event = '{"noise_multiplier": 2.5, "slip": 2.5e-07}'
-    found = yaml.safe_load(registry.entry(claim.model_copy(update={"phrases": event}), PUBLISHER, DAY))
+    found = yaml.safe_load(registry.render_entry(claim.model_copy(update={"phrases": event}), PUBLISHER, DAY))
     assert "noise of 2.5 on the weights of word n-grams" in found["deployment"]["implementation"]["mechanisms"]
-    assert "n-grams" not in registry.entry(claim, PUBLISHER, DAY)
+    assert "n-grams" not in registry.render_entry(claim, PUBLISHER, DAY)
 
 
 @given(text=st.text())
@@ -105,7 +105,7 @@ def test_no_text_is_more_than_a_problem(text):
 
 
 def test_every_point_of_the_guidelines_is_answered(claim):
-    answers = points.answers(claim)
+    answers = points.list_answers(claim)
     assert len(answers) == 18
     assert all(answers.values())
     assert "epsilon 7.5, delta 1e-05" in answers["Parameters"]
@@ -115,6 +115,6 @@ def test_every_point_of_the_guidelines_is_answered(claim):
 
 def test_a_delta_that_is_larger_than_advised_is_said(claim):
     loose = claim.model_copy(update={"delta": 1e-3})
-    assert "above the advised" in points.answers(loose)["Parameters"]
+    assert "above the advised" in points.list_answers(loose)["Parameters"]
     secret = claim.model_copy(update={"units": None})
-    assert "cannot be said" in points.answers(secret)["Parameters"]
+    assert "cannot be said" in points.list_answers(secret)["Parameters"]

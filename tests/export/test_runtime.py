@@ -69,13 +69,13 @@ def test_tokens_without_a_blank_end_the_child_only(broken):
     tokens = (broken / "tokens.txt").read_text(encoding="utf-8").replace("<blk>", "<oops>")
     (broken / "tokens.txt").write_text(tokens, encoding="utf-8")
     with pytest.raises(ModelError, match=r"exit status \d+.*<blk>"):
-        runtime.validate(broken)
+        runtime.validate_model(broken)
 
 
 def test_what_a_file_says_to_the_terminal_is_not_passed_on(broken):
     (broken / "tokens.txt").write_bytes(b"\x1b]0;owned\x07 \x1b[2J nothing\n")
     with pytest.raises(ModelError, match="exit status") as caught:
-        runtime.validate(broken)
+        runtime.validate_model(broken)
     assert "owned" in str(caught.value)
     assert str(caught.value).isprintable()
 
@@ -83,7 +83,7 @@ def test_what_a_file_says_to_the_terminal_is_not_passed_on(broken):
 def test_a_file_that_is_no_model_is_refused(broken):
     (broken / "model.onnx").write_bytes(b"no model" * 1000)
     with pytest.raises(ModelError, match="exit status"):
-        runtime.validate(broken)
+        runtime.validate_model(broken)
 
 
 def test_an_output_without_a_token_is_an_error(broken, tones):
@@ -103,7 +103,7 @@ TABLE = {("<s>", "door"): 9.0, ("door", "fan"): 9.0, ("fan", "</s>"): 9.0, ("<s>
 def with_phrases(exported, tmp_path):
     """A copy of the exported files, with a language model of what was published."""
     directory = shutil.copytree(exported, tmp_path / "with phrases")
-    (directory / "phrases.arpa").write_text(arpa.arpa(TABLE))
+    (directory / "phrases.arpa").write_text(arpa.render_arpa(TABLE))
     return directory
 
 
@@ -113,7 +113,7 @@ def test_phrases_decide_where_little_is_heard(recogniser, transcriber, with_phra
     texts = [str(rng.choice(["door fan", "lamp"])) for _ in range(60)]
     waveforms = [tones.say(text, rng) for text in texts]
     faint = [samples + 0.12 * rng.standard_normal(len(samples)).astype(np.float32) for samples in waveforms]
-    informed = replace(recogniser, language=arpa.language(TABLE))
+    informed = replace(recogniser, language=arpa.build_language_model(TABLE))
     heard = runtime.Transcriber(with_phrases).transcribe(faint)
     assert heard == [informed.transcribe([samples])[0] for samples in faint]
     plain = transcriber.transcribe(faint)
@@ -142,23 +142,23 @@ def test_with_phrases_an_output_without_a_token_is_an_error(with_phrases, tones)
 def test_a_missing_file_is_named(broken):
     (broken / "tokens.txt").unlink()
     with pytest.raises(ModelError, match=r"tokens\.txt missing"):
-        runtime.validate(broken)
+        runtime.validate_model(broken)
 
 
 def test_a_child_that_hangs_is_given_up(exported):
     with pytest.raises(ModelError, match=r"in 0\.001 s"):
-        runtime.validate(exported, timeout_s=0.001)
+        runtime.validate_model(exported, timeout_s=0.001)
 
 
 def test_a_child_that_is_killed_is_an_error(exported, monkeypatch):
     killed = subprocess.CompletedProcess(args=[], returncode=-9, stdout=b"", stderr=b"\n")
     monkeypatch.setattr(runtime.subprocess, "run", lambda *_, **__: killed)
     with pytest.raises(ModelError, match=r"exit status -9\): no message"):
-        runtime.validate(exported)
+        runtime.validate_model(exported)
 
 
 def test_the_first_input_tells_the_loader(exported):
-    assert runtime.validate(exported) == "audio_signal"
+    assert runtime.validate_model(exported) == "audio_signal"
 
 
 def test_a_file_that_asks_for_something_else_is_refused(broken):
@@ -168,7 +168,7 @@ def test_a_file_that_asks_for_something_else_is_refused(broken):
     model.graph.input[0].name = "mel"
     onnx_library.save(model, broken / "model.onnx")
     with pytest.raises(ModelError, match=r"exit status 1.*mel"):
-        runtime.validate(broken)
+        runtime.validate_model(broken)
 
 
 def test_weights_that_are_not_there_are_named(exported):

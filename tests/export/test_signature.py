@@ -18,7 +18,7 @@ from speechpriv.export import signature
 def own(tmp_path, monkeypatch):
     """This installation's key, made anew."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    return signature.ready(None)
+    return signature.load_signing_key(None)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def bundle(tmp_path, own):
     (directory / "deeper").mkdir(parents=True)
     for name in ("model.onnx", "README.md", store.MANIFEST, ".gitignore", "deeper/part"):
         (directory / name).write_text(f"this is {name}")
-    signature.sign(directory, own)
+    signature.sign_bundle(directory, own)
     return directory
 
 
@@ -41,7 +41,7 @@ def _pem(key, *, private: bool = True) -> bytes:
 
 
 def _problems(bundle):
-    return signature.problems(bundle, signature.own_public_key())
+    return signature.find_changes(bundle, signature.own_public_key())
 
 
 def test_what_was_signed_is_whole_wherever_it_lies(bundle, tmp_path):
@@ -99,7 +99,7 @@ def test_the_hubs_cache_of_a_bundle_is_that_bundle(bundle, tmp_path):
 
 def test_a_bundle_that_is_not_there_is_an_error(tmp_path, own):
     with pytest.raises(ConfigError, match="no such directory"):
-        signature.problems(tmp_path / "nowhere", signature.own_public_key())
+        signature.find_changes(tmp_path / "nowhere", signature.own_public_key())
 
 
 def test_a_bundle_without_a_signature_does_not_pass(bundle):
@@ -112,10 +112,10 @@ def test_another_hands_signature_does_not_pass(bundle, tmp_path):
     mallory.write_bytes(_pem(ec.generate_private_key(ec.SECP256R1())))
     (bundle / "model.onnx").write_text("poisoned")
     beside = bundle.parent / signature.PUBLIC_KEY
-    before = signature.fingerprint(beside)
-    signature.sign(bundle, mallory)  # bundle and key beside it, both replaced
-    assert signature.problems(bundle, beside) == []
-    assert signature.fingerprint(beside) != before  # which is why the fingerprint must come from elsewhere
+    before = signature.fingerprint_key(beside)
+    signature.sign_bundle(bundle, mallory)  # bundle and key beside it, both replaced
+    assert signature.find_changes(bundle, beside) == []
+    assert signature.fingerprint_key(beside) != before  # which is why the fingerprint must come from elsewhere
     (problem,) = _problems(bundle)
     assert problem.startswith("model.sig: not made with this key")
 
@@ -137,7 +137,7 @@ def test_a_damaged_signature_does_not_pass(bundle, change):
 
 def test_the_key_is_its_owners_alone_and_kept(own, bundle):
     assert stat.S_IMODE(own.stat().st_mode) == 0o600
-    assert signature.ready(None) == own
+    assert signature.load_signing_key(None) == own
     assert (
         _pem(serialization.load_pem_private_key(own.read_bytes(), None).public_key(), private=False)
         == (bundle.parent / signature.PUBLIC_KEY).read_bytes()
@@ -147,10 +147,10 @@ def test_the_key_is_its_owners_alone_and_kept(own, bundle):
 
 def test_signing_again_changes_nothing_unless_something_changed(bundle, own):
     before = (bundle / store.SIGNATURE).read_bytes()
-    signature.sign(bundle, own)
+    signature.sign_bundle(bundle, own)
     assert (bundle / store.SIGNATURE).read_bytes() == before
     (bundle / "README.md").write_text("a better card")
-    signature.sign(bundle, own)
+    signature.sign_bundle(bundle, own)
     assert _problems(bundle) == []
 
 
@@ -158,10 +158,10 @@ def test_signing_again_changes_nothing_unless_something_changed(bundle, own):
 def test_a_key_of_ones_own_may_be_named(tmp_path, bundle, curve):
     path = tmp_path / "mine.pem"
     path.write_bytes(_pem(ec.generate_private_key(curve)))
-    fingerprint = signature.sign(bundle, signature.ready(str(path)))
+    fingerprint = signature.sign_bundle(bundle, signature.load_signing_key(str(path)))
     beside = bundle.parent / signature.PUBLIC_KEY
-    assert signature.problems(bundle, beside) == []
-    assert fingerprint == signature.fingerprint(beside)
+    assert signature.find_changes(bundle, beside) == []
+    assert fingerprint == signature.fingerprint_key(beside)
     assert len(fingerprint) == len("SHA256:") + 64
 
 
@@ -174,16 +174,16 @@ def test_a_key_that_cannot_sign_is_refused_before_anything_is_spent(tmp_path, co
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"export\.signing_key"):
-        signature.ready(str(path))
+        signature.load_signing_key(str(path))
 
 
 def test_a_public_key_that_is_none_is_an_error(bundle, tmp_path):
     with pytest.raises(ConfigError, match="no public key"):
-        signature.problems(bundle, tmp_path / "nowhere.pub")
+        signature.find_changes(bundle, tmp_path / "nowhere.pub")
     bad = tmp_path / "bad.pub"
     bad.write_bytes(_pem(ed25519.Ed25519PrivateKey.generate().public_key(), private=False))
     with pytest.raises(ConfigError, match="elliptic"):
-        signature.problems(bundle, bad)
+        signature.find_changes(bundle, bad)
 
 
 def test_without_a_key_of_ones_own_one_must_be_named(tmp_path, monkeypatch):

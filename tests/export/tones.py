@@ -30,7 +30,7 @@ def sentence(rng: np.random.Generator) -> str:
 def untrained() -> Recogniser:
     """A tiny recogniser of the same family as the embedded base model, one piece a word."""
     torch.manual_seed(1)
-    return new.recogniser(new.tokenizer([" ".join(WORDS)] * 50, 60), hidden=16, layers=2, channels=8)
+    return new.make_recogniser(new.train_tokenizer([" ".join(WORDS)] * 50, 60), hidden=16, layers=2, channels=8)
 
 
 def trained() -> Recogniser:

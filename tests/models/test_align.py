@@ -26,7 +26,7 @@ def covers(words, samples):
 @pytest.mark.parametrize("words", ["stop", "turn on the lights", "call ? now", "? now", "now -", "a - ; b ?"])
 @pytest.mark.parametrize("samples", [16_000, 20_001, 40_000])
 def test_words_cover_the_recording_in_order(recogniser, words, samples):
-    found = align.align(recogniser, noise(samples), words)
+    found = align.align_words(recogniser, noise(samples), words)
     assert len(found) == len(words.split())
     assert covers(found, samples)
     assert all(0 <= word.confidence <= 1 for word in found)
@@ -35,12 +35,12 @@ def test_words_cover_the_recording_in_order(recogniser, words, samples):
 
 @pytest.mark.parametrize("words", ["", "  ", "407", "turn on the lights and open the door and stop"])
 def test_what_does_not_fit_or_cannot_be_spelled_is_none(recogniser, words):
-    assert align.align(recogniser, noise(6000), words) is None
+    assert align.align_words(recogniser, noise(6000), words) is None
 
 
 def test_the_padding_of_the_features_is_no_place_for_a_word(recogniser):
     """The front end makes one frame more than is real: an alignment there would end behind the recording."""
-    found = align.align(recogniser, noise(1280 * 5), "stop")
+    found = align.align_words(recogniser, noise(1280 * 5), "stop")
     assert covers(found, 1280 * 5)
 
 
@@ -51,7 +51,7 @@ def test_a_word_that_is_not_written_as_it_is_said_is_aligned_by_how_it_reads(rec
     monkeypatch.setattr(align, "_words", lambda *got: (seen.append(got), real(*got))[1])
     written = "on 22nd street, s\N{LATIN SMALL LETTER O WITH STROKE}ren's caf\u00e9 & don't [NAME]"
     said = ["on", "twenty second", "street", "soren's", "cafe", "and", "don't", ""]
-    align.align(recogniser, noise(100_000), written)
+    align.align_words(recogniser, noise(100_000), written)
     pieces, read = seen[0][:2]
     assert pieces == [recogniser.encode(words) for words in said]
     assert read == [False, True, False, False, False, True, False, True]
@@ -68,7 +68,7 @@ def test_written_numbers_are_found_where_they_are_said(tiny_en):
     for number in range(18):
         written, words = cases[number % 3]
         samples, spoken = made_up(rng, " ".join(words))
-        found = align.align(tiny_en, samples, written)
+        found = align.align_words(tiny_en, samples, written)
         if found is None:
             continue
         assert covers(found, len(samples))
@@ -120,7 +120,7 @@ def test_a_word_without_pieces_needs_time_to_be_said(recogniser, monkeypatch, wo
     """Else its cut would be too short, or empty, while the words around it look sure."""
     spans = [align.AlignedWord(0, 100, 0.9, 0), align.AlignedWord(100, 100 + int(seconds * 16_000), 1.0, 80)]
     monkeypatch.setattr(align, "_words", lambda *_: spans)
-    assert align.align(recogniser, noise(32_000), f"call {word}") == (spans if fits else None)
+    assert align.align_words(recogniser, noise(32_000), f"call {word}") == (spans if fits else None)
 
 
 def made_up(rng, said):
@@ -136,9 +136,9 @@ def test_word_boundaries_are_where_the_synthesiser_put_them(tiny_en):
     rng = np.random.default_rng(5)
     errors_ms, even_ms, late_ms = [], [], []
     for number in range(60):
-        said = text.sentence(rng) if number % 2 else demo._utterance(demo._person(rng), rng)
+        said = text.draw_sentence(rng) if number % 2 else demo._utterance(demo._person(rng), rng)
         samples, spoken = made_up(rng, said)
-        found = align.align(tiny_en, samples, said)
+        found = align.align_words(tiny_en, samples, said)
         for index in range(1, len(spoken) if found else 0):
             if spoken[index] != spoken[index - 1]:  # not two short words that the synthesiser joins
                 errors_ms.append(abs(found[index].start - spoken[index][0]) / 16)

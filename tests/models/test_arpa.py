@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechpriv.errors import ModelError
-from speechpriv.models.arpa import arpa
-from speechpriv.models.arpa import language as language_of
+from speechpriv.models.arpa import build_language_model as language_of
 from speechpriv.models.arpa import read as read_file
+from speechpriv.models.arpa import render_arpa
 
 
 def table_of(said, order):
@@ -63,7 +63,7 @@ def test_every_context_adds_up_to_one(said, order, chance):
     """
     whole = table_of(said, order)
     table = {gram: weight for gram, weight in whole.items() if chance.random() < 0.6} or whole
-    chances, chance_of = read(arpa(table))
+    chances, chance_of = read(render_arpa(table))
     # Readers such as KenLM's refuse words that no 1-gram has, and a model without an end.
     assert {word for gram in chances for word in gram} == {gram[0] for gram in chances if len(gram) == 1}
     assert ("</s>",) in chances
@@ -75,14 +75,16 @@ def test_every_context_adds_up_to_one(said, order, chance):
 
 
 def test_the_table_decides_and_something_is_left_for_the_rest():
-    _, chance_of = read(arpa({("<s>", "on"): 6.0, ("<s>", "off"): 2.0, ("on", "</s>"): 6.0, ("off", "</s>"): 2.0}))
+    _, chance_of = read(
+        render_arpa({("<s>", "on"): 6.0, ("<s>", "off"): 2.0, ("on", "</s>"): 6.0, ("off", "</s>"): 2.0})
+    )
     assert chance_of("on", ("<s>",)) == pytest.approx(0.8 * 0.75 + 0.2 * 0.8 * 6 / 16, abs=1e-4)
     assert 0 < chance_of("zebra", ("<s>",)) < 0.05
 
 
 def test_who_is_named_is_an_unknown_word(tmp_path):
     table = {("<s>", "call"): 4.0, ("call", "[NAME]"): 3.0, ("call", "home"): 1.0, ("[NAME]", "now"): 3.0}
-    text = arpa(table)
+    text = render_arpa(table)
     assert "NAME" not in text
     (tmp_path / "phrases.arpa").write_text(text)
     language = read_file(tmp_path / "phrases.arpa")
@@ -101,7 +103,7 @@ def test_who_is_named_is_an_unknown_word(tmp_path):
 def test_a_model_reads_as_it_was_written(tmp_path_factory, said, order):
     """Every known word after every context has the chance that the format's rules give it."""
     path = tmp_path_factory.mktemp("arpa") / "phrases.arpa"
-    path.write_text(arpa(table_of(said, order)))
+    path.write_text(render_arpa(table_of(said, order)))
     language, (chances, chance_of) = read_file(path), read(path.read_text())
     words = [gram[0] for gram in chances if len(gram) == 1 and gram[0] not in ("<s>", "<unk>")]
     for context in itertools.product(["<s>", *words], repeat=order - 1):
@@ -119,4 +121,4 @@ def test_what_is_no_model_is_refused(tmp_path):
 
 def test_an_empty_table_is_refused():
     with pytest.raises(ModelError, match="no phrase was published"):
-        arpa({})
+        render_arpa({})

@@ -117,9 +117,9 @@ def test_what_is_saved_is_loaded(recogniser, tmp_path, units):
 
 def test_trainable_names(recogniser):
     every = [name for name, _ in recogniser.model.named_parameters()]
-    head = trainable.choose(recogniser, "head")
-    some = trainable.choose(recogniser, "bias_norm_head")
-    assert trainable.choose(recogniser, "all") == every
+    head = trainable.choose_trainable(recogniser, "head")
+    some = trainable.choose_trainable(recogniser, "bias_norm_head")
+    assert trainable.choose_trainable(recogniser, "all") == every
     assert head == [name for name in every if name.startswith("ctc_head.")] != []
     assert set(head) < set(some) < set(every)
     weights = [name for name in set(every) - set(some) if recogniser.model.get_parameter(name).dim() < 2]

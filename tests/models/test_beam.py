@@ -33,7 +33,7 @@ def drawn(seed, frames, symbols, sharpness=1.0):
 def test_wide_enough_it_is_exact(seed, frames, symbols):
     log_probs = drawn(seed, frames, symbols)
     truth = naive(log_probs)
-    found = beam.prefixes(log_probs.numpy(), BLANK, 10_000)
+    found = beam.search_prefixes(log_probs.numpy(), BLANK, 10_000)
     assert set(found) == set(truth)
     probabilities = [truth[prefix] for prefix in found]
     assert probabilities == sorted(probabilities, reverse=True) or np.allclose(
@@ -44,7 +44,7 @@ def test_wide_enough_it_is_exact(seed, frames, symbols):
 def test_it_finds_what_the_best_path_misses():
     """Two frames of blank .6 and token .4: the best path says nothing (.36), the token in all is likelier (.64)."""
     log_probs = torch.tensor([[0.6, 0.4], [0.6, 0.4]]).log()
-    assert list(beam.prefixes(log_probs.numpy(), BLANK, 2)) == [(1,), ()]
+    assert list(beam.search_prefixes(log_probs.numpy(), BLANK, 2)) == [(1,), ()]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -52,16 +52,16 @@ def test_a_narrow_beam_is_no_worse_than_greedy(seed):
     log_probs = drawn(seed, 40, 20, sharpness=4.0)
     path = torch.unique_consecutive(log_probs.argmax(-1)).tolist()
     greedy = [token for token in path if token != BLANK]
-    best = next(iter(beam.prefixes(log_probs.numpy(), BLANK, 8)))
+    best = next(iter(beam.search_prefixes(log_probs.numpy(), BLANK, 8)))
     both = ctc_losses(log_probs.expand(2, -1, -1), torch.tensor([40, 40]), [best, greedy], BLANK)
     assert both[0] <= both[1]
 
 
 def test_long_recordings_do_not_underflow():
-    found = beam.prefixes(drawn(0, 1_500, 20).numpy(), BLANK, 2)
+    found = beam.search_prefixes(drawn(0, 1_500, 20).numpy(), BLANK, 2)
     assert len(found) == 2
     assert all(len(prefix) > 250 for prefix in found)
 
 
 def test_nothing_is_heard_in_nothing():
-    assert beam.prefixes(np.empty((0, 5)), BLANK, 4) == {(): 0.0}
+    assert beam.search_prefixes(np.empty((0, 5)), BLANK, 4) == {(): 0.0}

@@ -94,8 +94,8 @@ def test_what_is_saved_is_loaded(classifier, spoken, tmp_path):
 
 @pytest.mark.parametrize("which", ["head", "all"])
 def test_a_units_gradient_is_clipped_as_a_recognisers(classifier, spoken, which):
-    names = trainable.choose(classifier, which)
-    hear = trainable.hearing(classifier, which)
+    names = trainable.choose_trainable(classifier, which)
+    hear = trainable.plan_encoding(classifier, which)
     assert (hear is None) == (which == "all")
     units = [[one if hear is None else hear(one) for one in part] for part in (spoken[:2], spoken[2:])]
     whole = clipping.clipped_sum(classifier, units, 1e-3)
@@ -108,7 +108,7 @@ def test_a_units_gradient_is_clipped_as_a_recognisers(classifier, spoken, which)
 
 
 def test_it_can_learn_its_labels(classifier, spoken):
-    trainable.choose(classifier, "head")
+    trainable.choose_trainable(classifier, "head")
     optimiser = torch.optim.Adam(classifier.head.parameters(), lr=0.3)
     heard = [classifier.hear(one) for one in spoken]
     for _ in range(1000):

@@ -31,7 +31,12 @@ def corpus(tmp_path):
             split = "test" if number % 2 else "train"
             samples = np.full(2000 - number, 0.1, np.float32)
             yield Row(
-                f"r{number}", f"u{number % 6}", split, audio.flac(samples), SAID[number // 2 % 4], len(samples) / 16_000
+                f"r{number}",
+                f"u{number % 6}",
+                split,
+                audio.encode_flac(samples),
+                SAID[number // 2 % 4],
+                len(samples) / 16_000,
             )
 
     return corpora.write(rows(), tmp_path / "corpus", lineage="made-up")
@@ -46,7 +51,7 @@ PLAIN = dict(zip(SAID, ("turn on the lights", "good night", "call", "don't stop"
 
 
 def test_everything_right(corpus):
-    found = evaluate.accuracy(Parrot(heard(corpus, lambda _, text: PLAIN[text])), corpus)
+    found = evaluate.measure_accuracy(Parrot(heard(corpus, lambda _, text: PLAIN[text])), corpus)
     assert found == {
         "wer": 0.0, "word_accuracy": 1.0, "exact": 1.0, "utterances": 20, "words": 5 * (4 + 2 + 1 + 2), "speakers": 3
     }  # fmt: skip
@@ -56,20 +61,22 @@ def test_one_word_wrong_in_one_utterance(corpus):
     def change(number, text):
         return PLAIN[text].replace("turn", "burn") if number == 1 else PLAIN[text]
 
-    found = evaluate.accuracy(Parrot(heard(corpus, change)), corpus)
+    found = evaluate.measure_accuracy(Parrot(heard(corpus, change)), corpus)
     assert found["wer"] == pytest.approx(1 / 45)
     assert found["word_accuracy"] == pytest.approx(44 / 45)
     assert found["exact"] == 19 / 20
 
 
 def test_only_the_test_split_counts(corpus):
-    found = evaluate.accuracy(Parrot(heard(corpus, lambda number, text: PLAIN[text] if number % 2 else "")), corpus)
+    found = evaluate.measure_accuracy(
+        Parrot(heard(corpus, lambda number, text: PLAIN[text] if number % 2 else "")), corpus
+    )
     assert found["wer"] == 0
 
 
 def test_nothing_heard_and_too_much_heard(corpus):
-    assert evaluate.accuracy(Parrot(heard(corpus, lambda *_: "")), corpus)["wer"] == 1
-    found = evaluate.accuracy(Parrot(heard(corpus, lambda *_: "la " * 20)), corpus)
+    assert evaluate.measure_accuracy(Parrot(heard(corpus, lambda *_: "")), corpus)["wer"] == 1
+    found = evaluate.measure_accuracy(Parrot(heard(corpus, lambda *_: "la " * 20)), corpus)
     assert found["wer"] > 1
     assert found["word_accuracy"] == found["exact"] == 0
 
@@ -77,7 +84,7 @@ def test_nothing_heard_and_too_much_heard(corpus):
 def test_nobody_to_test_on(corpus, tmp_path):
     corpora.write(corpus.rows("train"), tmp_path / "train", lineage="made-up")
     with pytest.raises(DataError, match="test split"):
-        evaluate.accuracy(Parrot({}), corpora.read(tmp_path / "train"))
+        evaluate.measure_accuracy(Parrot({}), corpora.read(tmp_path / "train"))
 
 
 def test_the_stage_scores_three_models(base, corpus_dir, recogniser, tmp_path):
@@ -110,8 +117,10 @@ def test_a_model_that_is_told_published_phrases_is_scored_a_second_time(base, co
             evaluate.EvaluateConfig(base=str(base)), inputs | {"phrases": tmp_path / name}, tmp_path / f"{name} scored"
         )
     figures = json.loads((tmp_path / "some scored" / "figures.json").read_text())
-    informed = dataclasses.replace(recogniser, language=arpa.language({tuple(gram): count for *gram, count in table}))
-    assert figures["private_with_phrases"] == evaluate.accuracy(informed, corpora.read(corpus_dir))
+    informed = dataclasses.replace(
+        recogniser, language=arpa.build_language_model({tuple(gram): count for *gram, count in table})
+    )
+    assert figures["private_with_phrases"] == evaluate.measure_accuracy(informed, corpora.read(corpus_dir))
     assert "private_with_phrases" not in json.loads((tmp_path / "none scored" / "figures.json").read_text())
 
 
@@ -123,4 +132,4 @@ def test_errors_by_unit_add_up_to_the_rate(corpus):
     found = evaluate.by_unit(parrot, corpus)
     assert {unit: wrong for unit, (wrong, _) in found.items()} == {"u1": 4, "u3": 0, "u5": 0}
     errors, words = (sum(counts) for counts in zip(*found.values(), strict=True))
-    assert evaluate.accuracy(parrot, corpus)["wer"] == errors / words
+    assert evaluate.measure_accuracy(parrot, corpus)["wer"] == errors / words

@@ -123,7 +123,7 @@ def test_long_recordings_are_heard_in_parts(loaded, monkeypatch):
 @pytest.mark.parametrize("which", ["all", "lora", "bias_norm_head", "last_layer", "head"])
 def test_all_that_learns_matters(fresh, spoken, which):
     """A weight without effect would take in nothing but noise."""
-    names = trainable.choose(fresh, which)
+    names = trainable.choose_trainable(fresh, which)
     assert names == [name for name, parameter in fresh.model.named_parameters() if parameter.requires_grad] != []
     for name in names:
         if "lora_B" in name:  # as it comes it is zero, and hides what lies before it
@@ -137,7 +137,9 @@ def test_all_that_learns_matters(fresh, spoken, which):
 
 
 def test_sizes_of_what_learns(fresh):
-    names = {which: trainable.choose(fresh, which) for which in ("head", "last_layer", "bias_norm_head", "all")}
+    names = {
+        which: trainable.choose_trainable(fresh, which) for which in ("head", "last_layer", "bias_norm_head", "all")
+    }
     (stack,) = {
         name.partition(".layers.1.")[0] for name in set(names["last_layer"]) - set(names["head"])
     }  # of two layers
@@ -150,14 +152,14 @@ def test_sizes_of_what_learns(fresh):
 def test_adapters_start_as_nothing_and_are_merged(fresh, spoken, tmp_path):
     before = losses(fresh, spoken)
     plain = [name for name, _ in fresh.model.named_parameters()]
-    names = trainable.choose(fresh, "lora", lora_rank=4, seed=3)
+    names = trainable.choose_trainable(fresh, "lora", lora_rank=4, seed=3)
     assert torch.equal(losses(fresh, spoken), before)
     with torch.no_grad():
         for name in names:
             fresh.model.get_parameter(name).add_(0.05)
     adapted = losses(fresh, spoken)
     assert not torch.allclose(adapted, before, rtol=2e-6)
-    trainable.merge(fresh)
+    trainable.merge_adapters(fresh)
     assert [name for name, _ in fresh.model.named_parameters()] == plain
     assert torch.allclose(losses(fresh, spoken), adapted, rtol=1e-6)
     fresh.save(tmp_path / "merged")
@@ -167,7 +169,7 @@ def test_adapters_start_as_nothing_and_are_merged(fresh, spoken, tmp_path):
 def test_the_seed_fixes_the_adapters(family_dir):
     def adapters(seed):
         recogniser = asr.load(str(family_dir))
-        names = trainable.choose(recogniser, "lora", seed=seed)
+        names = trainable.choose_trainable(recogniser, "lora", seed=seed)
         return torch.cat([recogniser.model.get_parameter(name).flatten() for name in names if "lora_A" in name])
 
     assert torch.equal(adapters(1), adapters(1))
@@ -198,7 +200,7 @@ def test_times_are_for_ctc_only(family_dir, loaded):
 
 
 def test_what_never_learns_is_run_once_where_that_gives_the_same(fresh, spoken):
-    found = {which: trainable.hearing(fresh, which) for which in ("head", "last_layer", "bias_norm_head", "all")}
+    found = {which: trainable.plan_encoding(fresh, which) for which in ("head", "last_layer", "bias_norm_head", "all")}
     assert found["all"] is found["bias_norm_head"] is None
     assert (found["head"] is None) == trainable.head_is_tied(fresh)
     for hear in filter(None, found.values()):
@@ -207,7 +209,7 @@ def test_what_never_learns_is_run_once_where_that_gives_the_same(fresh, spoken):
 
 
 def test_who_cannot_go_on_from_before_the_last_layer_says_so(fresh, spoken):
-    if trainable.hearing(fresh, "last_layer") is not None or not isinstance(fresh, asr.CtcRecogniser):
+    if trainable.plan_encoding(fresh, "last_layer") is not None or not isinstance(fresh, asr.CtcRecogniser):
         pytest.skip("can, or has no such choice")
     with pytest.raises(ModelError, match="cannot go on"):
         fresh.losses([fresh.hear(spoken[0], all_layers=False)])

@@ -79,7 +79,7 @@ def test_features_are_those_of_the_runtime(heard, kind, samples):
         "silence then noise": 0.1 * noise * (np.arange(samples) > samples / 2),
     }[kind].astype(np.float32)
     got, expected = _told(made), heard(made)
-    assert len(got) == len(expected) == frontend.frames(samples)
+    assert len(got) == len(expected) == frontend.count_frames(samples)
     assert got == pytest.approx(expected, abs=0.02)
 
 
@@ -94,7 +94,7 @@ def test_a_batch_is_each_alone_and_zero_beyond():
     rng = np.random.default_rng(1)
     waveforms = [rng.standard_normal(n).astype(np.float32) for n in (3000, 16_000, 801)]
     features, mask = asr.load("tiny-en").features(waveforms)
-    assert mask.sum(-1).tolist() == [frontend.frames(len(w)) for w in waveforms]
+    assert mask.sum(-1).tolist() == [frontend.count_frames(len(w)) for w in waveforms]
     assert (features[~mask] == 0).all()
     for row, waveform in enumerate(waveforms):
         assert features[row][mask[row]].numpy() == pytest.approx(frontend.log_mel(waveform, FILTERS))

@@ -11,23 +11,23 @@ FRAME = 640
 @pytest.fixture(scope="module")
 def recogniser():
     torch.manual_seed(0)
-    pieces = new.tokenizer(["at a tea"] * 50, 40)
-    return new.recogniser(pieces, hidden=16, layers=2, channels=4, subsampling=4)
+    pieces = new.train_tokenizer(["at a tea"] * 50, 40)
+    return new.make_recogniser(pieces, hidden=16, layers=2, channels=4, subsampling=4)
 
 
 def test_each_frame_is_told_the_phoneme_in_its_middle(recogniser):
     said = (("a", 1_200), ("unheard of", 2_700), ("t", 3_000), ("", 5_000))
     # Ten frames of 640 samples; the middle of frame t is at sample 640 t + 80.
-    found = intermediate.labels(said, 6_400, FRAME, SYMBOLS)
+    found = intermediate.label_frames(said, 6_400, FRAME, SYMBOLS)
     assert found.tolist() == [0, 0, 1, 1, 1, 2, 2, 2, 0, 0]
     assert recogniser.samples_per_frame == FRAME
     assert len(found) == recogniser.log_probs([np.zeros(6_400, np.float32)])[1].item()
     late = (("a", 0), ("unheard of", 640), ("t", 1_280))
-    assert intermediate.labels(late, 6_400, FRAME, SYMBOLS).tolist() == [1, intermediate.UNTOLD, *[2] * 8]
+    assert intermediate.label_frames(late, 6_400, FRAME, SYMBOLS).tolist() == [1, intermediate.UNTOLD, *[2] * 8]
 
 
 def test_nothing_said_is_a_pause():
-    assert intermediate.labels((), 6_400, FRAME, SYMBOLS).tolist() == [0] * 10
+    assert intermediate.label_frames((), 6_400, FRAME, SYMBOLS).tolist() == [0] * 10
 
 
 def test_the_middle_layer_and_what_is_below_learns_to_tell_phonemes(recogniser):

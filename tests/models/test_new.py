@@ -12,7 +12,7 @@ TEXTS = ("turn on the lights", "don't stop the music") * 5
 
 @pytest.fixture(scope="module")
 def pieces():
-    return new.tokenizer(TEXTS, 50)
+    return new.train_tokenizer(TEXTS, 50)
 
 
 def test_the_blank_is_last_and_the_size_as_asked(pieces):
@@ -34,7 +34,7 @@ def test_every_text_can_be_spelled_and_read_back(recogniser_of_pieces, words):
 
 @pytest.fixture(scope="module")
 def recogniser_of_pieces(pieces):
-    return new.recogniser(pieces, hidden=16, layers=1, channels=8)
+    return new.make_recogniser(pieces, hidden=16, layers=1, channels=8)
 
 
 def test_the_shape_is_as_asked(recogniser_of_pieces):
@@ -50,7 +50,7 @@ def test_the_shape_is_as_asked(recogniser_of_pieces):
 def test_a_signal_gets_through_the_untrained_model(pieces):
     """With the library's own initialisation it does not: outputs then hardly depend on the input."""
     torch.manual_seed(0)
-    ours = new.recogniser(pieces, hidden=32, layers=1, channels=8)
+    ours = new.make_recogniser(pieces, hidden=32, layers=1, channels=8)
     torch.manual_seed(0)
     theirs = asr.CtcRecogniser(type(ours.model)(ours.model.config).eval(), ours.front_end, ours.tokenizer)
 

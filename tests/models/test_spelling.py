@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from speechpriv.data import text as made_up
 from speechpriv.models import numerals, spelling
-from speechpriv.models.spelling import is_slot, normalise, spelled, unspellable, words_and_slots
+from speechpriv.models.spelling import find_unspellable, is_slot, normalise, spell_words, words_and_slots
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 SAID = {
@@ -109,7 +109,7 @@ SAID = {
 @pytest.mark.parametrize(("written", "said"), SAID.items())
 def test_what_is_written_is_spelled_as_it_is_said(written, said):
     assert normalise(written) == said
-    assert unspellable(written) == ""
+    assert find_unspellable(written) == ""
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_what_is_written_is_spelled_as_it_is_said(written, said):
      ("#tag", "a symbol"), ("5 < 6", "a symbol")],
 )  # fmt: skip
 def test_what_cannot_be_spelled_is_said_so_without_a_word_of_it(text, reason):
-    found = unspellable(text)
+    found = find_unspellable(text)
     assert found.startswith(reason)
     assert not set(text.split()) & set(found.split()) - {"a", "on"}
 
@@ -142,8 +142,8 @@ def test_any_text_is_spelled_plainly_and_once(text):
 
 @given(TEXTS)
 def test_every_written_word_has_the_words_as_which_it_is_said(text):
-    assert len(spelled(text)) == len(text.split())
-    assert " ".join(filter(None, spelled(text))) == normalise(text)
+    assert len(spell_words(text)) == len(text.split())
+    assert " ".join(filter(None, spell_words(text))) == normalise(text)
 
 
 @given(st.text(alphabet="abzSMrt' .,-!\"", max_size=30))
@@ -155,14 +155,14 @@ def test_the_short_cut_for_plain_texts_changes_nothing(text):
 
 
 def test_words_lead_back_to_what_was_written():
-    assert spelled("call at 7:30 am, [NAME] - now!") == ["call", "at", "seven thirty", "a m", "", "", "now"]
+    assert spell_words("call at 7:30 am, [NAME] - now!") == ["call", "at", "seven thirty", "a m", "", "", "now"]
 
 
 @given(st.integers(0, 999_999))
 def test_numbers_are_those_of_the_made_up_text(value):
     """What `tiny-en` learned to hear; with commas, else a year or a code may be read."""
     assert normalise(f"{value:,} people") == f"{made_up.spoken_number(value)} people"
-    assert numerals.digits(f"{value}") == made_up.spoken_digits(f"{value}")
+    assert numerals.spell_digits(f"{value}") == made_up.spoken_digits(f"{value}")
 
 
 def test_a_model_that_writes_digits_makes_no_error():
@@ -202,7 +202,7 @@ def test_sentences_that_people_read_stay_as_they_are():
         pytest.skip("no folder of read sentences beside the checkout")
     texts = [json.loads(line)["text"] for line in path.read_text().splitlines()]
     assert sum(normalise(text) != text for text in texts) == 0
-    assert sum(bool(unspellable(text)) for text in texts) == 0
+    assert sum(bool(find_unspellable(text)) for text in texts) == 0
     assert sum(normalise(f"{text.capitalize()}.") != text for text in texts) == 0
 
 
@@ -211,7 +211,7 @@ def test_sentences_with_personal_data_lose_no_sign():
     if not path.is_file():
         pytest.skip("no sentences with personal data beside the checkout")
     texts = [json.loads(line)["text"] for line in path.read_text().splitlines()]
-    assert sum(bool(unspellable(text)) for text in texts) == 0
+    assert sum(bool(find_unspellable(text)) for text in texts) == 0
     digits = [sum(sign.isdigit() for sign in text) for text in texts]
     # A number is never said in fewer words than a tenth of its digits.
     assert all(len(normalise(text).split()) * 10 > count for text, count in zip(texts, digits, strict=True))

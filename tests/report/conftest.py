@@ -150,7 +150,7 @@ def facts(**changed: Any) -> Facts:
         "name": "assistant-1a2b3c4d", "config": CONFIG, "stages": stages(), "claim": CLAIM,
         "epsilon_by_step": [[15 * i, round(7.9 * (i / 20) ** 0.55, 3)] for i in range(1, 21)],
         "figures": FIGURES, "verdict": VERDICT, "exposures": exposures(), "comparison": COMPARISON,
-        "released_verdict": released.released(VERDICT), "voices": voices(0.0225), "disguises": DISGUISES,
+        "released_verdict": released.select_released(VERDICT), "voices": voices(0.0225), "disguises": DISGUISES,
         "bundle": {"files": dict.fromkeys(sizes, "5f" * 32), "counts": {
             "parity": 0.995, "compared": 200, "torch_wer": 0.241, "files": HEARD, "int8": "shipped",
         }},

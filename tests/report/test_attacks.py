@@ -7,7 +7,7 @@ from speechpriv.report import attacks
 
 @pytest.fixture
 def told(made_up):
-    return attacks.of(made_up())
+    return attacks.build_section(made_up())
 
 
 def test_words_that_came_out_are_given_with_their_bound_and_their_controls(told):
@@ -26,7 +26,7 @@ def test_each_attacker_on_people_is_given_with_a_bound(told):
 
 def test_too_few_people_are_said_so(made_up):
     verdict = {**made_up().verdict, "membership": {"not_measured": "5 members, of 10 that are needed"}}
-    found = attacks.of(made_up(verdict=verdict))
+    found = attacks.build_section(made_up(verdict=verdict))
     assert (found["membership"], found["membership_note"]) == ([], "5 members, of 10 that are needed")
 
 
@@ -46,5 +46,5 @@ def test_other_ways_to_train(told):
 
 
 def test_nothing_measured_is_nothing_said(made_up):
-    found = attacks.of(made_up(verdict={}, comparison={}))
+    found = attacks.build_section(made_up(verdict={}, comparison={}))
     assert not any(found.values())

@@ -59,7 +59,7 @@ def opened(browser, made_up, tmp_path):
 
     def go(size=DESK, scheme="light", html=None):
         path = tmp_path / "report.html"
-        path.write_text(html or page.render(made_up()), encoding="utf-8")
+        path.write_text(html or page.render_page(made_up()), encoding="utf-8")
         browser.set_window_size(*size)
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -76,8 +76,8 @@ def opened(browser, made_up, tmp_path):
 @pytest.fixture
 def others(made_up, run_dir, tmp_path):
     """The two other pages: of several runs side by side, and the one for private eyes."""
-    page.write(run_dir)
-    both = page.compare([run_dir, run_dir], tmp_path / "comparison.html")
+    page.write_report(run_dir)
+    both = page.write_comparison([run_dir, run_dir], tmp_path / "comparison.html")
     private = run_dir / "private" / "listen.html"
     return {"comparison": both.read_text(encoding="utf-8"), "private": private.read_text(encoding="utf-8")}
 
@@ -96,7 +96,7 @@ def test_nothing_goes_wrong_and_nothing_is_fetched(opened):
 
 
 def test_a_page_that_does_fetch_is_seen(opened, made_up):
-    bad = page.render(made_up()).replace("</main>", '<img src="other.png" alt=""></main>')
+    bad = page.render_page(made_up()).replace("</main>", '<img src="other.png" alt=""></main>')
     bad = bad.replace("img-src data:", "img-src * data: file:")
     browser = opened(html=bad)
     assert any(url.endswith("other.png") for url in requests(browser))
@@ -213,6 +213,6 @@ def test_a_page_for_a_million_rows_is_small_and_opens(opened, made_up):
         counts = stages[name]["counts"].items()
         stages[name]["counts"] = {k: v * 300 if isinstance(v, int) else v for k, v in counts}
     many = {model: canaries * 40 for model, canaries in made_up().exposures.items()}
-    html = page.render(made_up(stages=stages, exposures=many))
+    html = page.render_page(made_up(stages=stages, exposures=many))
     assert len(html.encode()) < 3e6
     assert opened(html=html).execute_script("return document.querySelectorAll('svg[role]').length") >= 12

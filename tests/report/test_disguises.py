@@ -7,7 +7,7 @@ from speechpriv.report import disguises, page
 
 @pytest.fixture
 def told(made_up):
-    return disguises.of(made_up())
+    return disguises.build_section(made_up())
 
 
 def test_each_attacker_has_its_rates_and_intervals(told):
@@ -28,15 +28,17 @@ def test_attackers_too_weak_to_conclude_are_said_so_everywhere(made_up):
     weak = made_up().voices
     for name in ("undisguised", "semi_informed"):
         weak[name]["pooled"]["too_weak"] = True
-    told = disguises.of(made_up(voices=weak))
+    told = disguises.build_section(made_up(voices=weak))
     assert told["voice_rows"][3][2] == "2.2 % (1.8 to 2.7), too weak"
-    assert "cannot tell people apart even without a disguise" in page.render(made_up(voices=weak))
+    assert "cannot tell people apart even without a disguise" in page.render_page(made_up(voices=weak))
 
 
 def test_a_corpus_of_few_people_is_said_so(made_up):
-    told = disguises.of(made_up(voices={"method": "cascade", "not_measured": "5 people; expected 20 at least"}))
+    told = disguises.build_section(
+        made_up(voices={"method": "cascade", "not_measured": "5 people; expected 20 at least"})
+    )
     assert (told["voice_rows"], told["voices"]) == ([], None)
-    assert "Not measured. 5 people; expected 20" in page.render(
+    assert "Not measured. 5 people; expected 20" in page.render_page(
         made_up(voices={"not_measured": "5 people; expected 20"})
     )
 
@@ -44,7 +46,7 @@ def test_a_corpus_of_few_people_is_said_so(made_up):
 def test_methods_are_compared_by_the_stronger_voiceprint(made_up):
     stronger, weaker = (dict(one) for one in made_up().disguises[:2])
     weaker["semi_informed"] = made_up().disguises[-1]["semi_informed"]
-    plot = disguises.of(made_up(disguises=[weaker, stronger]))["disguises"]
+    plot = disguises.build_section(made_up(disguises=[weaker, stronger]))["disguises"]
     assert plot.rows == (("1 none", "0.9 % (0.7 to 1.1), WER 31.0 %"),)
 
 
@@ -55,5 +57,5 @@ def test_methods_stand_by_what_they_cost(told):
 
 
 def test_nothing_measured_is_nothing_said(made_up):
-    told = disguises.of(made_up(voices={}, disguises=[]))
+    told = disguises.build_section(made_up(voices={}, disguises=[]))
     assert (told["voice_rows"], told["voices"], told["disguises"], told["disguise_rows"]) == ([], None, None, [])

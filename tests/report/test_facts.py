@@ -8,7 +8,7 @@ from speechpriv.report.facts import Facts
 
 
 def test_reads_back_what_the_stages_wrote(run_dir, made_up):
-    found, whole = facts.read(run_dir), made_up()
+    found, whole = facts.read_facts(run_dir), made_up()
     for name in (
         "name",
         "config",
@@ -30,7 +30,7 @@ def test_reads_back_what_the_stages_wrote(run_dir, made_up):
 
 def test_an_unfinished_stage_has_not_run(run_dir):
     (run_dir / "private" / "scrub" / "manifest.json").unlink()
-    found = facts.read(run_dir)
+    found = facts.read_facts(run_dir)
     assert "scrub" not in found.stages
     assert found.counts("scrub") == {}
 
@@ -39,14 +39,14 @@ def test_an_empty_run_is_empty(tmp_path):
     empty: dict = {
         name: [] for name in ("epsilon_by_step", "wer_by_step", "samples", "phrases", "rehearsal", "disguises")
     }
-    assert facts.read(tmp_path) == Facts(tmp_path.name, sizes_bytes={}, **empty)
+    assert facts.read_facts(tmp_path) == Facts(tmp_path.name, sizes_bytes={}, **empty)
 
 
 def test_a_missing_or_damaged_run_is_an_error(run_dir):
     with pytest.raises(StageError, match="no such run directory"):
-        facts.read(run_dir / "nowhere")
+        facts.read_facts(run_dir / "nowhere")
     for damage in ("{", "[]", "\udcff"):
         path = run_dir / "private" / "audit" / "verdict.json"
         path.write_bytes(damage.encode(errors="surrogateescape"))
         with pytest.raises(StageError, match=r"verdict\.json: (not JSON|expected a JSON dict)"):
-            facts.read(run_dir)
+            facts.read_facts(run_dir)

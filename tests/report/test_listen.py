@@ -14,7 +14,7 @@ from speechpriv.corpus import Row
 from speechpriv.drops import Dropped
 from speechpriv.report import listen, page, samples
 
-FLAC = {tone: audio.flac(np.full(1_600, tone / 10, np.float32)) for tone in range(1, 9)}
+FLAC = {tone: audio.encode_flac(np.full(1_600, tone / 10, np.float32)) for tone in range(1, 9)}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def source(run_dir, name):
 
 
 def test_each_recording_is_there_after_every_stage_that_changed_its_sound(recorded):
-    first, second = samples.pick(recorded / "private")
+    first, second = samples.pick_samples(recorded / "private")
     assert [(version["moment"], version["text"]) for version in first["versions"]] == [
         ("as recorded", "call anna smith"), ("words taken out", "call [NAME]"), ("voice disguised", "call [NAME]"),
     ]  # fmt: skip
@@ -56,15 +56,15 @@ def test_each_recording_is_there_after_every_stage_that_changed_its_sound(record
 
 
 def test_the_words_that_are_shown_are_given_to_the_search_for_leaks(recorded):
-    said = samples.write(recorded / "private", {})
+    said = samples.write_samples(recorded / "private", {})
     assert all(text in said for text in ("call anna smith", "call [NAME]", "turn it on"))
-    assert json.loads((recorded / "private" / samples.FILE).read_text()) == samples.pick(recorded / "private")
+    assert json.loads((recorded / "private" / samples.FILE).read_text()) == samples.pick_samples(recorded / "private")
 
 
 def test_real_voices_are_heard_on_the_private_page_only(recorded):
     source(recorded, "folder")
-    samples.write(recorded / "private", {})  # even if somebody wrote samples of them where those of the demo go
-    released = page.write(recorded)
+    samples.write_samples(recorded / "private", {})  # even if somebody wrote samples of them where those of the demo go
+    released = page.write_report(recorded)
     private = recorded / "private" / "listen.html"
     assert private.stat().st_mode & 0o777 == 0o600
     heard = private.read_text(encoding="utf-8")
@@ -81,8 +81,8 @@ def test_real_voices_are_heard_on_the_private_page_only(recorded):
 
 def test_made_up_voices_are_heard_on_the_page_for_everybody(recorded):
     source(recorded, "demo")
-    samples.write(recorded / "private", {})
-    html = page.write(recorded).read_text(encoding="utf-8")
+    samples.write_samples(recorded / "private", {})
+    html = page.write_report(recorded).read_text(encoding="utf-8")
     assert html.count("<audio") == 5
     assert 'aria-label="Recording 1, words taken out"' in html
 
@@ -94,7 +94,7 @@ def test_disguises_are_heard_side_by_side(recorded):
     def refusing(rows):
         return [(row, Dropped("nothing_to_say")) for row in rows]
 
-    said = samples.write(recorded / "private", {"deep": deep, "hoarse": refusing})
+    said = samples.write_samples(recorded / "private", {"deep": deep, "hoarse": refusing})
     *_, first, second = json.loads((recorded / "private" / samples.FILE).read_text())
     assert {first["versions"][0]["text"], second["versions"][0]["text"]} == {"call [NAME]", "turn it on"}
     for one in (first, second):
@@ -102,21 +102,21 @@ def test_disguises_are_heard_side_by_side(recorded):
         assert base64.b64decode(one["versions"][1]["flac_base64"]) == FLAC[8]
     assert "turn it on" in said
     source(recorded, "demo")
-    assert page.write(recorded).read_text(encoding="utf-8").count("<audio") == 9
+    assert page.write_report(recorded).read_text(encoding="utf-8").count("<audio") == 9
 
 
 def test_a_corpus_that_was_deleted_leaves_a_page_without_players(recorded):
     for path in sorted((recorded / "private" / "scrub" / "table").iterdir()):
         path.unlink()
     (recorded / "private" / "scrub" / "table").rmdir()
-    page.write(recorded)
+    page.write_report(recorded)
     heard = (recorded / "private" / "listen.html").read_text(encoding="utf-8")
     assert "<audio" not in heard
     assert "nothing to compare" in heard
 
 
 def test_the_private_page_loads_nothing_and_has_the_curves(recorded):
-    page.write(recorded)
+    page.write_report(recorded)
     html = (recorded / "private" / "listen.html").read_text(encoding="utf-8")
     assert not re.search(r"<script|src=\"(?!data:)|href=\"(?!data:|#)|url\(", html)
     assert "Content-Security-Policy" in html
@@ -129,8 +129,8 @@ def test_curves_take_what_was_seen_and_leave_out_what_was_not():
         {"cohort": 10, "clipped": 5, "median_norm": 2.0}, {"cohort": 0, "clipped": 0, "median_norm": None},
         {"cohort": 8, "clipped": 8, "median_norm": 3.0},
     ]  # fmt: skip
-    rows = {title: plot.rows for title, _, plot in listen.curves(history, 1.0)}
+    rows = {title: plot.rows for title, _, plot in listen.read_curves(history, 1.0)}
     assert rows["Share that was cut"] == (("1", "0.5"), ("3", "1"))
     assert rows["Size of gradients"] == (("1", "2"), ("3", "3"))
     assert rows["Cohort"] == (("1", "10"), ("2", "0"), ("3", "8"))
-    assert listen.curves([], None) == []
+    assert listen.read_curves([], None) == []

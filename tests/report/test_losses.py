@@ -71,7 +71,7 @@ def net(changes):
 def test_whatever_stage_drops_the_report_adds_up(dropping):
     reasons = {stage: found if dropping in (stage, "all") else {} for stage, found in REASONS.items()}
     facts = run_of(reasons)
-    shown = rows_of(page.render(facts))
+    shown = rows_of(page.render_page(facts))
     assert [row[0].split()[0] for row in shown] == [
         "ingest", "personal", "scrub", "anonymize", "plant", "twin", "train", "evaluate", "survival", "attackers",
     ]  # fmt: skip
@@ -93,7 +93,7 @@ def test_whatever_stage_drops_the_report_adds_up(dropping):
 def test_the_picture_hides_no_losses_and_the_reasons_list_them_all(dropping):
     reasons = {stage: found if dropping in (stage, "all") else {} for stage, found in REASONS.items()}
     facts = run_of(reasons)
-    rows = dict(pictures.flow(facts).rows)
+    rows = dict(pictures.draw_flow(facts).rows)
     assert rows["The made-up personal phrases again"] == "− 24"
     assert rows["Dropped: the voice could not be disguised"] == "− 113"
     assert not any("Not accounted for" in label for label in rows)
@@ -102,24 +102,24 @@ def test_the_picture_hides_no_losses_and_the_reasons_list_them_all(dropping):
     assert listed["the disguise took too long"] == "6"
     on_the_way = sum(sum(reasons[stage].values()) for stage in ("ingest", "scrub", "anonymize", "twin"))
     assert sum(map(int, listed.values())) == on_the_way
-    assert "Every recording is accounted for" not in page.render(facts)
+    assert "Every recording is accounted for" not in page.render_page(facts)
 
 
 def test_what_no_stage_accounts_for_is_said():
     facts = run_of(REASONS)
     facts.stages["anonymize"]["counts"]["rows"] -= 7
-    told = {one.stage: one.changes() for one in losses.steps(facts)}
+    told = {one.stage: one.changes() for one in losses.list_steps(facts)}
     assert "7 missing, not accounted for" in told["anonymize"]
     assert "7 too many, not accounted for" in told["plant"]
-    assert dict(pictures.flow(facts).rows)["Not accounted for: anonymize"] == "− 7"
+    assert dict(pictures.draw_flow(facts).rows)["Not accounted for: anonymize"] == "− 7"
 
 
 def test_the_same_is_told_at_the_end_of_a_run():
-    said = losses.text(run_of(REASONS)).splitlines()
+    said = losses.render_text(run_of(REASONS)).splitlines()
     assert said[0].split() == ["rows", "in", "out"]
     assert said[4].split()[:3] == ["anonymize", "2,386", "2,273"]
     assert "113 dropped (104 failed, 6 too slow, 3 low confidence)" in said[4]
-    assert losses.text(Facts("empty")) == ""
+    assert losses.render_text(Facts("empty")) == ""
 
 
 def test_a_run_without_scrubbing_adds_up_too():
@@ -131,5 +131,12 @@ def test_a_run_without_scrubbing_adds_up_too():
     facts.stages["plant"]["counts"]["rows"] = READ + CANARIES
     for stage in ("twin", "train"):
         facts.stages[stage]["counts"]["rows"] = READ + CANARIES - TEST
-    assert [one.stage for one in losses.steps(facts)] == ["ingest", "anonymize", "plant", "twin", "train", "evaluate"]
-    assert not any(one.unexplained for one in losses.steps(facts))
+    assert [one.stage for one in losses.list_steps(facts)] == [
+        "ingest",
+        "anonymize",
+        "plant",
+        "twin",
+        "train",
+        "evaluate",
+    ]
+    assert not any(one.unexplained for one in losses.list_steps(facts))

@@ -101,14 +101,14 @@ def test_the_reader_of_these_tests_refuses(broken):
     ["<script></script>", '<a href="https://x.invalid">x</a>', '<p onclick="x">x</p>', "<style>@import 'x'</style>"],
 )
 def test_the_check_of_these_tests_refuses(made_up, bad):
-    html = page.render(made_up())
+    html = page.render_page(made_up())
     assert_sound(html)
     with pytest.raises(AssertionError):
         assert_sound(html.replace("</main>", bad + "</main>"))
 
 
 def test_every_picture_and_its_table_are_there(made_up):
-    read = assert_sound(page.render(made_up()))
+    read = assert_sound(page.render_page(made_up()))
     assert pictures(read) == PICTURES
     # The dots of the first screen repeat its sentence; every other picture is a figure with a table.
     assert len(read.all("figure")) == len(PICTURES) - 1
@@ -117,7 +117,7 @@ def test_every_picture_and_its_table_are_there(made_up):
 
 
 def test_the_first_screen_says_verdict_claim_and_price(made_up):
-    text = Page(page.render(made_up())).words()
+    text = Page(page.render_page(made_up())).words()
     before = text[: text.index("Where the data went")]
     for part in (
         "PASS", "Positive control: the twin is caught", "at most 25 of 100 speakers", "epsilon 7.9",
@@ -128,7 +128,7 @@ def test_the_first_screen_says_verdict_claim_and_price(made_up):
 
 
 def test_figures_of_all_sections_are_there(made_up):
-    text = Page(page.render(made_up())).words()
+    text = Page(page.render_page(made_up())).words()
     for part in (
         "3,194", "too long", "nobody is in both parts", "153", "email", "noise multiplier 2.87", "1e-5",
         "0.523", "0.961", "2e-9", "p = 0.61", "60 candidates, 31 of them planted", "People who are only mentioned",
@@ -144,26 +144,26 @@ def test_figures_of_all_sections_are_there(made_up):
 
 @pytest.mark.parametrize(("word", "tone"), [("PASS", "pass"), ("FAIL", "fail"), ("INCONCLUSIVE", "unsure")])
 def test_the_badge_shows_the_verdict(made_up, word, tone):
-    html = page.render(made_up(verdict={**made_up().verdict, "verdict": word}))
+    html = page.render_page(made_up(verdict={**made_up().verdict, "verdict": word}))
     assert re.search(rf'<div class="verdict {tone}"><span class="badge">{word}</span>', html)
     assert f"<title>{word}: privacy report" in html
 
 
 def test_an_unknown_verdict_never_looks_like_a_pass(made_up):
-    html = page.render(made_up(verdict={"verdict": "PASS!"}))
+    html = page.render_page(made_up(verdict={"verdict": "PASS!"}))
     assert '<div class="verdict unsure">' in html
 
 
 def test_an_override_of_the_gate_is_on_the_first_screen(made_up):
-    assert "gate was overridden" not in page.render(made_up())
+    assert "gate was overridden" not in page.render_page(made_up())
     counts = {"override": "agreed for one trial", "overridden": ["The audit's verdict is FAIL; expected PASS."]}
-    html = page.render(made_up(bundle={"counts": counts}))
+    html = page.render_page(made_up(bundle={"counts": counts}))
     assert "expected PASS" in html
     assert html.index("agreed for one trial") < html.index("<nav")
 
 
 def test_bounds_and_claim_of_different_adjacency_are_not_compared(made_up):
-    read = Page(page.render(made_up(claim=made_up().claim.model_copy(update={"adjacency": "replace one"}))))
+    read = Page(page.render_page(made_up(claim=made_up().claim.model_copy(update={"adjacency": "replace one"}))))
     assert pictures(read) == PICTURES - {"bounds"}
     assert "not compared" in read.words()
 
@@ -180,7 +180,7 @@ def test_a_stage_that_was_not_run_is_a_sentence(made_up, missing):
         "phrases": {"phrases": []},
         "rehearse": {"rehearsal": []},
     }.get(missing, {})
-    read = assert_sound(page.render(made_up(**emptied)))
+    read = assert_sound(page.render_page(made_up(**emptied)))
     lost = {
         "ingest": set(), "scrub": {"findings"}, "evaluate": {"accuracy"}, "attackers": {"voices", "disguises"},
         "train": {"members", "spent", "public-errors", "ledger"},
@@ -193,7 +193,7 @@ def test_a_stage_that_was_not_run_is_a_sentence(made_up, missing):
 
 
 def test_a_run_without_any_stage_is_a_page():
-    read = assert_sound(page.render(Facts("assistant-00000000")))
+    read = assert_sound(page.render_page(Facts("assistant-00000000")))
     assert pictures(read) == set()
     assert "NOT AUDITED" in read.words()
 
@@ -231,7 +231,7 @@ def test_whatever_the_values_the_page_is_sound(made_up, new):
         "bundle": {"files": {HOSTILE: HOSTILE}, "counts": counts}, "sizes_bytes": {HOSTILE: 1},
         "config": {"data": {"source": "demo"}, "train": {"base": HOSTILE}}, "budget": {"epsilon": new, "left": new},
     }  # fmt: skip
-    html = page.render(Facts(**facts))
+    html = page.render_page(Facts(**facts))
     read = assert_sound(html)
     assert "<script>alert(1)</script>" in read.words()  # as text
     assert "{{ 7*7 }}" in read.words()
@@ -250,7 +250,7 @@ def test_nothing_private_is_on_the_page(made_up, tmp_path):
         **made_up().config, "data": {"source": "folder", "path": f"/{private}"}, "train": {"base": f"/{private}/model"},
     }  # fmt: skip
     samples = [{"title": private, "versions": [{"moment": private, "text": private, "flac_base64": "AAAA"}]}]
-    html = page.render(made_up(stages=stages, config=config, samples=samples))
+    html = page.render_page(made_up(stages=stages, config=config, samples=samples))
     assert private not in html
     assert "<audio" not in html
     assert "silent: 7." in html  # counted, without the particulars
@@ -258,7 +258,7 @@ def test_nothing_private_is_on_the_page(made_up, tmp_path):
 
 def test_players_are_for_the_made_up_corpus_alone(made_up):
     for source in ("auto", "folder", "hub", None):
-        html = page.render(made_up(config={"data": {"source": source, "path": None}}))
+        html = page.render_page(made_up(config={"data": {"source": source, "path": None}}))
         assert "<audio" not in html
         assert "my name is" not in html
 
@@ -271,7 +271,7 @@ def test_a_run_of_a_million_rows_stays_small(made_up):
     exposures = [{"repeats": i % 5, "planted": True, "exposure_bits": i % 10} for i in range(4_000)]
     sounds = [{"moment": "long", "text": "", "flac_base64": "A" * size} for size in (400_000, 300_000)]
     sample = {"title": "long", "versions": sounds}
-    html = page.render(made_up(
+    html = page.render_page(made_up(
         stages=stages, exposures={"private": exposures, "twin": exposures}, samples=[sample] * 20,
         epsilon_by_step=[[i, i / 1e4] for i in range(10_000)],
     ))  # fmt: skip
@@ -282,7 +282,7 @@ def test_a_run_of_a_million_rows_stays_small(made_up):
 
 
 def test_headings_descend_one_at_a_time_and_links_arrive(made_up):
-    read = Page(page.render(made_up()))
+    read = Page(page.render_page(made_up()))
     levels = [int(tag[1]) for tag, _ in read.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels.count(1) == 1
     assert levels[0] == 1
@@ -298,7 +298,7 @@ def test_headings_descend_one_at_a_time_and_links_arrive(made_up):
 
 
 def test_it_fits_phones_paper_and_both_colour_schemes(made_up):
-    html = page.render(made_up())
+    html = page.render_page(made_up())
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
     assert '<meta name="color-scheme" content="light dark">' in html
     for part in ("color-scheme: light dark", "(prefers-color-scheme: dark)", "@media print", "(max-width: 560px)"):
@@ -320,7 +320,7 @@ def contrast(one, other):
 
 def test_colours_have_contrast_in_both_schemes(made_up):
     assert contrast("#000000", "#fff") == pytest.approx(21)
-    blocks = re.findall(r":root \{([^}]*--page[^}]*)\}", page.render(made_up()))
+    blocks = re.findall(r":root \{([^}]*--page[^}]*)\}", page.render_page(made_up()))
     assert len(blocks) == 3  # light, dark, paper
     for block in blocks:
         colour = dict(re.findall(r"--([a-z]+): (#\w+)", block))
@@ -333,7 +333,7 @@ def test_colours_have_contrast_in_both_schemes(made_up):
 
 
 def test_write_puts_the_page_and_its_figures_into_the_release(run_dir):
-    path = page.write(run_dir)
+    path = page.write_report(run_dir)
     assert path == run_dir / "release" / "report.html"
     assert {file.name for file in path.parent.iterdir()} == {"bundle", "report.html", "report.md", "report.json"}
     html = path.read_text(encoding="utf-8")
@@ -342,11 +342,11 @@ def test_write_puts_the_page_and_its_figures_into_the_release(run_dir):
     for private in (str(run_dir.parent), "/home/somebody", "424.2424"):
         for file in path.parent.glob("report.*"):
             assert private not in file.read_text(encoding="utf-8")
-    assert page.write(run_dir).read_text(encoding="utf-8") == html
+    assert page.write_report(run_dir).read_text(encoding="utf-8") == html
 
 
 def test_the_private_edition_has_all_and_is_for_its_owner_alone(run_dir):
-    page.write(run_dir)
+    page.write_report(run_dir)
     html = (run_dir / "private" / "report.html").read_text(encoding="utf-8")
     assert pictures(assert_sound(html)) == PICTURES
     assert "Private edition" in html
@@ -357,4 +357,4 @@ def test_the_private_edition_has_all_and_is_for_its_owner_alone(run_dir):
 
 def test_write_takes_a_run_in_which_nothing_has_run(tmp_path):
     (tmp_path / "runs").mkdir()
-    assert "NOT AUDITED" in page.write(tmp_path / "runs").read_text(encoding="utf-8")
+    assert "NOT AUDITED" in page.write_report(tmp_path / "runs").read_text(encoding="utf-8")

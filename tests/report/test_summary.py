@@ -10,12 +10,12 @@ from speechpriv.report.facts import Facts
 
 
 def lines(*runs):
-    return {line.label: line for line in summary.compare(runs)}
+    return {line.label: line for line in summary.compare_runs(runs)}
 
 
 def test_the_markdown_says_verdict_claim_price_and_why(made_up):
     facts = made_up()
-    text = summary.markdown(facts)
+    text = summary.render_markdown(facts)
     assert text.startswith("### PASS: assistant-1a2b3c4d\n\nThe best possible attacker")
     for part in (
         facts.claim.sentence(), "costs 12.5 points of word accuracy", "- positive control: the twin is caught",
@@ -28,12 +28,12 @@ def test_the_markdown_says_verdict_claim_price_and_why(made_up):
 
 def test_no_text_of_a_run_breaks_the_table(made_up):
     claim = made_up().claim.model_copy(update={"unit": "speaker | patient\nof ours"})
-    (row,) = [row for row in summary.markdown(made_up(claim=claim)).splitlines() if "protected unit" in row]
+    (row,) = [row for row in summary.render_markdown(made_up(claim=claim)).splitlines() if "protected unit" in row]
     assert row == r"| protected unit | speaker \| patient of ours |"
 
 
 def test_a_run_that_has_only_begun_promises_nothing():
-    text = summary.markdown(Facts("empty"))
+    text = summary.render_markdown(Facts("empty"))
     assert text.startswith("### NOT AUDITED: empty\n\nNo privacy guarantee")
     assert "price is not known" in text
 
@@ -87,22 +87,22 @@ def test_settings_that_differ_are_named_in_full_and_paths_are_not(made_up):
         **config, "seed": 2, "privacy": {**config["privacy"], "epsilon": 2.0, "steps": 9},
         "data": {**config["data"], "path": "/elsewhere"}, "performance": {"threads": 7},
     })  # fmt: skip
-    assert [(line.label, line.cells) for line in view.differing([made_up(), other])] == [
+    assert [(line.label, line.cells) for line in view.find_differing([made_up(), other])] == [
         ("seed", ("1", "2")), ("privacy.epsilon", ("8.0", "2.0")), ("privacy.steps", ("-", "9")),
     ]  # fmt: skip
-    assert view.differing([made_up(), made_up()]) == []
+    assert view.find_differing([made_up(), made_up()]) == []
 
 
 def test_the_page_of_several_runs_marks_what_differs(run_dir, tmp_path):
     other = tmp_path / "runs" / "assistant-ffffffff"
     (other / "private" / "audit").mkdir(parents=True)
     (other / "private" / "audit" / "verdict.json").write_text('{"verdict": "FAIL"}')
-    path = page.compare([run_dir, other], tmp_path / "comparison.html")
+    path = page.write_comparison([run_dir, other], tmp_path / "comparison.html")
     html = path.read_text(encoding="utf-8")
     verdict = next(row for row in html.splitlines() if "<td>PASS</td><td>FAIL</td>" in row)
     assert 'class="differs"' in verdict
     assert "(differs)</span>" in verdict
     assert "/home/somebody" not in html
-    same = page.compare([run_dir, run_dir], path).read_text(encoding="utf-8")
+    same = page.write_comparison([run_dir, run_dir], path).read_text(encoding="utf-8")
     assert 'class="differs"' not in same
     assert "None, but perhaps" in same

@@ -25,7 +25,7 @@ def points(units=80, seeds=2, epsilons=(0.0, 1.0, 8.0, math.inf)):
 
 def test_the_figure_is_the_mean_over_seeds_of_the_pooled_rate():
     few = [Point(1.0, 0, {"a": (1, 10), "b": (9, 30)}), Point(1.0, 1, {"a": (4, 10), "b": (16, 30)})]
-    (level,) = tradeoff.levels(few, tradeoff.word_error_rate, draws=50)
+    (level,) = tradeoff.group_by_epsilon(few, tradeoff.word_error_rate, draws=50)
     assert level.by_seed == (0.25, 0.5)
     assert level.mean == 0.375
     assert level.low <= level.mean <= level.high
@@ -37,7 +37,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     rng, covered, narrow = np.random.default_rng(1), [], []
     for _ in range(120):
         units = {f"u{i}": (float(rng.binomial(10, 0.4)), 10.0) for i in range(60)}
-        (level,) = tradeoff.levels([Point(1.0, 0, units)], tradeoff.word_error_rate, draws=200)
+        (level,) = tradeoff.group_by_epsilon([Point(1.0, 0, units)], tradeoff.word_error_rate, draws=200)
         covered.append(level.low <= 0.4 <= level.high)
         narrow.append(abs(level.mean - 0.4) <= (level.high - level.low) / 20)
     assert np.mean(covered) > 0.88
@@ -51,21 +51,23 @@ def test_other_statistics_of_pairs_are_drawn_too():
         positive, negative = pairs[pairs[:, 0] == 1, 1], pairs[pairs[:, 0] == 0, 1]
         return float((positive[:, None] > negative).mean()) if len(positive) and len(negative) else math.nan
 
-    (level,) = tradeoff.levels([Point(2.0, 0, {"a": (1, 0.9), "b": (0, 0.2), "c": (0, 0.3)})], auroc, draws=100)
+    (level,) = tradeoff.group_by_epsilon(
+        [Point(2.0, 0, {"a": (1, 0.9), "b": (0, 0.2), "c": (0, 0.3)})], auroc, draws=100
+    )
     assert level.mean == level.low == level.high == 1
 
 
 def test_unlike_units_are_refused():
     unlike = [Point(1.0, 0, {"a": (1, 2)}), Point(1.0, 1, {"b": (1, 2)})]
     with pytest.raises(DataError, match="epsilon 1"):
-        tradeoff.levels(unlike, tradeoff.word_error_rate)
+        tradeoff.group_by_epsilon(unlike, tradeoff.word_error_rate)
     with pytest.raises(DataError, match="0 test units"):
-        tradeoff.levels([Point(1.0, 0, {})], tradeoff.word_error_rate)
+        tradeoff.group_by_epsilon([Point(1.0, 0, {})], tradeoff.word_error_rate)
 
 
 def test_files_say_the_same_as_the_levels(tmp_path):
-    found = tradeoff.levels(points(), tradeoff.word_error_rate, draws=100)
-    tradeoff.write(tmp_path, found, "word error rate", "A title")
+    found = tradeoff.group_by_epsilon(points(), tradeoff.word_error_rate, draws=100)
+    tradeoff.write_curve(tmp_path, found, "word error rate", "A title")
     rows = list(csv.DictReader((tmp_path / "curve.csv").read_text().splitlines()))
     assert [float(row["epsilon"]) for row in rows] == [0, 1, 8, math.inf]
     assert [int(row["seeds"]) for row in rows] == [1, 2, 2, 2]
@@ -81,15 +83,15 @@ def test_files_say_the_same_as_the_levels(tmp_path):
 
 
 def test_one_point_alone_can_be_drawn(tmp_path):
-    found = tradeoff.levels(points()[:1], tradeoff.word_error_rate, draws=20)
-    tradeoff.write(tmp_path, found, "word error rate", "A title")
+    found = tradeoff.group_by_epsilon(points()[:1], tradeoff.word_error_rate, draws=20)
+    tradeoff.write_curve(tmp_path, found, "word error rate", "A title")
     ET.fromstring((tmp_path / "curve.svg").read_text())
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.5, math.inf])
 def test_a_point_is_read_as_it_was_kept_and_no_other_is(tmp_path, epsilon):
     point, path = Point(epsilon, 2, {"a": (1.0, 10.0)}), tmp_path / "curve" / "point.json"
-    assert tradeoff.read(path, "same") is None
-    tradeoff.keep(path, "same", point)
-    assert tradeoff.read(path, "same") == point
-    assert tradeoff.read(path, "another") is None
+    assert tradeoff.read_point(path, "same") is None
+    tradeoff.keep_point(path, "same", point)
+    assert tradeoff.read_point(path, "same") == point
+    assert tradeoff.read_point(path, "another") is None

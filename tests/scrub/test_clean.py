@@ -41,7 +41,7 @@ def corpus(tmp_path_factory):
         for name, text in TEXTS.items():
             samples = rng.normal(0, 0.1, 8000 if name in SHORT else 96_000).clip(-1, 1).astype(np.float32)
             split = "test" if name == "email" else "train"
-            yield Row(f"id-{name}", f"unit-{name}", split, audio.flac(samples), text, len(samples) / 16_000)
+            yield Row(f"id-{name}", f"unit-{name}", split, audio.encode_flac(samples), text, len(samples) / 16_000)
 
     return corpora.write(rows(), tmp_path_factory.mktemp("raw"), lineage="made-up")
 
@@ -85,7 +85,7 @@ def test_findings_are_gone_from_the_text_and_exactly_zero_in_the_audio(scrub, co
         assert after.text == detect.mask(before.text, findings)
         assert (after.unit, after.split, after.seconds) == (before.unit, before.split, before.seconds)
         original, cut = before.samples(), after.samples()
-        words = align.align(recogniser, original, before.text)
+        words = align.align_words(recogniser, original, before.text)
         near = np.zeros(len(original), bool)
         for first, last, _ in detect.word_indices(before.text, findings):
             start, end = max(0, words[first].earliest - MARGIN), words[last - 1].end + MARGIN
@@ -123,14 +123,14 @@ def test_low_confidence_drops_rows_with_findings_only(scrub):
 
 @pytest.mark.parametrize("place", [0, -1])
 def test_a_confidence_that_is_no_number_drops_the_row(scrub, monkeypatch, place):
-    real = align.align
+    real = align.align_words
 
     def unsure(*arguments):
         words = real(*arguments)
         words[place] = replace(words[place], confidence=math.nan)
         return words
 
-    monkeypatch.setattr(align, "align", unsure)
+    monkeypatch.setattr(align, "align_words", unsure)
     stage, rows = scrub()
     assert set(rows) == {"plain"}
     assert stage.counts["dropped"]["low_confidence"] == len(CHANGED)
@@ -249,7 +249,7 @@ def test_the_words_that_are_cut_are_the_words_that_were_found(tmp_path):
     def rows():
         for name, (said, speech) in speeches.items():
             samples = speech.samples + 1e-3 * rng.standard_normal(len(speech.samples), dtype=np.float32)
-            yield Row(name, name, "train", audio.flac(samples), said, len(samples) / 16_000)
+            yield Row(name, name, "train", audio.encode_flac(samples), said, len(samples) / 16_000)
 
     corpora.write(rows(), tmp_path / "raw", lineage="made-up")
     raw = {row.id: row for row in corpora.read(tmp_path / "raw").rows()}

@@ -1,7 +1,7 @@
 import pytest
 
-from speechpriv.scrub.identifiers import CARRIERS, any_number, find
-from speechpriv.scrub.utterance import read
+from speechpriv.scrub.identifiers import CARRIERS, any_number, find_identifiers
+from speechpriv.scrub.utterance import read_utterance
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from speechpriv.scrub.utterance import read
     ],
 )
 def test_a_number_is_what_its_carrier_says(text, expected):
-    hits = [hit[:3] for hit in find(read(text))]
+    hits = [hit[:3] for hit in find_identifiers(read_utterance(text))]
     assert hits == ([expected] if expected else [])
 
 
@@ -33,10 +33,10 @@ def test_too_short_for_its_carrier(carrier):
     phrase = {"SSN": "my ssn", "NUMBER": "booking number", "ACCOUNT": "customer id"}.get(
         carrier.kind, carrier.kind.lower()
     )
-    assert list(find(read(f"{phrase} is five"))) == []
+    assert list(find_identifiers(read_utterance(f"{phrase} is five"))) == []
 
 
 def test_any_number_takes_what_the_others_leave():
-    u = read("take 4711 and ab12cd to nineteen eighty four but not 2500 dollars")
+    u = read_utterance("take 4711 and ab12cd to nineteen eighty four but not 2500 dollars")
     assert [hit[:2] for hit in any_number(u)] == [(1, 2), (5, 8), (3, 4)]
-    assert list(find(u)) == []
+    assert list(find_identifiers(u)) == []

@@ -35,7 +35,7 @@ def spoken():
         sentence, decoys[f"r{i}"] = said(rng)
         samples = voices.speak(sentence, voices.random_voice(rng)).samples
         samples = samples + 1e-3 * rng.standard_normal(len(samples), dtype=np.float32)
-        rows.append(Row(f"r{i}", f"u{i}", "train", audio.flac(samples), sentence, len(samples) / 16_000))
+        rows.append(Row(f"r{i}", f"u{i}", "train", audio.encode_flac(samples), sentence, len(samples) / 16_000))
     return rows, decoys
 
 
@@ -69,7 +69,7 @@ def told(recogniser, rows, decoys, sentences):
     for row, words in zip(rows, written, strict=True):
         pair = sentences[row.id], decoys[row.id]
         heard.append([in_order(secret_words(sentence)[0], words) for sentence in pair])
-        found = [align.align(recogniser, row.samples(), sentence) for sentence in pair]
+        found = [align.align_words(recogniser, row.samples(), sentence) for sentence in pair]
         sure.append(
             [-9.0 if words is None else np.log([max(w.confidence, 1e-9) for w in words]).mean() for words in found]
         )

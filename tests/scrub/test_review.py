@@ -22,7 +22,7 @@ def run_dir(base, tmp_path_factory):
     def rows(said):
         for name, text in said.items():
             samples = rng.normal(0, 0.1, 64_000).clip(-1, 1).astype(np.float32)
-            yield Row(name, name, "train", audio.flac(samples), text, 4.0)
+            yield Row(name, name, "train", audio.encode_flac(samples), text, 4.0)
 
     probes = {f"probe-{i}": "my name is peter jones and i like tea" for i in range(4)}
     corpora.write(rows(ROWS), run / "private" / "ingest", lineage="made-up")
@@ -33,7 +33,7 @@ def run_dir(base, tmp_path_factory):
 
 
 def test_rows_of_every_outcome_are_shown(run_dir):
-    found = review.sample(run_dir / "private", rows=4, seed=1)
+    found = review.sample_rows(run_dir / "private", rows=4, seed=1)
     assert [row.outcome for row in found] == ["changed"] * 4 + ["nothing_left", "unchanged"]
     first = found[0]
     assert " ".join(first.words) == ROWS[first.id]
@@ -44,7 +44,7 @@ def test_rows_of_every_outcome_are_shown(run_dir):
 
 
 def test_another_look_shows_other_rows_and_probes_never(run_dir):
-    seen = {row.id for seed in range(30) for row in review.sample(run_dir / "private", rows=4, seed=seed)}
+    seen = {row.id for seed in range(30) for row in review.sample_rows(run_dir / "private", rows=4, seed=seed)}
     assert seen == set(ROWS)
 
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechpriv.scrub.shapes import ibans, is_iban, kind_by_shape, written
-from speechpriv.scrub.utterance import read
+from speechpriv.scrub.shapes import find_codes, find_ibans, is_iban, kind_by_shape
+from speechpriv.scrub.utterance import read_utterance
 
 UNTIMED = settings(deadline=None)  # the first phone number loads tables, and machines are shared
 
@@ -54,8 +54,8 @@ def test_kind_by_shape(parts, kind):
     ],
 )
 def test_written_codes(text, expected):
-    u = read(text)
-    assert [hit[:3] for hit in (*ibans(u), *written(u))] == expected
+    u = read_utterance(text)
+    assert [hit[:3] for hit in (*find_ibans(u), *find_codes(u))] == expected
 
 
 @UNTIMED
@@ -65,5 +65,5 @@ def test_exactly_one_pair_of_check_digits_holds(account, country):
 
 
 def test_iban_in_groups_ends_where_its_checksum_holds():
-    u = read("it is gb82 west 1234 5698 7654 32 is it")
-    assert (2, 8, "IBAN") in [hit[:3] for hit in ibans(u)]
+    u = read_utterance("it is gb82 west 1234 5698 7654 32 is it")
+    assert (2, 8, "IBAN") in [hit[:3] for hit in find_ibans(u)]

@@ -16,7 +16,7 @@ CARRIERS = {
 
 
 def values(kind, count=40):
-    return [surrogate.value(kind, surrogate.generator(KEY, f"{kind} {i}")) for i in range(count)]
+    return [surrogate.draw_value(kind, surrogate.make_generator(KEY, f"{kind} {i}")) for i in range(count)]
 
 
 @pytest.mark.parametrize("kind", [*sorted(surrogate._PATTERNS), "SOMETHING_ELSE"])
@@ -41,8 +41,8 @@ def test_telephone_numbers_are_of_the_range_kept_for_fiction():
 
 def test_the_draw_is_of_key_and_utterance():
     def drawn(key, utterance):
-        rng = surrogate.generator(key, utterance)
-        return [surrogate.value("PHONE", rng) for _ in range(3)]
+        rng = surrogate.make_generator(key, utterance)
+        return [surrogate.draw_value("PHONE", rng) for _ in range(3)]
 
     assert drawn(KEY, "a") == drawn(KEY, "a")
     assert drawn(KEY, "a") != drawn(KEY, "b")
@@ -51,7 +51,7 @@ def test_the_draw_is_of_key_and_utterance():
 
 
 def test_all_values_of_an_utterance_have_one_voice_and_no_silent_ends():
-    first, second = surrogate.speak(["five five five", "anna smith"], surrogate.generator(KEY, "a"))
+    first, second = surrogate.speak_values(["five five five", "anna smith"], surrogate.make_generator(KEY, "a"))
     for samples in (first, second):
         assert samples.dtype == np.float32
         assert np.abs(samples[:160]).max() > 1e-4

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForTokenClassification, PreTrainedToken
 from speechpriv.errors import ConfigError
 from speechpriv.scrub.detect import find
 from speechpriv.scrub.tagger import Tagger
-from speechpriv.scrub.terms import custom
+from speechpriv.scrub.terms import find_custom
 from speechpriv.sections import ScrubConfig
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "zorb", "lax", "quux", "the", "ran", "to", "call", "anna"]
@@ -61,7 +61,7 @@ def model(tmp_path_factory):
 
 
 def settings(model, **more):
-    return custom(ScrubConfig(tagger=model, **more))
+    return find_custom(ScrubConfig(tagger=model, **more))
 
 
 def test_its_labels_become_kinds_and_neighbours_one_finding(model):

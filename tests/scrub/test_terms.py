@@ -3,14 +3,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speechpriv.scrub.detect import find
-from speechpriv.scrub.terms import NOTHING, custom
+from speechpriv.scrub.terms import NOTHING, find_custom
 from speechpriv.sections import ScrubConfig
 
 UNTIMED = settings(deadline=None)
 
 
 def kinds(text, **settings):
-    return [(text[f.start : f.end], f.kind) for f in find(text, "default", custom(ScrubConfig(**settings)))]
+    return [(text[f.start : f.end], f.kind) for f in find(text, "default", find_custom(ScrubConfig(**settings)))]
 
 
 def test_terms_in_any_case_and_with_a_possessive_ending():
@@ -52,13 +52,13 @@ def test_a_pattern_that_hangs_backtracking_engines_does_not_hang():
 @UNTIMED
 @given(st.lists(st.sampled_from(["call", "anna", "smith", "jasper", "on", "five", "7", "new", "york"])).map(" ".join))
 def test_nothing_given_changes_nothing(text):
-    assert find(text, "default", custom(ScrubConfig())) == find(text, "default", NOTHING) == find(text)
+    assert find(text, "default", find_custom(ScrubConfig())) == find(text, "default", NOTHING) == find(text)
 
 
 @UNTIMED
 @given(st.text())
 def test_any_text(text):
-    settings = custom(ScrubConfig(terms=["a", "b c"], keep=["d"], patterns={"X": "[0-9]+|ß"}))
+    settings = find_custom(ScrubConfig(terms=["a", "b c"], keep=["d"], patterns={"X": "[0-9]+|ß"}))
     findings = find(text, "strict", settings)
     edges = [edge for finding in findings for edge in (finding.start, finding.end)]
     assert edges == sorted(edges)

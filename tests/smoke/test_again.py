@@ -30,7 +30,7 @@ def train(*more: str, command: str = "train") -> Path:
 
 def releases() -> int:
     (ledger,) = Path("ledgers").glob("*.sqlite")
-    return len(spending.read(ledger).runs)
+    return len(spending.read_ledger(ledger).runs)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     with pytest.MonkeyPatch.context() as patch, (folder / "metadata.jsonl").open("w") as metadata:
         patch.chdir(folder)
-        for index, name in enumerate(voices.variants()[:24]):
+        for index, name in enumerate(voices.list_variants()[:24]):
             spoken = voices.speak(["yes", "stop now"][index % 2], voices.Voice(variant=name))
-            Path(f"{index}.flac").write_bytes(audio.flac(spoken.samples))
+            Path(f"{index}.flac").write_bytes(audio.encode_flac(spoken.samples))
             record = {"file_name": f"{index}.flac", "text": ["yes", "stop now"][index % 2], "user": f"u{index}"}
             metadata.write(json.dumps(record) + "\n")
         metadata.flush()

@@ -52,7 +52,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...
 
 
 def test_the_glob_knows_every_config() -> None:
-    assert {path.stem for path in packaged.listed() if path.suffix == ".yaml"} == {
+    assert {path.stem for path in packaged.list_packaged() if path.suffix == ".yaml"} == {
         "assistant", "clinic", "clinic_risk", "commands", "tiny-en",
     }  # fmt: skip
 
@@ -72,7 +72,7 @@ def test_the_audit_knows_what_survived(demo: tuple[Path, tuple[str, ...]]) -> No
     private = demo[0] / "private"
     found = json.loads((private / "audit" / "verdict.json").read_text())["survival"]
     assert found == json.loads((private / "survival" / "survival.json").read_text())
-    assert found["whole"] == store.require(private / "plant")["counts"]["planted"]
+    assert found["whole"] == store.require_stage(private / "plant")["counts"]["planted"]
     assert not any(found[name] for name in ("lost", "altered", "left_out", "unscored", "strays"))
     # Personal phrases went through the scrubber, which left nothing, and none is trained on or taken in.
     assert set(found["personal"].values()) == {5}
@@ -164,14 +164,14 @@ def test_a_bundle_is_scored_as_the_model_in_it(demo: tuple[Path, tuple[str, ...]
     phrases = corpus.read(demo[0] / "private" / "plant" / "phrases")
     few = corpus.Corpus(phrases.table.select(range(8)), phrases.lineage)
     models = {"bundle": demo[0] / "release" / "bundle", "model": demo[0] / "private" / "train" / "model"}
-    found = scores.scores({name: str(path) for name, path in models.items()}, "tiny-en", few)
+    found = scores.score_phrases({name: str(path) for name, path in models.items()}, "tiny-en", few)
     assert found["bundle"] == pytest.approx(found["model"], abs=1e-6)
     assert found["bundle"].any()
 
 
 def test_the_bundle_transcribes_files(demo: tuple[Path, tuple[str, ...]], tmp_path: Path) -> None:
     spoken = tmp_path / "yes.flac"
-    spoken.write_bytes(audio.flac(voices.speak("turn on the lights", voices.Voice()).samples))
+    spoken.write_bytes(audio.encode_flac(voices.speak("turn on the lights", voices.Voice()).samples))
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     bundle = str(demo[0] / "release" / "bundle")
@@ -191,7 +191,7 @@ def test_the_budget_command_prices_the_run(demo: tuple[Path, tuple[str, ...]]) -
 
 def test_a_curve_is_drawn_once_and_more_seeds_are_added(demo: tuple[Path, tuple[str, ...]]) -> None:
     run_dir, (_, *arguments) = demo
-    prepared = store.require(run_dir / "private" / "plant")
+    prepared = store.require_stage(run_dir / "private" / "plant")
     shapes = ("curve", *arguments, "--epsilons", "4,inf")
     assert run(run_dir.parent, *shapes, "--seeds", "1") == run_dir / "release" / "curve.svg"
     kept = {path: path.stat().st_mtime_ns for path in (run_dir / "private" / "curve").iterdir()}
@@ -203,7 +203,7 @@ def test_a_curve_is_drawn_once_and_more_seeds_are_added(demo: tuple[Path, tuple[
     assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
     assert (run_dir / "release" / "curve.csv").read_text().count("\n") == 4
     # What was prepared and spent is as it was: the curve is no run of the ledger.
-    assert store.require(run_dir / "private" / "plant") == prepared
+    assert store.require_stage(run_dir / "private" / "plant") == prepared
     spent = CliRunner().invoke(cli.app, ["budget", str(run_dir)])
     assert "all together: epsilon 8" in " ".join(spent.output.split())
 
@@ -245,11 +245,11 @@ def test_commands_takes_a_folder_of_recordings(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "recordings"
     folder.mkdir()
-    names = voices.variants()
+    names = voices.list_variants()
     with (folder / "metadata.jsonl").open("w") as metadata:
         for index in range(24):
             spoken = voices.speak(["yes", "stop now"][index % 2], voices.Voice(variant=names[index]))
-            (folder / f"{index}.flac").write_bytes(audio.flac(spoken.samples))
+            (folder / f"{index}.flac").write_bytes(audio.encode_flac(spoken.samples))
             record = {"file_name": f"{index}.flac", "text": ["yes", "stop now"][index % 2], "user": f"u{index}"}
             metadata.write(json.dumps(record) + "\n")
     run_dir = run(tmp_path / "runs", "prepare", "commands", f"data.path={folder}", "data.test_fraction=0.5")
@@ -259,10 +259,10 @@ def test_commands_takes_a_folder_of_recordings(tmp_path: Path, monkeypatch: pyte
 
 
 def test_pretraining_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
-    main = packaged.recipe(packaged.named("pretrain.py"))
+    main = packaged.load_recipe(packaged.find_packaged("pretrain.py"))
     small = ("pieces=60", "hidden=16", "layers=1", "channels=4", "batch_s=6", "checkpoint_every=1")
     for steps in (1, 2):
-        main(config.load(packaged.named("tiny-en.yaml"), [*small, f"steps={steps}"]), tmp_path)
+        main(config.load(packaged.find_packaged("tiny-en.yaml"), [*small, f"steps={steps}"]), tmp_path)
     log = [json.loads(line) for line in (tmp_path / "release" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [1, 2]
     assert (tmp_path / "release" / "tiny-en" / "model.safetensors").is_file()

@@ -37,7 +37,7 @@ def folder(tmp_path):
             voice = voices.Voice(variant=f"{'mf'[index % 2]}{1 + index % 4}", pitch=30 + index, rate_wpm=150)
             words = TOO_MUCH_FOR_THE_BASE if index % 4 == 1 else SAID
             samples = np.zeros(16_000, np.float32) if index >= 24 else voices.speak(words, voice).samples
-            (path / f"{index}.flac").write_bytes(audio.flac(samples))
+            (path / f"{index}.flac").write_bytes(audio.encode_flac(samples))
             record = {"file_name": f"{index}.flac", "text": words, "user": f"u{index % 12}"}
             metadata.write(json.dumps(record) + "\n")
     return path
@@ -46,7 +46,7 @@ def folder(tmp_path):
 @pytest.fixture
 def killing(monkeypatch):
     """Names of rows that kill the process that disguises them; FIRST is the first that is disguised at all."""
-    deadly, real = set(), parallel.ordered
+    deadly, real = set(), parallel.map_in_order
 
     def ordered(function, calls, *rest, **more):
         def told():
@@ -57,14 +57,14 @@ def killing(monkeypatch):
 
         return real(eval, told(), *rest, **more)
 
-    monkeypatch.setattr(parallel, "ordered", ordered)
+    monkeypatch.setattr(parallel, "map_in_order", ordered)
     return deadly
 
 
 def test_what_every_stage_drops_adds_up(folder, killing, base, tmp_path, tiny_en):
     private = tmp_path / "run" / "private"
     data = DataConfig(source="folder", path=str(folder), test_fraction=0.3)
-    raw = ingest.run(ingest.IngestConfig(data=data, seed=1), sources.inputs(data), private / "ingest", key=KEY)
+    raw = ingest.run(ingest.IngestConfig(data=data, seed=1), sources.list_inputs(data), private / "ingest", key=KEY)
     few = {"candidates": 4, "references": 4}  # than would do for an audit
     planting = CanaryConfig(personal=1, repeats=(1,)).model_copy(update=few)
     probed = personal.run(planting, {"corpus": raw.directory}, private / "personal", key=KEY)
@@ -89,9 +89,9 @@ def test_what_every_stage_drops_adds_up(folder, killing, base, tmp_path, tiny_en
         attackers.StageConfig(attackers=AttackersConfig(), anonymize=config),
         {"before": scrubbed.directory, "after": disguised.directory},
         private / "attackers",
-        disguise=rows_at_once.imitation(config, PerformanceConfig()),
+        disguise=rows_at_once.make_imitation(config, PerformanceConfig()),
     )
-    found = {one.stage: one for one in losses.steps(facts.read(tmp_path / "run"))}
+    found = {one.stage: one for one in losses.list_steps(facts.read_facts(tmp_path / "run"))}
     assert list(found) == ["ingest", "personal", "scrub", "anonymize", "plant", "twin", "survival", "attackers"]
     assert not any(one.unexplained for one in found.values())
     assert found["ingest"].dropped == {"silent": 2}

@@ -12,8 +12,8 @@ from speechpriv.errors import ConfigError
 from speechpriv.train import accounting
 from speechpriv.train.mechanism import SampledGaussian
 
-RUN = accounting.event(0.1, 0.7, 40)
-UTTERANCES = accounting.event(0.05, 2.0, 30, records=4)
+RUN = accounting.build_event(0.1, 0.7, 40)
+UTTERANCES = accounting.build_event(0.05, 2.0, 30, records=4)
 DELTA = 1500**-1.1
 NORMAL = stats.norm
 
@@ -50,7 +50,9 @@ def test_epsilon_of_utterances_in_a_large_corpus():
 
 def test_delta_of_the_pld_library_s_own_test():
     """google/differential-privacy, pld_privacy_accountant_test.py, test_poisson_subsampled_gaussian."""
-    assert accounting.privacy_profile([accounting.event(0.2, 0.5, 3)], [1.0])[0] == pytest.approx(0.15594, rel=1e-3)
+    assert accounting.privacy_profile([accounting.build_event(0.2, 0.5, 3)], [1.0])[0] == pytest.approx(
+        0.15594, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,10 +110,10 @@ def test_more_of_anything_costs_more():
 
 
 def test_composition_adds_up():
-    half = accounting.event(0.1, 0.7, 20)
+    half = accounting.build_event(0.1, 0.7, 20)
     whole = accounting.epsilon_of([RUN], DELTA)
     assert accounting.epsilon_of([half, half], DELTA) == pytest.approx(whole, rel=1e-6)
-    other = accounting.event(1.0, 5.0, 3)
+    other = accounting.build_event(1.0, 5.0, 3)
     both = accounting.epsilon_of([RUN, other], DELTA)
     assert whole < both < whole + accounting.epsilon_of([other], DELTA)
     assert accounting.epsilon_of([other, RUN], DELTA) == pytest.approx(both, rel=1e-9)
@@ -121,7 +123,7 @@ def test_composition_adds_up():
 @pytest.mark.parametrize(("mu", "slip"), [(1.0, 1e-3), (0.5, 1e-6)])
 def test_a_slip_is_added_to_delta(mu, slip):
     """Against the two pairs of distributions written out: the unit is there, or it is not (accounting.py, head)."""
-    event = accounting.event(1.0, 1 / mu, 1, slip=slip)
+    event = accounting.build_event(1.0, 1 / mu, 1, slip=slip)
     shift = math.log1p(-slip)
     for epsilon in (0.5, 1.0, 2.0):
         there = slip + (1 - slip) * gaussian_delta(mu, epsilon - shift)
@@ -130,15 +132,15 @@ def test_a_slip_is_added_to_delta(mu, slip):
         assert exact <= found <= exact + 0.01 * gaussian_delta(mu, epsilon) + slip**2 + slip * gaussian_delta(mu, 0)
     assert accounting.epsilon_of([event], slip) == math.inf
     assert accounting.epsilon_of([event], 2 * slip) == pytest.approx(gaussian_epsilon(mu, slip), rel=3e-3)
-    assert accounting.mu_gdp([event]) == accounting.mu_gdp([accounting.event(1.0, 1 / mu, 1)])
-    plain = accounting.max_true_positive_rate([accounting.event(1.0, 1 / mu, 1)])
+    assert accounting.mu_gdp([event]) == accounting.mu_gdp([accounting.build_event(1.0, 1 / mu, 1)])
+    plain = accounting.max_true_positive_rate([accounting.build_event(1.0, 1 / mu, 1)])
     assert plain < accounting.max_true_positive_rate([event]) <= plain + slip
 
 
 def test_noise_beside_another_release_meets_the_target_of_both():
-    first = accounting.event(1.0, 1.2, 1, slip=1e-6)
+    first = accounting.build_event(1.0, 1.2, 1, slip=1e-6)
     sigma = accounting.noise_multiplier(sampling_rate=0.3, steps=30, epsilon=6.0, delta=1e-5, beside=[first])
-    both = accounting.epsilon_of([first, accounting.event(0.3, sigma, 30)], 1e-5)
+    both = accounting.epsilon_of([first, accounting.build_event(0.3, sigma, 30)], 1e-5)
     assert 5.95 < both <= 6.0
     assert sigma > accounting.noise_multiplier(sampling_rate=0.3, steps=30, epsilon=6.0, delta=1e-5)
 
@@ -174,13 +176,13 @@ def test_what_is_not_understood_costs_infinitely_much(event):
 def test_absurd_runs_stay_bounded_and_finite_in_time():
     assert accounting.epsilon(sampling_rate=1.0, noise_multiplier=1e-3, steps=40, delta=1e-5) > 1e7
     assert accounting.epsilon(sampling_rate=1.0, noise_multiplier=1e6, steps=1, delta=1e-5) < 1e-5
-    assert accounting.mu_gdp([accounting.event(1.0, 1e-3, 40)]) == math.inf
+    assert accounting.mu_gdp([accounting.build_event(1.0, 1e-3, 40)]) == math.inf
     assert accounting.epsilon(sampling_rate=0.1, noise_multiplier=1.0, steps=10, delta=1e-300) == math.inf
 
 
 def test_the_profile_is_that_of_a_gaussian():
     grid = np.linspace(0, 12, 50)
-    found = accounting.privacy_profile([accounting.event(1.0, 1 / 1.5, 1)], grid)
+    found = accounting.privacy_profile([accounting.build_event(1.0, 1 / 1.5, 1)], grid)
     exact = np.array([gaussian_delta(1.5, epsilon) for epsilon in grid])
     assert (np.diff(found) <= 0).all()
     assert (found >= exact - 1e-14).all()
@@ -190,15 +192,15 @@ def test_the_profile_is_that_of_a_gaussian():
 
 def test_epsilon_over_time_only_grows():
     for records in (1, 4):
-        times = [accounting.event(0.1, 3.0, steps, records) for steps in (1, 2, 3, 5, 10, 20, 40)]
+        times = [accounting.build_event(0.1, 3.0, steps, records) for steps in (1, 2, 3, 5, 10, 20, 40)]
         spent = [accounting.epsilon_of([event], DELTA) for event in times]
         assert all(before < after for before, after in itertools.pairwise(spent))
 
 
 @pytest.mark.parametrize("mu", [0.05, 0.5, 1.67, 4.0])
 def test_mu_of_a_gaussian_is_its_own(mu):
-    assert mu <= accounting.mu_gdp([accounting.event(1.0, 1 / mu, 1)]) <= 1.02 * mu
-    assert mu <= accounting.mu_gdp([accounting.event(1.0, 5 / mu, 25)]) <= 1.02 * mu
+    assert mu <= accounting.mu_gdp([accounting.build_event(1.0, 1 / mu, 1)]) <= 1.02 * mu
+    assert mu <= accounting.mu_gdp([accounting.build_event(1.0, 5 / mu, 25)]) <= 1.02 * mu
 
 
 def test_the_gaussian_of_mu_covers_the_run_and_no_smaller_one_does():
@@ -216,7 +218,7 @@ def test_the_gaussian_of_mu_covers_the_run_and_no_smaller_one_does():
 )
 def test_members_named_at_one_percent(epsilon, auc, rate):
     sigma = accounting.noise_multiplier(sampling_rate=1.0, steps=1, epsilon=epsilon, delta=1e-5)
-    event = accounting.event(1.0, sigma, 1)
+    event = accounting.build_event(1.0, sigma, 1)
     exact = NORMAL.cdf(NORMAL.ppf(0.01) + 1 / sigma)
     assert exact == pytest.approx(rate, abs=0.001)
     assert NORMAL.cdf(accounting.mu_gdp([event]) / math.sqrt(2)) == pytest.approx(auc, abs=0.002)
@@ -224,7 +226,9 @@ def test_members_named_at_one_percent(epsilon, auc, rate):
 
 
 def test_members_named_is_between_blind_guessing_and_everyone():
-    rates = [accounting.max_true_positive_rate([accounting.event(0.1, sigma, 40)]) for sigma in (50.0, 5.0, 0.7, 0.2)]
+    rates = [
+        accounting.max_true_positive_rate([accounting.build_event(0.1, sigma, 40)]) for sigma in (50.0, 5.0, 0.7, 0.2)
+    ]
     assert rates == sorted(rates)
     assert rates[0] == pytest.approx(0.01, abs=0.001)
     assert rates[-1] > 0.9

@@ -58,7 +58,7 @@ def exact_delta(epsilon, p, q, low, high):
 def test_one_step_is_the_larger_of_both_directions(rate, sigma, records):
     absent, present = densities(rate, sigma, records)
     grid = [0.0, 0.1, 0.5, 1.0, 2.0]
-    found = accounting.privacy_profile([accounting.event(rate, sigma, 1, records)], grid)
+    found = accounting.privacy_profile([accounting.build_event(rate, sigma, 1, records)], grid)
     low, high = -10 * sigma, records + 10 * sigma
     removed = np.array([exact_delta(e, present, absent, low, high) for e in grid])
     added = np.array([exact_delta(e, absent, present, low, high) for e in grid])
@@ -74,9 +74,9 @@ def test_three_steps_against_sampled_losses():
     x = rng.binomial(records, rate, (10**6, steps)) + rng.normal(0, sigma, (10**6, steps))
     ratio = sum(w * np.exp(i * (2 * x - i) / (2 * sigma**2)) for i, w in enumerate(weights))
     excess = np.clip(1 - np.exp(at - np.log(ratio).sum(axis=1)), 0, None)
-    (found,) = accounting.privacy_profile([accounting.event(rate, sigma, steps, records)], [at])
+    (found,) = accounting.privacy_profile([accounting.build_event(rate, sigma, steps, records)], [at])
     assert abs(found - excess.mean()) < 4 * excess.std() / 1000
-    (wrong,) = accounting.privacy_profile([accounting.event(rate, 1.05 * sigma, steps, records)], [at])
+    (wrong,) = accounting.privacy_profile([accounting.build_event(rate, 1.05 * sigma, steps, records)], [at])
     assert abs(wrong - excess.mean()) > 4 * excess.std() / 1000
 
 
@@ -90,7 +90,7 @@ def test_a_mixture_of_one_record_is_the_poisson_sampled_gaussian():
 def test_all_utterances_in_every_step_are_one_gaussian_of_that_sensitivity(records):
     exact = gaussian_epsilon(records * math.sqrt(25) / 10, 1e-6)
     assert exact <= epsilon(1.0, 10.0, 25, 1e-6, records) <= 1.003 * exact
-    run = [accounting.event(1.0, 10.0, 25, records)]
+    run = [accounting.build_event(1.0, 10.0, 25, records)]
     assert records / 2 <= accounting.mu_gdp(run) <= 1.02 * records / 2
     named = NORMAL.cdf(NORMAL.ppf(0.01) + records / 2)
     assert named <= accounting.max_true_positive_rate(run) <= 1.01 * named
@@ -121,7 +121,7 @@ def test_calibration_is_the_inverse(rate, records, target):
 
 
 def test_both_ways_of_sampling_compose_on_one_unit():
-    units, utterances = accounting.event(0.2, 2.0, 30), accounting.event(0.05, 3.0, 50, records=4)
+    units, utterances = accounting.build_event(0.2, 2.0, 30), accounting.build_event(0.05, 3.0, 50, records=4)
     alone = [accounting.epsilon_of([event], 1e-5) for event in (units, utterances)]
     both = accounting.epsilon_of([units, utterances], 1e-5)
     assert max(alone) < both < sum(alone)

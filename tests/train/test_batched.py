@@ -47,7 +47,7 @@ def relative(found, expected):
 
 def learn(recogniser, which):
     """Choose what learns; adapters are moved off zero, where half of them would have no gradient."""
-    names = trainable.choose(recogniser, which, lora_rank=2)
+    names = trainable.choose_trainable(recogniser, which, lora_rank=2)
     torch.manual_seed(0)
     for name in names:
         if "lora_B" in name:
@@ -58,9 +58,9 @@ def sums(recogniser, units, **options):
     """The clipped sum and the norms, batched and by the reference path; and how many passes were batched."""
     batched_norms, norms, taken = [], [], []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batched, "gradients", counted(batched.gradients, taken))
+        patch.setattr(batched, "compute_gradients", counted(batched.compute_gradients, taken))
         found = clipping.clipped_sum(recogniser, units, TIGHT, observe=batched_norms.append, **options)
-        patch.setattr(batched, "layers", lambda *_: {})
+        patch.setattr(batched, "find_layers", lambda *_: {})
         expected = clipping.clipped_sum(recogniser, units, TIGHT, observe=norms.append, **options)
     return found, expected, batched_norms, norms, sum(taken)
 
@@ -89,7 +89,7 @@ def test_it_is_the_reference_gradient_by_gradient(fresh, units, which):
 @pytest.mark.parametrize("which", ["all", "bias_norm_head"])
 def test_what_it_does_not_know_is_left_to_the_reference(fresh, units, which):
     learn(fresh, which)
-    assert not batched.layers(fresh, {n: p for n, p in fresh.model.named_parameters() if p.requires_grad})
+    assert not batched.find_layers(fresh, {n: p for n, p in fresh.model.named_parameters() if p.requires_grad})
 
 
 def test_others_and_the_size_of_passes_change_nothing_about_a_unit(fresh, units, spoken):
@@ -245,7 +245,7 @@ def test_weights_that_are_read_past_their_layer_are_noticed(recogniser, units, m
     assert taken == 0
     assert relative(found, expected) == 0
     monkeypatch.setattr(
-        batched, "gradients", mutated(batched.gradients, "if any(gradient", "if False and any(gradient")
+        batched, "compute_gradients", mutated(batched.compute_gradients, "if any(gradient", "if False and any(gradient")
     )
     assert relative(sums(recogniser, units)[0], expected) > 1e-3
 

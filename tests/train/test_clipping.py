@@ -118,7 +118,7 @@ def test_nobody_adds_nothing(recogniser, nobody):
 @pytest.mark.parametrize("which", ["head", "bias_norm_head"])
 def test_only_what_is_trained_counts(recogniser, units, which):
     every = clipping.clipped_sum(recogniser, units[:1], LOOSE)
-    names = trainable.choose(recogniser, which)
+    names = trainable.choose_trainable(recogniser, which)
     found = clipping.clipped_sum(recogniser, units[:1], LOOSE)
     assert list(found) == names
     assert difference(found, {name: every[name] for name in names}) <= 1e-5 * norm(found)
@@ -127,8 +127,8 @@ def test_only_what_is_trained_counts(recogniser, units, which):
 
 @pytest.mark.parametrize("which", ["head", "last_layer"])
 def test_utterances_that_were_heard_once_count_the_same(recogniser, units, which):
-    trainable.choose(recogniser, which)
-    hear = trainable.hearing(recogniser, which)
+    trainable.choose_trainable(recogniser, which)
+    hear = trainable.plan_encoding(recogniser, which)
     heard = [[hear(utterance) for utterance in unit] for unit in units]
     expected = clipping.clipped_sum(recogniser, units, TIGHT)
     assert difference(clipping.clipped_sum(recogniser, heard, TIGHT), expected) <= 1e-5 * norm(expected)

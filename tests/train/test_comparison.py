@@ -14,7 +14,7 @@ def noise(sampling, cap, found):
 
 def test_every_plan_meets_the_target_at_the_same_cost():
     counts, gradients = [1] * 50 + [3] * 50 + [20] * 10, 40
-    found = comparison.plans(counts, gradients_per_step=gradients, caps=(1, 3), **TARGET)
+    found = comparison.compare_plans(counts, gradients_per_step=gradients, caps=(1, 3), **TARGET)
     assert [plan.noise for plan in found] == sorted(plan.noise for plan in found)
     assert {(plan.sampling, plan.cap) for plan in found} == {("units", 1), ("units", 3), ("utterances", 3)}
     for plan in found:
@@ -30,18 +30,18 @@ def test_every_plan_meets_the_target_at_the_same_cost():
 
 def test_the_findings_of_the_paper():
     """Many people, few gradients, a large epsilon: utterances. Different utterances, much compute: units."""
-    few = comparison.plans([100] * 20_000, gradients_per_step=512, epsilon=8, delta=1e-9, steps=20, caps=(8,))
+    few = comparison.compare_plans([100] * 20_000, gradients_per_step=512, epsilon=8, delta=1e-9, steps=20, caps=(8,))
     assert few[0].sampling == "utterances"
     much = {"gradients_per_step": 800, "epsilon": 1.0, "delta": 1e-5, "steps": 20, "caps": (8,)}
-    different = comparison.plans([8] * 100, similarity=0.0, **much)
+    different = comparison.compare_plans([8] * 100, similarity=0.0, **much)
     assert different[0].sampling == "units"
     assert noise("units", 8, different) == pytest.approx(noise("utterances", 8, different) / math.sqrt(8), rel=0.01)
-    alike = comparison.plans([8] * 100, **much)
+    alike = comparison.compare_plans([8] * 100, **much)
     assert noise("units", 8, alike) == pytest.approx(noise("utterances", 8, alike), rel=0.01)  # all of it, every step
 
 
 def test_caps_that_leave_too_little_and_caps_beyond_the_most_are_left_out():
-    found = comparison.plans([2] * 100, gradients_per_step=150, caps=(1, 2, 16), **TARGET)
+    found = comparison.compare_plans([2] * 100, gradients_per_step=150, caps=(1, 2, 16), **TARGET)
     assert {plan.cap for plan in found} == {2}
 
 
@@ -67,7 +67,9 @@ def test_caps_that_leave_too_little_and_caps_beyond_the_most_are_left_out():
 )
 def test_bad_arguments_are_refused(change):
     with pytest.raises(ConfigError, match="expected"):
-        comparison.plans(**({"public_counts": [4] * 10, "gradients_per_step": 5, "caps": (1, 4), **TARGET} | change))
+        comparison.compare_plans(
+            **({"public_counts": [4] * 10, "gradients_per_step": 5, "caps": (1, 4), **TARGET} | change)
+        )
 
 
 def test_what_is_hidden():

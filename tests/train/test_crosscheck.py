@@ -46,8 +46,8 @@ def test_epsilons_in_the_thousands_and_near_zero():
 def test_they_agree_on_a_training_beside_a_table_of_phrases(records, sigma):
     run = {"sampling_rate": 0.5, "noise_multiplier": sigma, "steps": 20, "records": records}
     theirs = crosscheck.second_opinion(**run, delta=1e-5, beside=1 / 1.3)
-    training = accounting.event(*run.values())
-    assert accounting.epsilon_of([accounting.event(1.0, 1.3, 1, slip=1e-6), training], 1.1e-5) == pytest.approx(
+    training = accounting.build_event(*run.values())
+    assert accounting.epsilon_of([accounting.build_event(1.0, 1.3, 1, slip=1e-6), training], 1.1e-5) == pytest.approx(
         theirs, rel=0.02 if records == 1 else 0.003
     )
     assert theirs > crosscheck.second_opinion(**run, delta=1e-5)

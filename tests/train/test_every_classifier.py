@@ -68,7 +68,7 @@ def relative(found, expected):
 
 def learn(classifier, which):
     """Choose what learns; adapters are moved off zero, where half of them would have no gradient."""
-    names = trainable.choose(classifier, which, lora_rank=2)
+    names = trainable.choose_trainable(classifier, which, lora_rank=2)
     torch.manual_seed(0)
     for name in names:
         if "lora_B" in name:
@@ -176,7 +176,7 @@ def test_nothing_about_others_changes_what_a_patient_adds(fresh, units):
 def test_what_was_heard_once_learns_the_same(fresh, units):
     """The output layer alone, as it is trained by default: from what the encoder gave, kept."""
     learn(fresh, "head")
-    assert trainable.hearing(fresh, "head") == fresh.hear
+    assert trainable.plan_encoding(fresh, "head") == fresh.hear
     heard = [[fresh.hear(one) for one in unit] for unit in units]
     assert relative(clipping.clipped_sum(fresh, heard, TIGHT), clipping.clipped_sum(fresh, units, TIGHT)) <= 1e-4
 

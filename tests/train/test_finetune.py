@@ -94,8 +94,8 @@ def test_the_claim_says_what_was_done(done):
     assert claim.sampling_rate == 6 / 9
     assert claim.unit == "speaker"
     assert claim.other_releases == ()
-    assert releases.compose([claim.event], claim.delta) == claim.epsilon == claim.composed_epsilon
-    assert claim.groups == groups.stated((accounting.event_from_json(claim.event),), claim.delta, 1)
+    assert releases.compose_epsilon([claim.event], claim.delta) == claim.epsilon == claim.composed_epsilon
+    assert claim.groups == groups.state_group_privacy((accounting.event_from_json(claim.event),), claim.delta, 1)
     assert [one.size for one in claim.groups] == [2, 5, 10]
 
 
@@ -295,7 +295,7 @@ def test_sums_made_elsewhere_are_another_release(corpus_dir, recogniser, monkeyp
     def keys():
         identity, corpus = b"identity", corpora.read(corpus_dir)
         return [
-            releases.key_for(KEY, identity, corpus, finetune._weights(recogniser), place=place.here("cpu")),
+            releases.key_for(KEY, identity, corpus, finetune._weights(recogniser), place=place.describe_place("cpu")),
             releases.key_for(KEY, identity, corpus),
         ]
 
@@ -306,10 +306,10 @@ def test_sums_made_elsewhere_are_another_release(corpus_dir, recogniser, monkeyp
 
 
 def test_a_kind_of_gpu_is_a_place_of_its_own(monkeypatch):
-    found = [place.here("cpu"), place.here("cpu", batch_s=1.0)]
+    found = [place.describe_place("cpu"), place.describe_place("cpu", batch_s=1.0)]
     for name in ("H200", "A100"):
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda _, name=name: name)
-        found += [place.here("cuda")]
+        found += [place.describe_place("cuda")]
     assert len({json.dumps(one) for one in found}) == 4
 
 
@@ -322,7 +322,11 @@ def test_a_killed_run_that_goes_on_elsewhere_says_that_it_is_another_release(tra
         patch.setattr(*UPGRADES["processor"])
         directory = train(on_step=lambda step, *_: steps.append(step))
     told = capsys.readouterr().err
-    for part in (f"made with device {place.here()['device']}; now it is device cpu another.", "release", "counts both"):
+    for part in (
+        f"made with device {place.describe_place()['device']}; now it is device cpu another.",
+        "release",
+        "counts both",
+    ):
         assert part in told
     assert steps == [1, 2, 3, 4]
     assert [kind for _, kind, _ in ledger_rows(directory)].count("open") == 2
@@ -408,7 +412,7 @@ def test_weights_that_are_not_finite_are_never_saved(train, tmp_path, monkeypatc
     def overflowing(total, *_, **__):
         return {name: torch.full(value.shape, torch.inf) for name, value in total.items()}
 
-    monkeypatch.setattr(noise, "noised", overflowing)
+    monkeypatch.setattr(noise, "add_noise", overflowing)
     with pytest.raises(ModelError, match="not finite"):
         train()
     assert not (tmp_path / "train").exists()
@@ -480,7 +484,7 @@ def test_utterances_are_accounted_per_unit(train):
     alone = accounting.noise_multiplier(sampling_rate=0.5, steps=STEPS, epsilon=8, delta=1e-2)
     assert claim.sampling_rate == 0.5
     assert claim.noise_multiplier > 1.2 * alone
-    assert releases.compose([claim.event], claim.delta) == claim.epsilon
+    assert releases.compose_epsilon([claim.event], claim.delta) == claim.epsilon
 
 
 def test_utterances_beyond_the_cap_are_never_used(base, corpus_dir):

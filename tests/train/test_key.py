@@ -53,7 +53,7 @@ class Secrets:
 
     def __init__(self, monkeypatch):
         self.all, self.messages = set(), []
-        digest, secret, derive = hmac.digest, store.secret, self._derive
+        digest, secret, derive = hmac.digest, store.read_secret, self._derive
 
         class Watched(hmac.HMAC):
             def __init__(self, key, *arguments, **options):
@@ -71,7 +71,7 @@ class Secrets:
 
         monkeypatch.setattr(hmac, "digest", lambda key, message, name: derive(key, message, digest(key, message, name)))
         monkeypatch.setattr(hmac, "new", Watched)
-        monkeypatch.setattr(store, "secret", watched_secret)
+        monkeypatch.setattr(store, "read_secret", watched_secret)
 
     def _derive(self, key, message, made):
         if key in self.all:
@@ -107,7 +107,7 @@ def train(base, corpus_dir, directory, key, **options):
 
 
 def test_neither_a_checkpoint_nor_what_a_run_leaves_holds_a_key(base, corpus_dir, tmp_path, secrets):
-    key = store.secret(tmp_path / "keys" / "noise")
+    key = store.read_secret(tmp_path / "keys" / "noise")
     (tmp_path / "run").mkdir()
     with pytest.raises(StoppedError):
         train(base, corpus_dir, tmp_path / "run", key, on_step=stop_at(2))

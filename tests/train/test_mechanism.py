@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from speechpriv.train import mechanism
 
-RUN = mechanism.event(0.1, 0.7, 40)
-UTTERANCES = mechanism.event(0.1, 0.7, 40, records=8)
-PHRASES = mechanism.event(1.0, 0.7, 1, slip=1e-6)
+RUN = mechanism.build_event(0.1, 0.7, 40)
+UTTERANCES = mechanism.build_event(0.1, 0.7, 40, records=8)
+PHRASES = mechanism.build_event(1.0, 0.7, 1, slip=1e-6)
 KEYS = ["mechanism", "sampling_rate", "noise_multiplier", "count", "records", "slip", "x"]
 NAMES = [
     "poisson_sampled_gaussian", "poisson_sampled_gaussian_per_utterance", "gaussian_counts_above_a_threshold",
@@ -23,7 +23,7 @@ NAMES = [
     records=st.integers(1, 1000),
 )
 def test_json_round_trip(rate, sigma, steps, records):
-    event = mechanism.event(rate, sigma, steps, records)
+    event = mechanism.build_event(rate, sigma, steps, records)
     text = mechanism.event_to_json(event)
     assert mechanism.event_from_json(text) == event
     assert json.loads(text)["count"] == steps  # the ledger reads this
@@ -36,7 +36,7 @@ def test_a_slip_is_kept_and_is_not_for_several_records():
         "slip": 1e-6,
     }  # fmt: skip
     assert mechanism.event_from_json(text) == PHRASES
-    assert not mechanism.understood(mechanism.event(0.1, 0.7, 40, records=8, slip=1e-6))
+    assert not mechanism.is_understood(mechanism.build_event(0.1, 0.7, 40, records=8, slip=1e-6))
 
 
 def test_what_ledgers_hold_stays_readable():
@@ -87,7 +87,7 @@ def test_records_cannot_be_dropped_from_an_event():
 
 
 def test_a_step_is_the_binomial_mixture():
-    found = mechanism.step_event(mechanism.event(0.25, 3.0, 9, records=2))
+    found = mechanism.step_event(mechanism.build_event(0.25, 3.0, 9, records=2))
     assert found.standard_deviation == 3.0
     assert found.sensitivities == [0.0, 1.0, 2.0]
     assert found.sampling_probs == pytest.approx([0.5625, 0.375, 0.0625])

@@ -17,7 +17,7 @@ N = 40_000
 
 
 def noised(total, step=0, key=KEY, clip_norm=1.0, sigma=1.0):
-    return noise.noised(total, key, step, clip_norm=clip_norm, noise_multiplier=sigma, rounding=0.0)
+    return noise.add_noise(total, key, step, clip_norm=clip_norm, noise_multiplier=sigma, rounding=0.0)
 
 
 def draw(step=0, key=KEY, size=N, **scale):
@@ -77,7 +77,7 @@ def test_parameters_of_one_shape_get_noise_of_their_own():
 def test_noise_and_sampling_share_no_stream(monkeypatch):
     seen = []
     monkeypatch.setattr(sampling.hmac, "digest", lambda key, message, name: seen.append(message) or bytes(32))
-    sampling.cohort(KEY, 5, 3, 0.5)
+    sampling.draw_cohort(KEY, 5, 3, 0.5)
     draw(step=5, size=1)
     assert [message[:5] for message in seen] == [b"cohor", b"noise"]  # no message can equal another's
 
@@ -185,23 +185,23 @@ def test_rounding_moves_neighbours_apart_by_no_more_than_is_paid_for():
     sums = low, low + apart + 2e-6 * grid
     first, second = (noised({"w": total}, clip_norm=clip_norm, sigma=0.0)["w"].double() for total in sums)
     grown = float(torch.linalg.vector_norm(second - first)) / clip_norm
-    assert 1 + 2**-11 < grown <= noise.allowance(0)
+    assert 1 + 2**-11 < grown <= noise.rounding_allowance(0)
 
 
 def test_the_noise_is_scaled_to_the_widened_bound():
     """A sample of 2^22 has a standard error of 0.035 %; the allowance is 0.42 %."""
     values = draw(size=1 << 22)
-    assert abs(values.std() / noise.allowance(0) - 1) < 1.2e-3
+    assert abs(values.std() / noise.rounding_allowance(0) - 1) < 1.2e-3
     assert abs(values.std() - 1) > 1.2e-3
 
 
 def test_rounding_in_the_passes_is_paid_for_too():
     total = {"w": torch.zeros(1 << 20, dtype=torch.float64)}
     wide, plain = (
-        noise.noised(total, KEY, 0, clip_norm=1.0, noise_multiplier=1.0, rounding=rounding)["w"].double().std()
+        noise.add_noise(total, KEY, 0, clip_norm=1.0, noise_multiplier=1.0, rounding=rounding)["w"].double().std()
         for rounding in (0.5, 0.0)
     )
-    assert float(wide / plain) == pytest.approx(noise.allowance(0.5) / noise.allowance(0.0), rel=1e-5)
+    assert float(wide / plain) == pytest.approx(noise.rounding_allowance(0.5) / noise.rounding_allowance(0.0), rel=1e-5)
 
 
 def test_a_sum_in_float32_is_refused():
@@ -230,7 +230,7 @@ def test_no_noise_and_large_noise():
 def test_bad_arguments_are_refused(change):
     arguments = {"key": KEY, "step": 0, "clip_norm": 1.0, "noise_multiplier": 1.0, "rounding": 0.0} | change
     with pytest.raises(ConfigError, match="expected"):
-        noise.noised({"w": torch.zeros(1, dtype=torch.float64)}, **arguments)
+        noise.add_noise({"w": torch.zeros(1, dtype=torch.float64)}, **arguments)
 
 
 def test_keys_are_fresh():

@@ -76,7 +76,7 @@ def test_the_learning_rate_warms_up_and_fades(recogniser, units, monkeypatch):
     monkeypatch.setattr(
         torch.optim.AdamW, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), real(self))[1]
     )
-    ordinary.fit(recogniser, [units[0][:1]] * 20, steps=20, learning_rate=1.0)
+    ordinary.fit_baseline(recogniser, [units[0][:1]] * 20, steps=20, learning_rate=1.0)
     assert rates[0] == 0.5
     assert rates[1] == rates[2] == 1.0
     assert np.all(np.diff(rates[2:]) < 0)
@@ -115,7 +115,7 @@ def test_batches_are_made_ahead_in_order_and_no_more_of_them_than_asked(recognis
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ordinary.fit(recogniser, batches(), steps=12, learning_rate=0.0, on_step=on_step)
+        ordinary.fit_baseline(recogniser, batches(), steps=12, learning_rate=0.0, on_step=on_step)
     assert learned == [(1, 12), (2, 12)]
     assert made == list(range(2 + ordinary._AHEAD))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
@@ -127,4 +127,4 @@ def test_what_goes_wrong_with_a_batch_is_told(recogniser, units):
         raise DataError("no sound")
 
     with pytest.raises(DataError, match="no sound"):
-        ordinary.fit(recogniser, batches(), steps=2, learning_rate=0.0)
+        ordinary.fit_baseline(recogniser, batches(), steps=2, learning_rate=0.0)

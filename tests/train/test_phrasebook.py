@@ -39,7 +39,7 @@ def publish(corpus_dir, tmp_path):
 
 @pytest.fixture
 def learn(base, tmp_path):
-    def run(published, name="rehearsal", *, on_step=store.silent, **changed):
+    def run(published, name="rehearsal", *, on_step=store.ignore_progress, **changed):
         train = TrainConfig(base=str(base), trainable="head", made_up_steps=2, **changed)
         return rehearse.run(
             rehearse.RehearseConfig(train=train, seed=1), {"phrases": published}, tmp_path / name,
@@ -56,12 +56,12 @@ def rows(ledger):
 
 def test_what_many_say_is_published_once_and_priced_as_planned(publish, tmp_path):
     stage = publish()
-    table = arpa.published(stage.directory)
+    table = arpa.sort_published(stage.directory)
     assert table[phrases.START, "turn"] > 1
     assert all(len(gram) == 2 for gram in table)
-    run_id, event, cap = phrasebook.published(stage.directory)
+    run_id, event, cap = phrasebook.read_published(stage.directory)
     assert cap == privacy().phrases.cap
-    assert 99 < releases.compose([event], 1e-2) <= 100 == stage.counts["epsilon"]
+    assert 99 < releases.compose_epsilon([event], 1e-2) <= 100 == stage.counts["epsilon"]
     assert rows(tmp_path / "ledger.sqlite") == [("open", run_id), ("step", run_id), ("close", run_id)]
 
 
@@ -71,19 +71,19 @@ def test_phrases_leave_a_tenth_of_epsilon_for_the_recordings_at_least():
         assert phrasebook.epsilon_of(settings, settings.phrases) == spent
     settings = privacy(1e6)
     event = accounting.event_to_json(phrasebook.event_of(settings, settings.phrases))
-    assert 179 < releases.compose([event], 1e-2) <= 180
+    assert 179 < releases.compose_epsilon([event], 1e-2) <= 180
 
 
 def test_the_same_again_is_a_replay_and_another_key_or_setting_another_release(publish, tmp_path):
     first = publish("a")
     again = publish("b")
-    assert arpa.published(first.directory) == arpa.published(again.directory)
+    assert arpa.sort_published(first.directory) == arpa.sort_published(again.directory)
     assert len(rows(tmp_path / "ledger.sqlite")) == 3
     other = publish("c", key=bytes(32))
     wider = publish("d", phrases_epsilon=90)
     assert len(rows(tmp_path / "ledger.sqlite")) == 9
     shared = phrases.START, "turn"
-    assert len({arpa.published(stage.directory)[shared] for stage in (first, other, wider)}) == 3
+    assert len({arpa.sort_published(stage.directory)[shared] for stage in (first, other, wider)}) == 3
 
 
 def test_only_the_train_split_is_read_and_slots_are_words(tmp_path, corpus_dir, publish):
@@ -91,8 +91,8 @@ def test_only_the_train_split_is_read_and_slots_are_words(tmp_path, corpus_dir, 
     said = [Row(f"r{i}", f"u{i}", "train", flac, "Call [NAME], now!", 1.0) for i in range(9)]
     said += [Row(f"t{i}", f"t{i}", "test", flac, "of the test people", 1.0) for i in range(9)]
     made = corpora.write(iter(said), tmp_path / "made", lineage="made-up")
-    assert phrasebook.said(made)["u3"] == [["call", "[NAME]", "now"]]
-    table = arpa.published(publish(corpus=tmp_path / "made").directory)
+    assert phrasebook.collect_transcripts(made)["u3"] == [["call", "[NAME]", "now"]]
+    table = arpa.sort_published(publish(corpus=tmp_path / "made").directory)
     words = {word for gram in table for word in gram}
     assert {"call", "[NAME]", "now"} <= words
     assert not {"of", "test", "people", "name"} & words
@@ -110,7 +110,7 @@ def test_ten_releases_of_phrases_from_one_corpus_have_a_finite_epsilon_together(
         publish(str(number), key=bytes([number]) * 32)
         assert slips(ledger) == pytest.approx([0.01 / 2 ** (2 + earlier) for earlier in range(number + 1)], rel=1e-9)
         with Ledger(ledger) as book:
-            assert releases.compose([run.event_json for run in book.spent()], 1e-2) < math.inf
+            assert releases.compose_epsilon([run.event_json for run in book.spent()], 1e-2) < math.inf
     assert 0.004 < sum(slips(ledger)) < 0.01 / 2
 
 
@@ -118,8 +118,8 @@ def test_a_replay_has_the_slip_that_it_was_opened_with(publish, tmp_path):
     first = publish("a")
     publish("b", key=bytes(32))
     again = publish("c")  # as the first, whose slip went by what came before it
-    assert phrasebook.published(again.directory) == phrasebook.published(first.directory)
-    assert arpa.published(again.directory) == arpa.published(first.directory)
+    assert phrasebook.read_published(again.directory) == phrasebook.read_published(first.directory)
+    assert arpa.sort_published(again.directory) == arpa.sort_published(first.directory)
     assert slips(tmp_path / "ledger.sqlite") == [0.01 / 4, 0.01 / 8]
 
 
@@ -160,7 +160,7 @@ def test_any_error_tells_what_lies_on_the_disk_and_what_to_do(publish, tmp_path,
 
     module, name, reserved = FAULTS[case]
     key = tmp_path / "keys" / "phrases"
-    store.secret(key)
+    store.read_secret(key)
     with monkeypatch.context() as patch:
         patch.setattr(module, name, fail)
         with pytest.raises(Exception, match="odd") as caught:
@@ -195,7 +195,7 @@ def test_killed_and_published_elsewhere_it_is_another_release_and_says_so(publis
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(phrases, "release", killed)
+        patch.setattr(phrases, "release_ngrams", killed)
         with pytest.raises(KilledError):
             publish()
         with pytest.raises(KilledError):
@@ -234,13 +234,13 @@ def test_a_model_learns_from_them_and_the_claim_counts_both(publish, learn, base
     claim = Claim.from_json((done.directory / "claim.json").read_text())
     own = [claim.event, claim.phrases]
     assert 199 < claim.epsilon <= 200
-    assert claim.epsilon == claim.composed_epsilon == releases.compose(own, claim.delta)
+    assert claim.epsilon == claim.composed_epsilon == releases.compose_epsilon(own, claim.delta)
     assert claim.other_releases == ()
     alone = accounting.noise_multiplier(sampling_rate=6 / 9, steps=3, epsilon=200, delta=1e-2)
     assert claim.noise_multiplier > 1.02 * alone
     assert claim.mu_gdp == accounting.mu_gdp([accounting.event_from_json(event) for event in own])
     with Ledger(ledger) as book:
-        assert releases.compose([run.event_json for run in book.spent()], 1e-2) == pytest.approx(claim.epsilon)
+        assert releases.compose_epsilon([run.event_json for run in book.spent()], 1e-2) == pytest.approx(claim.epsilon)
     by_step = json.loads((done.directory / "public.json").read_text())["epsilon_by_step"]
     assert by_step[0][0] == 0
     assert 99 < by_step[0][1] <= 100
@@ -280,7 +280,7 @@ def test_two_accountants_are_asked_about_both(publish, learn, base, corpus_dir, 
 
 def test_a_table_that_makes_no_sentence_leaves_the_base_as_it_is(publish, learn, base):
     published = publish(phrases_epsilon=0.02).directory
-    assert arpa.published(published) == {}
+    assert arpa.sort_published(published) == {}
     learned = learn(published)
     assert store.read_json(learned / rehearse.CURVE) == []
     found = asr.load(str(learned / "model")).model.state_dict()
@@ -300,8 +300,8 @@ def test_the_curve_has_the_mean_loss_of_each_stretch(publish, learn):
 
 def test_sentences_are_spoken_between_general_speech(recogniser):
     rng = np.random.default_rng(0)
-    (batch,) = [next(rehearse.batches(iter(["stop the music"] * 500), recogniser, rng, 0.25))]
-    made = rehearse.batches(iter(["stop the music"] * 5000), recogniser, rng, 0.25)
+    (batch,) = [next(rehearse.generate_batches(iter(["stop the music"] * 500), recogniser, rng, 0.25))]
+    made = rehearse.generate_batches(iter(["stop the music"] * 5000), recogniser, rng, 0.25)
     texts = [utterance.text for _ in range(12) for utterance in next(made)]
     assert 0.6 < texts.count("stop the music") / len(texts) < 0.9
     assert all(np.abs(utterance.samples).max() <= 1 for utterance in batch)

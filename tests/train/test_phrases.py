@@ -23,12 +23,12 @@ def key_of(number):
 
 def released(units, seed=0, **changed):
     settings_ = {"order": 2, "cap": 8, "noise_multiplier": 1.0, "slip": 1e-6} | changed
-    return phrases.release(units, key_of(seed), **settings_)
+    return phrases.release_ngrams(units, key_of(seed), **settings_)
 
 
 def test_grams_have_starts_and_an_end():
-    assert phrases.grams(["turn", "on"], 2) == [(START, "turn"), ("turn", "on"), ("on", END)]
-    assert phrases.grams(["stop"], 3) == [(START, START, "stop"), (START, "stop", END)]
+    assert phrases.list_ngrams(["turn", "on"], 2) == [(START, "turn"), ("turn", "on"), ("on", END)]
+    assert phrases.list_ngrams(["stop"], 3) == [(START, START, "stop"), (START, "stop", END)]
 
 
 def test_what_many_say_is_published_with_its_weight():
@@ -83,7 +83,7 @@ def ways_to_share(units, cap, said):
 @pytest.mark.parametrize("slip", [1e-5, 1e-2])
 @pytest.mark.parametrize(("units", "cap", "said"), [(2, 3, 6), (3, 2, 6), (4, 2, 4)])
 def test_no_way_to_share_is_published_more_often_than_is_said(sigma, slip, units, cap, said):
-    least, most = phrases.threshold(sigma, slip, cap), 0.0
+    least, most = phrases.compute_threshold(sigma, slip, cap), 0.0
     for sets in ways_to_share(units, cap, said):
         weights = [sum(1 / math.sqrt(len(own)) for own in sets if gram in own) for gram in set().union(*sets)]
         most = max(most, 1 - math.prod(stats.norm.cdf((least - weight) / sigma) for weight in weights))
@@ -121,10 +121,10 @@ def test_the_noise_multiplier_is_what_is_added():
 
 
 def test_more_noise_or_less_slip_asks_for_more():
-    assert phrases.threshold(1.0, 1e-6, 8) > phrases.threshold(1.0, 1e-3, 8)
-    assert phrases.threshold(2.0, 1e-6, 8) > phrases.threshold(1.0, 1e-6, 8)
-    assert phrases.threshold(1.0, 1e-6, 64) >= phrases.threshold(1.0, 1e-6, 8)
-    assert phrases.threshold(1.0, 1e-6, 1) == pytest.approx(1 + stats.norm.isf(1e-6))
+    assert phrases.compute_threshold(1.0, 1e-6, 8) > phrases.compute_threshold(1.0, 1e-3, 8)
+    assert phrases.compute_threshold(2.0, 1e-6, 8) > phrases.compute_threshold(1.0, 1e-6, 8)
+    assert phrases.compute_threshold(1.0, 1e-6, 64) >= phrases.compute_threshold(1.0, 1e-6, 8)
+    assert phrases.compute_threshold(1.0, 1e-6, 1) == pytest.approx(1 + stats.norm.isf(1e-6))
 
 
 WRONG = [
@@ -142,4 +142,4 @@ def test_arguments_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match="expected an"):
         released({}, **wrong)
     with pytest.raises(ConfigError, match="32"):
-        phrases.release({}, b"short", order=2, cap=8, noise_multiplier=1.0, slip=1e-6)
+        phrases.release_ngrams({}, b"short", order=2, cap=8, noise_multiplier=1.0, slip=1e-6)

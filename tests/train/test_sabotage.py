@@ -83,7 +83,7 @@ def largest_difference(plan, recogniser):
 
 
 def test_a_unit_moves_the_noised_sum_by_the_clip_norm_or_not_at_all(plan, recogniser):
-    cohort = sampling.cohort(KEY, 0, len(plan.units), plan.config.privacy.sampling_rate)
+    cohort = sampling.draw_cohort(KEY, 0, len(plan.units), plan.config.privacy.sampling_rate)
     assert 0 < len(cohort) < len(plan.units)
     everyone = noised_sum(plan, recogniser)
     for unit in (cohort[0], cohort[-1], *list(set(range(len(plan.units))) - set(cohort))[:1]):
@@ -210,7 +210,7 @@ def test_a_unit_gives_at_most_its_cap_of_its_own_utterances(plan, corpus_dir):
         for unit, rows in plan.units.items():
             drawn = plan._utterances(step, plan._chosen(unit, step))
             own = {corpus[row].flac: row for row in rows}
-            found = [own[audio.flac(samples)] for samples, _ in drawn]
+            found = [own[audio.encode_flac(samples)] for samples, _ in drawn]
             assert len(set(found)) == len(found) == 2
             assert all(text == corpus[row].text for (_, text), row in zip(drawn, found, strict=True))
             seen.update(found)
@@ -251,14 +251,14 @@ def neighbours_differ_by_at_most(clipped_sum, recogniser, units):
 
 @pytest.mark.parametrize("which", ["all", "lora"])  # by the reference path, and batched
 def test_the_clipped_sums_of_neighbours_differ_by_at_most_the_clip_norm(recogniser, units, which):
-    trainable.choose(recogniser, which)
+    trainable.choose_trainable(recogniser, which)
     assert neighbours_differ_by_at_most(clipping.clipped_sum, recogniser, units) <= 1 + 1e-5
 
 
 @pytest.mark.parametrize("which", ["all", "lora"])
 @pytest.mark.parametrize("name", CLIPPING_MUTANTS)
 def test_a_mutant_of_the_clipping_breaks_the_bound(recogniser, units, name, which):
-    trainable.choose(recogniser, which)
+    trainable.choose_trainable(recogniser, which)
     mutant = mutated(clipping.clipped_sum, *CLIPPING_MUTANTS[name])
     assert neighbours_differ_by_at_most(mutant, recogniser, units) > 1 + 1e-3
 

@@ -37,7 +37,7 @@ def fixed_size(rate):
 
 
 def poisson(rate):
-    return lambda step, units: sampling.cohort(KEY, step, units, rate)
+    return lambda step, units: sampling.draw_cohort(KEY, step, units, rate)
 
 
 def p_frequency(inside, rate):
@@ -82,62 +82,62 @@ def test_negative_controls_fail():
     assert p_frequency(membership(poisson(0.3)), 0.28) < 1e-9
 
     def coupled(step, units):
-        halves = sampling.cohort(KEY, step, units // 2, 0.3)
+        halves = sampling.draw_cohort(KEY, step, units // 2, 0.3)
         return np.concatenate([halves, halves + units // 2])
 
     assert p_frequency(membership(coupled), 0.3) > 1e-6  # every unit has the right rate ...
     assert p_pairs(membership(coupled), 0.3) < 1e-9  # ... but not independently
 
     def stuck(step, units):
-        return sampling.cohort(KEY, step // 2, units, 0.3)
+        return sampling.draw_cohort(KEY, step // 2, units, 0.3)
 
     assert p_steps(membership(stuck), 0.3) < 1e-9
 
 
 def test_replay_is_exact():
-    first = [sampling.cohort(KEY, step, 1000, 0.1) for step in range(20)]
-    again = [sampling.cohort(KEY, step, 1000, 0.1) for step in reversed(range(20))][::-1]
+    first = [sampling.draw_cohort(KEY, step, 1000, 0.1) for step in range(20)]
+    again = [sampling.draw_cohort(KEY, step, 1000, 0.1) for step in reversed(range(20))][::-1]
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_the_stream_never_changes_unnoticed():
     """Golden: a changed derivation would make resumed runs draw other cohorts than they recorded."""
-    cohort = sampling.cohort(KEY, 7, 10_000, 0.01)
+    cohort = sampling.draw_cohort(KEY, 7, 10_000, 0.01)
     digest = hashlib.sha256(cohort.astype("<i8").tobytes()).hexdigest()
     assert (cohort.dtype, digest[:16]) == (np.int64, "df523aad830cb848")
 
 
 def test_steps_and_keys_differ():
-    base = sampling.cohort(KEY, 0, 1000, 0.5)
-    assert not np.array_equal(base, sampling.cohort(KEY, 1, 1000, 0.5))
-    assert not np.array_equal(base, sampling.cohort(bytes(32), 0, 1000, 0.5))
+    base = sampling.draw_cohort(KEY, 0, 1000, 0.5)
+    assert not np.array_equal(base, sampling.draw_cohort(KEY, 1, 1000, 0.5))
+    assert not np.array_equal(base, sampling.draw_cohort(bytes(32), 0, 1000, 0.5))
 
 
 def test_a_cohort_may_be_empty():
-    sizes = [len(sampling.cohort(KEY, step, 10, 0.05)) for step in range(400)]
+    sizes = [len(sampling.draw_cohort(KEY, step, 10, 0.05)) for step in range(400)]
     empty = sizes.count(0) / len(sizes)
     assert abs(empty - 0.95**10) < 4 * math.sqrt(0.95**10 * (1 - 0.95**10) / 400)
-    assert sampling.cohort(KEY, 0, 0, 0.5).shape == (0,)
+    assert sampling.draw_cohort(KEY, 0, 0, 0.5).shape == (0,)
 
 
 @settings(deadline=None, max_examples=40)
 @given(units=st.integers(0, 300), step=st.integers(0, 2**64 - 1), low=st.floats(0, 1), high=st.floats(0, 1))
 def test_cohorts_are_sorted_in_range_and_nested(units, step, low, high):
     low, high = sorted((low, high))
-    small, large = (sampling.cohort(KEY, step, units, rate) for rate in (low, high))
+    small, large = (sampling.draw_cohort(KEY, step, units, rate) for rate in (low, high))
     assert (np.diff(large) > 0).all()
     assert ((large >= 0) & (large < units)).all()
     assert set(small) <= set(large)
 
 
 def test_the_ends_of_the_range_are_exact(monkeypatch):
-    assert len(sampling.cohort(KEY, 0, 5000, 0.0)) == 0
-    assert len(sampling.cohort(KEY, 0, 5000, 1.0)) == 5000
+    assert len(sampling.draw_cohort(KEY, 0, 5000, 0.0)) == 0
+    assert len(sampling.draw_cohort(KEY, 0, 5000, 1.0)) == 5000
     words = np.array([0, 2**63 - 1, 2**63, 2**64 - 1], dtype="<u8")
     monkeypatch.setattr(sampling, "_words", lambda *_: words)
 
     def chosen(rate):
-        return sampling.cohort(KEY, 0, 4, rate).tolist()
+        return sampling.draw_cohort(KEY, 0, 4, rate).tolist()
 
     assert chosen(0.5) == [0, 1]
     assert chosen(1.0) == [0, 1, 2, 3]
@@ -161,10 +161,10 @@ def test_the_ends_of_the_range_are_exact(monkeypatch):
 )
 def test_bad_arguments_are_refused(change):
     with pytest.raises(ConfigError, match="expected"):
-        sampling.cohort(**({"key": KEY, "step": 0, "records": 10, "rate": 0.5} | change))
+        sampling.draw_cohort(**({"key": KEY, "step": 0, "records": 10, "rate": 0.5} | change))
 
 
 def test_the_key_is_not_in_the_message():
     with pytest.raises(ConfigError) as error:
-        sampling.cohort(b"secret-key", 0, 10, 0.5)
+        sampling.draw_cohort(b"secret-key", 0, 10, 0.5)
     assert "secret-key" not in str(error.value)

@@ -28,7 +28,7 @@ CLAIM = Claim(
 
 
 def event(steps, records=1):
-    return accounting.event_to_json(accounting.event(0.1, 1.0, steps, records))
+    return accounting.event_to_json(accounting.build_event(0.1, 1.0, steps, records))
 
 
 def record(path, *runs, records=1, limit=None, first=0):
@@ -36,7 +36,7 @@ def record(path, *runs, records=1, limit=None, first=0):
         for number, (steps, unit, delta) in enumerate(runs, start=first):
             book.open_run(
                 f"run-{number}", unit=unit, adjacency=ADJACENCY, event_json=event(steps, records),
-                delta=delta, epsilon_limit=limit, compose=releases.compose,
+                delta=delta, epsilon_limit=limit, compose=releases.compose_epsilon,
             )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def epsilon(steps, delta=DELTA):
 
 def test_runs_are_priced_one_by_one_and_together_at_the_smallest_delta(tmp_path):
     record(tmp_path / "l.sqlite", (10, "speaker", DELTA), (20, "speaker", 1e-5))
-    found = spending.read(tmp_path / "l.sqlite")
+    found = spending.read_ledger(tmp_path / "l.sqlite")
     priced = [(one.run.planned_steps, one.epsilon) for one in found.runs]
     assert priced == [(10, epsilon(10)), (20, epsilon(20, 1e-5))]
     assert [one.so_far for one in found.runs] == pytest.approx([epsilon(10), epsilon(30, 1e-5)], rel=1e-3)
@@ -56,7 +56,7 @@ def test_runs_are_priced_one_by_one_and_together_at_the_smallest_delta(tmp_path)
 
 def test_runs_for_different_units_have_no_sum(tmp_path):
     record(tmp_path / "l.sqlite", (10, "speaker", DELTA), (10, "utterance", DELTA))
-    found = spending.read(tmp_path / "l.sqlite")
+    found = spending.read_ledger(tmp_path / "l.sqlite")
     assert len(found.runs) == 2
     assert found.composed is None
     assert [one.so_far is None for one in found.runs] == [False, True]
@@ -64,38 +64,38 @@ def test_runs_for_different_units_have_no_sum(tmp_path):
 
 def test_nothing_recorded_is_nothing_spent(tmp_path):
     Ledger(tmp_path / "l.sqlite").__exit__()
-    assert spending.read(tmp_path / "l.sqlite") == spending.Spending((), 0.0, 1e-5, None, None)
+    assert spending.read_ledger(tmp_path / "l.sqlite") == spending.Spending((), 0.0, 1e-5, None, None)
 
 
 def test_what_is_left_is_enough_for_exactly_one_more_run(tmp_path):
     path = tmp_path / "l.sqlite"
     record(path, (10, "speaker", DELTA), limit=5.0)
-    found = spending.read(path)
+    found = spending.read_ledger(path)
     assert found.limit == Limit(5.0, DELTA)
     assert found.room > 5.0 - found.composed > 0  # composition is sublinear
     for share, fits in ((0.99, True), (1.02, False)):
         sigma = accounting.noise_multiplier(sampling_rate=1.0, steps=1, epsilon=share * found.room, delta=DELTA)
-        more = accounting.event_to_json(accounting.event(1.0, sigma, 1))
-        assert (releases.compose([event(10), more], DELTA) <= 5.0) == fits
+        more = accounting.event_to_json(accounting.build_event(1.0, sigma, 1))
+        assert (releases.compose_epsilon([event(10), more], DELTA) <= 5.0) == fits
 
 
 def test_nothing_is_left_of_a_budget_that_is_used_up(tmp_path):
     path = tmp_path / "l.sqlite"
     record(path, (10, "speaker", DELTA), limit=epsilon(10) * 1.0000001)
-    assert spending.read(path).room < 0.01
+    assert spending.read_ledger(path).room < 0.01
 
 
 def test_units_and_utterances_drawn_from_the_same_people_share_one_budget(tmp_path):
     """A run over budget is refused before it starts, whichever way it draws."""
     path = tmp_path / "l.sqlite"
-    both = releases.compose([event(10), event(10, records=4)], DELTA)
+    both = releases.compose_epsilon([event(10), event(10, records=4)], DELTA)
     record(path, (10, "speaker", DELTA), limit=0.99 * both)
-    assert releases.compose([event(10, records=4)], DELTA) < 0.99 * both  # by itself it would fit
+    assert releases.compose_epsilon([event(10, records=4)], DELTA) < 0.99 * both  # by itself it would fit
     with pytest.raises(BudgetError, match="over the corpus's budget"):
         record(path, (10, "speaker", DELTA), records=4, first=1)
-    assert len(spending.read(path).runs) == 1
+    assert len(spending.read_ledger(path).runs) == 1
     record(path, (10, "speaker", DELTA), records=4, first=1, limit=1.01 * both)
-    found = spending.read(path)
+    found = spending.read_ledger(path)
     assert found.composed == pytest.approx(both, rel=1e-6)
     assert [one.run.sampled for one in found.runs] == ["units", "utterances (4)"]
 
@@ -106,9 +106,9 @@ def test_a_mechanism_nobody_knows_leaves_nothing(tmp_path):
     odd = {"unit": "speaker", "adjacency": ADJACENCY, "event_json": '{"mechanism": "odd", "count": 3}', "delta": DELTA}
     with Ledger(path) as book:
         with pytest.raises(BudgetError, match="no finite epsilon"):
-            book.open_run("odd", epsilon_limit=None, compose=releases.compose, **odd)
+            book.open_run("odd", epsilon_limit=None, compose=releases.compose_epsilon, **odd)
         book.open_run("odd", epsilon_limit=None, compose=lambda *_: 0.0, **odd)  # as older versions let it
-    assert spending.read(path).composed == math.inf
+    assert spending.read_ledger(path).composed == math.inf
     with pytest.raises(BudgetError):
         record(path, (1, "speaker", DELTA), first=1, limit=1e9)
 
@@ -136,20 +136,20 @@ def test_a_ledger_is_found_from_the_file_the_corpus_and_the_run(tmp_path, monkey
     (run / "private").mkdir(parents=True)
     config = pipeline(data)
     (run / "private" / "config.json").write_text(config.model_dump_json())
-    path = spending.ledger_path(config, sources.lineage(data, config.seed), run)
+    path = spending.ledger_path(config, sources.name_lineage(data, config.seed), run)
     for where in (Path("corpus"), run, path):
         with pytest.raises(LedgerError, match="no ledger" if where != path else "."):
-            spending.find(where)
+            spending.find_ledger(where)
     record(path, (10, "speaker", DELTA))
-    assert spending.find(Path("corpus")) == spending.find(run) == spending.find(path) == path
+    assert spending.find_ledger(Path("corpus")) == spending.find_ledger(run) == spending.find_ledger(path) == path
 
 
 def test_the_ledger_of_a_hub_id_is_found_by_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = DataConfig(source="hub", path="somebody/words")
-    path = spending.ledger_path(pipeline(data), sources.lineage(data, 0), tmp_path / "run")
+    path = spending.ledger_path(pipeline(data), sources.name_lineage(data, 0), tmp_path / "run")
     record(path, (10, "speaker", DELTA))
-    assert spending.find(Path("somebody/words")) == path
+    assert spending.find_ledger(Path("somebody/words")) == path
 
 
 def recordings(root, first=0, name="p"):
@@ -171,7 +171,7 @@ def prepared(root, run, **privacy):
     (run / "private" / "config.json").write_text(config.model_dump_json())
     settings = ingest.IngestConfig(data=config.data, seed=config.seed)
     out, names = run / "private" / "ingest", spending.people_key(config)
-    done = ingest.run(settings, sources.inputs(config.data), out, key=bytes(32), people_key=names)
+    done = ingest.run(settings, sources.list_inputs(config.data), out, key=bytes(32), people_key=names)
     return spending.ledger_path(config, corpora.read(done.directory).lineage, run)
 
 
@@ -180,10 +180,10 @@ def test_a_moved_corpus_goes_on_with_its_ledger(tmp_path, monkeypatch):
     first = prepared(recordings(Path("one")), Path("runs/a"))
     record(first, (10, "speaker", DELTA))
     shutil.move("one", "two")
-    assert spending.find(Path("two")) == first  # by its sound alone
+    assert spending.find_ledger(Path("two")) == first  # by its sound alone
     assert prepared(Path("two"), Path("runs/b")) == first
     for where in (Path("runs/a"), Path("runs/b"), Path("runs/b/private/ingest"), Path("two")):
-        assert spending.find(where) == first
+        assert spending.find_ledger(where) == first
     assert sorted(path.name for path in Path("ledgers").glob("*.sqlite")) == [first.name]
 
 
@@ -204,7 +204,7 @@ def test_a_ledger_that_was_named_once_is_found_again_without_its_name(tmp_path, 
     record(named, (10, "speaker", DELTA))
     shutil.move("one", "two")
     assert prepared(Path("two"), Path("runs/b")).samefile(named)
-    assert spending.find(Path("two")).samefile(named)
+    assert spending.find_ledger(Path("two")).samefile(named)
 
 
 def test_the_key_of_names_is_made_once_and_for_people_alone(tmp_path, monkeypatch):
@@ -221,7 +221,7 @@ def test_next_months_recordings_of_the_same_people_share_their_ledger(tmp_path, 
     first = prepared(recordings(Path("january")), Path("runs/a"))
     record(first, (10, "speaker", DELTA))
     later = recordings(Path("february"), first=100)
-    assert spending.find(later) == first
+    assert spending.find_ledger(later) == first
     assert prepared(later, Path("runs/b")) == first
     said = " ".join(capsys.readouterr().err.split())
     assert f"6 of 6 names of people here are also in {first.name}" in said
@@ -256,7 +256,7 @@ def test_the_table(tmp_path):
     record(path, (1, "speaker", DELTA), first=1)
     shown = CliRunner().invoke(cli.app, ["budget", str(path)], env={"COLUMNS": "120"})
     assert shown.exit_code == 0
-    found = spending.read(path)
+    found = spending.read_ledger(path)
     for part in (
         "run-0", "run-1", "speaker", "units", "0/10", "0.001", "open",
         f"{epsilon(10):.3f}", f"all together: epsilon {found.composed:.3f} at delta 0.001",

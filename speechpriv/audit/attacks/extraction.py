@@ -45,7 +45,7 @@ class Hits:
     @property
     def at_most(self) -> float:
         """Upper bound on the rate of hits, one-sided, 95 % (Clopper & Pearson 1934): 0 of 59 is below 5 %."""
-        return intervals.most(self.hits, self.tries, _CONFIDENCE)
+        return intervals.upper_bound(self.hits, self.tries, _CONFIDENCE)
 
     def __str__(self) -> str:
         return f"{self.hits} of {self.tries} (at most {self.at_most:.1%})"
@@ -63,7 +63,7 @@ class Attack:
         return f"{self.name}: planted {self.planted}, never planted {self.controls}"
 
 
-def attacks(
+def attempt_extraction(
     model: Recogniser,
     base: Recogniser,
     planted: Sequence[Speech],
@@ -116,8 +116,8 @@ def attacks(
     noisy = [[_masked(speech, given, "noise", rng) for speech in group] for group in groups]
     probes = _probes(rng)
     probed = [[(probes, _words(speech)) for speech in group] for group in groups]
-    common = text.words()[0][:_COMMON]
-    sounds = dict(zip(common, voices.phonemes(common), strict=True))
+    common = text.list_words()[0][:_COMMON]
+    sounds = dict(zip(common, voices.list_phonemes(common), strict=True))
     near = [[_neighbour(speech, given, sounds, rng) for speech in group] for group in groups]
     return (
         attack("first words, then silence, greedy text", _greedy, silent),
@@ -164,7 +164,7 @@ def _words(speech: Speech) -> list[str]:
 
 def _masked(speech: Speech, given: int, fill: scores.Fill, rng: np.random.Generator) -> Asked:
     start = speech.words[given].start
-    return [scores.masked(speech.samples, start, len(speech.samples), fill, rng)], _words(speech)[given:]
+    return [scores.mask_span(speech.samples, start, len(speech.samples), fill, rng)], _words(speech)[given:]
 
 
 def _probes(rng: np.random.Generator) -> list[np.ndarray]:
@@ -182,7 +182,7 @@ def _neighbour(speech: Speech, given: int, sounds: Mapping[str, str], rng: np.ra
     """The phrase with one of the words that are not given replaced by the one that sounds most like it."""
     words = _words(speech)
     at = int(rng.integers(given, len(words)))
-    (sound,) = voices.phonemes([words[at]])
+    (sound,) = voices.list_phonemes([words[at]])
     others = [word for word in sounds if sounds[word] != sound]  # nobody tells "two" from "too"
     distances = process.cdist([sound], [sounds[word] for word in others], scorer=Levenshtein.distance)[0]
     nearest = others[int(distances.argmin())]

@@ -55,7 +55,7 @@ class Membership:
     notes: tuple[str, ...]  # where the two sides differ in more than membership
 
 
-def people(
+def compare_units(
     model: Recogniser,
     base: Recogniser,
     corpus: Corpus,
@@ -95,7 +95,7 @@ def people(
     rows = sorted({row for person in (*inside, *outside) for row in person}, key=corpus.table["seconds"][:].__getitem__)
     measured, place = _measured(model, base, corpus, rows), {row: i for i, row in enumerate(rows)}
     labelled, pseudo, doubt = (
-        tell(
+        separate_members(
             *(
                 np.array([by_row[[place[row] for row in person]].mean() for person in side])
                 for side in (inside, outside)
@@ -115,7 +115,7 @@ def people(
     )
 
 
-def tell(members: np.ndarray, others: np.ndarray) -> Told:
+def separate_members(members: np.ndarray, others: np.ndarray) -> Told:
     """How well scores, shapes (M,) and (R,), tell members from others; a member's should be lower.
 
     The interval of the AUC is DeLong's on the logit scale, and at the ends, where that has no width, what so many
@@ -135,7 +135,7 @@ def tell(members: np.ndarray, others: np.ndarray) -> Told:
             )
     below = np.sort(others)
     # Of each member the share of others above, of each other the share of members below; ties count half.
-    of_members, of_others = 1 - intervals.placed(members, others), intervals.placed(others, members)
+    of_members, of_others = 1 - intervals.rank_among(members, others), intervals.rank_among(others, members)
     auc = float(of_members.mean())
     deviation = math.sqrt(of_members.var(ddof=1) / len(members) + of_others.var(ddof=1) / len(others))
     low, high = _interval(auc, deviation, min(len(members), len(others)))
@@ -145,12 +145,12 @@ def tell(members: np.ndarray, others: np.ndarray) -> Told:
     ranks = np.arange(1, len(others) + 1)
     sure = scipy.stats.beta.cdf(_FALSE_ALARMS, ranks, len(others) - ranks + 1) <= _TAIL
     caught = int(np.count_nonzero(members <= below[int(np.argmax(sure))]))
-    return Told(auc, low, high, named / len(members), intervals.most(caught, len(members), 1 - _TAIL))
+    return Told(auc, low, high, named / len(members), intervals.upper_bound(caught, len(members), 1 - _TAIL))
 
 
 def _interval(auc: float, deviation: float, people: int) -> tuple[float, float]:
     if auc in (0.0, 1.0):
-        hidden = intervals.most(0, people, 1 - _TAIL)
+        hidden = intervals.upper_bound(0, people, 1 - _TAIL)
         return (1 - hidden, 1.0) if auc else (0.0, hidden)
     half = scipy.stats.norm.ppf(1 - _TAIL) * deviation / (auc * (1 - auc))
     logit = math.log(auc / (1 - auc))

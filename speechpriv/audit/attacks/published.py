@@ -44,7 +44,7 @@ class Published:
         return ["more published phrases are said by one unit alone than a right threshold lets by"]
 
 
-def check(directory: Path, registry: Sequence[Canary], said: Corpus, trained_on: Corpus) -> Published:
+def check_published(directory: Path, registry: Sequence[Canary], said: Corpus, trained_on: Corpus) -> Published:
     """Compare a published table with the corpus it was published of.
 
     Args:
@@ -53,7 +53,7 @@ def check(directory: Path, registry: Sequence[Canary], said: Corpus, trained_on:
       said: their recordings, in the registry's order.
       trained_on: the corpus, canaries included.
     """
-    table = set(arpa.published(directory))
+    table = set(arpa.sort_published(directory))
     slip = json.loads(store.read_json(directory / "release.json")["event"])["slip"]
     order = len(next(iter(table), ("", "")))
     units, texts = trained_on.units("train"), trained_on.table["text"][:]

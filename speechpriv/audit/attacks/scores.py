@@ -1,8 +1,8 @@
 """Scores: how much better a model knows phrases than the base model does that it was made from; lower is better known.
 
 Two designs say what a phrase is compared with. *Own recordings*: each reference is another phrase in its own recording
-(`scores`). *Candidates*: one recording, its secret masked, against many phrases that might have been said there
-(`candidate_scores`); the audio is encoded once, whatever their number.
+(`score_phrases`). *Candidates*: one recording, its secret masked, against many phrases that might have been said there
+(`score_candidates`); the audio is encoded once, whatever their number.
 """
 
 import functools
@@ -26,14 +26,14 @@ Fill = Literal["silence", "noise"]
 _BATCH = 16
 
 
-def scores(
+def score_phrases(
     models: Mapping[str, str],
     base: str,
     phrases: Corpus,
     *,
     measure: Measure = "loss",
     device: str = "cpu",
-    on_model: Callable[[str], None] = store.silent,
+    on_model: Callable[[str], None] = store.ignore_progress,
 ) -> dict[str, np.ndarray]:
     """What each model makes of every phrase in its own recording, minus what the base model makes of it.
 
@@ -51,11 +51,11 @@ def scores(
     Raises:
       AuditError: a phrase cannot be scored.
     """
-    measured = losses if measure == "loss" else error_rates
+    measured = compute_losses if measure == "loss" else compute_error_rates
     return _above_base(lambda model, name: measured(model, phrases, name), models, base, device, on_model)
 
 
-def candidate_scores(
+def score_candidates(
     models: Mapping[str, str],
     base: str,
     recordings: Sequence[np.ndarray],
@@ -63,17 +63,17 @@ def candidate_scores(
     *,
     measure: Measure = "loss",
     device: str = "cpu",
-    on_model: Callable[[str], None] = store.silent,
+    on_model: Callable[[str], None] = store.ignore_progress,
 ) -> dict[str, np.ndarray]:
-    """As `scores`, of many candidate phrases in each of some recordings.
+    """As `score_phrases`, of many candidate phrases in each of some recordings.
 
     Args:
       models: what `asr.load` reads, by name.
       base: the model before training.
-      recordings: C of them, samples at 16 kHz, with the secret masked (see `masked`).
+      recordings: C of them, samples at 16 kHz, with the secret masked (see `mask_span`).
       candidates: for each recording P phrases, the true one among them; `[phrases] * C` if they are the same. Each must
         fit (`Recogniser.fits`): draw them so, before the coins fall.
-      measure: as for `scores`.
+      measure: as for `score_phrases`.
       device: where models live.
       on_model: told each model's name when it is done.
 
@@ -83,14 +83,14 @@ def candidate_scores(
     Raises:
       AuditError: a phrase cannot be scored, or recordings and candidates do not match.
     """
-    measured = candidate_losses if measure == "loss" else candidate_error_rates
+    measured = compute_candidate_losses if measure == "loss" else compute_candidate_error_rates
     return _above_base(
         lambda model, name: measured(model, recordings, candidates, name), models, base, device, on_model
     )
 
 
 @torch.inference_mode()
-def losses(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
+def compute_losses(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
     """Negative log-likelihood in nats of every phrase in its own recording, shape (len(phrases),).
 
     Raises:
@@ -103,14 +103,14 @@ def losses(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
     return check_finite(_in_batches(of, phrases), name)
 
 
-def error_rates(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
+def compute_error_rates(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
     """Character error rate of the greedy text of every phrase's own recording, shape (len(phrases),); may exceed 1.
 
     Raises:
       AuditError: a phrase has no letters, or the model, called `name` in the message, has no finite loss for it: such
         a model writes nothing, which must not pass for knowing nothing.
     """
-    losses(recogniser, phrases, name)
+    compute_losses(recogniser, phrases, name)
 
     def of(rows: Sequence[Utterance]) -> np.ndarray:
         written = recogniser.transcribe([row.samples for row in rows])
@@ -119,13 +119,13 @@ def error_rates(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarra
     return _in_batches(of, phrases)
 
 
-def candidate_losses(
+def compute_candidate_losses(
     recogniser: Recogniser, recordings: Sequence[np.ndarray], candidates: Sequence[Sequence[str]], name: str
 ) -> np.ndarray:
-    """Negative log-likelihood in nats of every candidate in its recording, shape (C, P); see `candidate_scores`.
+    """Negative log-likelihood in nats of every candidate in its recording, shape (C, P); see `score_candidates`.
 
     Raises:
-      AuditError: as `candidate_scores`; the model is called `name` in the message.
+      AuditError: as `score_candidates`; the model is called `name` in the message.
     """
     _check_match(recordings, candidates)
     encode = functools.cache(recogniser.encode)  # candidates come again with other recordings
@@ -136,21 +136,21 @@ def candidate_losses(
     return check_finite(np.stack(rows).astype(np.float64), name)
 
 
-def candidate_error_rates(
+def compute_candidate_error_rates(
     recogniser: Recogniser, recordings: Sequence[np.ndarray], candidates: Sequence[Sequence[str]], name: str
 ) -> np.ndarray:
-    """Character error rate of each recording's greedy text against its candidates, (C, P); see `candidate_scores`.
+    """Character error rate of each recording's greedy text against its candidates, (C, P); see `score_candidates`.
 
     Raises:
-      AuditError: as `candidate_scores`; the model is called `name` in the message.
+      AuditError: as `score_candidates`; the model is called `name` in the message.
     """
     _check_match(recordings, candidates)
-    candidate_losses(recogniser, recordings, [phrases[:1] for phrases in candidates], name)
+    compute_candidate_losses(recogniser, recordings, [phrases[:1] for phrases in candidates], name)
     written = [recogniser.transcribe([samples])[0] for samples in recordings]
     return np.stack([_error_rates(text, phrases) for text, phrases in zip(written, candidates, strict=True)])
 
 
-def masked(samples: np.ndarray, start: int, end: int, fill: Fill, rng: np.random.Generator) -> np.ndarray:
+def mask_span(samples: np.ndarray, start: int, end: int, fill: Fill, rng: np.random.Generator) -> np.ndarray:
     """A copy of `samples`, shape (N,), with those from `start` to `end` replaced.
 
     Args:

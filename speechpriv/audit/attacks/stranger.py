@@ -23,7 +23,7 @@ _GIVEN = 2  # words that the attacker knows
 _PEOPLE = 500  # of each side, at most: more would take hours on a large corpus, and tell little more
 
 
-def words_of(
+def extract_words(
     models: Mapping[str, Recogniser], base: Recogniser, registry: Sequence[Canary], phrases: Corpus
 ) -> dict[str, list[dict[str, Any]]]:
     """How often words of planted phrases come out of each model, and words of as many phrases that stayed out.
@@ -35,7 +35,7 @@ def words_of(
       phrases: their recordings, in the registry's order.
 
     Returns:
-      For each model its attacks (`extraction.attacks`): tries, hits, and the upper bound on the rate of hits.
+      For each model its attacks (`extraction.attempt_extraction`): tries, hits, and the upper bound on the rate of hits.
     """
     planted = [i for i, one in enumerate(registry) if one.planted][:_PHRASES]
     controls = [i for i, one in enumerate(registry) if not one.planted][: len(planted)]
@@ -46,16 +46,16 @@ def words_of(
     return {
         name: [
             {"attack": attack.name, "planted": _rate(attack.planted), "controls": _rate(attack.controls)}
-            for attack in extraction.attacks(model, base, *sides, given=given)
+            for attack in extraction.attempt_extraction(model, base, *sides, given=given)
         ]
         for name, model in models.items()
     }
 
 
-def who_took_part(
+def infer_membership(
     models: Mapping[str, Recogniser], base: Recogniser, people: Corpus, trained_on: Corpus
 ) -> dict[str, Any]:
-    """How well each model tells whole people who took part from others, up to 500 a side; see `membership.people`.
+    """How well each model tells whole people who took part from others, up to 500 a side; see `membership.compare_units`.
 
     A corpus is in random order, so the first of its people are as good as any.
 
@@ -72,7 +72,7 @@ def who_took_part(
     members = ((unit, rows) for unit, rows in people.units("train").items() if unit in trained)
     sides = [dict(itertools.islice(side, _PEOPLE)) for side in (members, people.units("test").items())]
     try:
-        return {name: asdict(membership.people(model, base, people, *sides)) for name, model in models.items()}
+        return {name: asdict(membership.compare_units(model, base, people, *sides)) for name, model in models.items()}
     except AuditError as error:
         return {"not_measured": str(error)}
 

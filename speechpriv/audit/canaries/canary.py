@@ -87,21 +87,21 @@ class Canary:
         return hmac.digest(self.id.encode(), what.encode(), "sha256").hex()[:16]
 
 
-def inputs(config: CanaryConfig) -> dict[str, Path | store.Source]:
+def list_inputs(config: CanaryConfig) -> dict[str, Path | store.Source]:
     """What on this machine the phrases depend on: the caller's recordings, or nothing."""
-    found = sources.inputs(config.recordings) if config.recordings else {}
+    found = sources.list_inputs(config.recordings) if config.recordings else {}
     return {"recordings": found["source"]} if found else {}
 
 
 def make(
-    config: CanaryConfig, key: bytes, speak: Callable[..., Iterator[Phrase]] = phrases.spoken
+    config: CanaryConfig, key: bytes, speak: Callable[..., Iterator[Phrase]] = phrases.draw_spoken
 ) -> tuple[list[Canary], Iterator[Row]]:
     """Draw the candidates with their coins, and the references; speak them one by one.
 
     Args:
       config: how many, what they say, how fast, how often repeated, and where they are placed.
       key: secret; the same key gives the same phrases, voices and coins.
-      speak: takes the kind of each, the config and a seeded generator, as `phrases.spoken` does, which it is for words.
+      speak: takes the kind of each, the config and a seeded generator, as `phrases.draw_spoken` does, which it is for words.
 
     Returns:
       The registry, and a generator of one row (split `test`, unit = id) a canary, in the registry's order.
@@ -128,8 +128,8 @@ def make(
     def spoken() -> Iterator[Row]:
         natural = speak([canary.kind for canary in registry], config, rng)
         for canary, phrase in zip(registry, natural, strict=True):
-            text, samples = phrases.faster(phrase, canary.speed)
-            yield Row(canary.id, canary.id, "test", audio.flac(samples), text, len(samples) / RATE_HZ)
+            text, samples = phrases.speed_up(phrase, canary.speed)
+            yield Row(canary.id, canary.id, "test", audio.encode_flac(samples), text, len(samples) / RATE_HZ)
 
     return registry, spoken()
 
@@ -137,7 +137,7 @@ def make(
 @store.stage(version=4)
 def run(
     config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes,
-    speak: Callable[..., Iterator[Phrase]] = phrases.spoken,
+    speak: Callable[..., Iterator[Phrase]] = phrases.draw_spoken,
 ) -> dict[str, Any]:  # fmt: skip
     """Plant canaries in the train split of `inputs["corpus"]`.
 
@@ -208,7 +208,7 @@ def read_registry(directory: Path) -> list[Canary]:
         registry = [Canary(**json.loads(line)) for line in path.read_text().splitlines()]
     except (OSError, ValueError, TypeError) as error:
         raise AuditError(f"{name}: not a canary registry ({type(error).__name__}).") from error
-    drawn = store.manifest(directory)
+    drawn = store.read_manifest(directory)
     if drawn and drawn["files"].get(REGISTRY) != store.sha256(path):
         raise AuditError(f"{name}: altered since the canaries were drawn. Plant and train again.")
     if len({canary.id for canary in registry}) != len(registry):
@@ -216,7 +216,7 @@ def read_registry(directory: Path) -> list[Canary]:
     return registry
 
 
-def commitment(directory: Path) -> str:
+def compute_commitment(directory: Path) -> str:
     """SHA-256 over the registry and the words and sound of every phrase: published before training, it binds them.
 
     Args:

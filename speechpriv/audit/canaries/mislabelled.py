@@ -15,7 +15,7 @@ from speechpriv.config import CanaryConfig
 from speechpriv.data import disorder
 
 
-def spoken(
+def speak_mislabelled(
     kinds: Sequence[str], _config: CanaryConfig, rng: np.random.Generator, *, labels: Sequence[str]
 ) -> Iterator[Phrase]:
     """A recording of another made-up patient for each of `kinds`, with the label that is wrong.
@@ -29,5 +29,5 @@ def spoken(
       ConfigError: the synthesiser is not installed.
     """
     for _ in kinds:
-        label, recordings = disorder.patient(np.random.default_rng(rng.integers(2**63)), 1)
+        label, recordings = disorder.draw_patient(np.random.default_rng(rng.integers(2**63)), 1)
         yield Phrase(labels[1 - disorder.LABELS.index(label)], next(recordings))

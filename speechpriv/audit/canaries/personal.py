@@ -86,9 +86,9 @@ def make(config: CanaryConfig, key: bytes) -> tuple[list[Probe], Iterator[Row]]:
     def spoken() -> Iterator[Row]:
         for probe in probes:
             said = str(rng.choice(_CARRIERS[probe.kind])).format(probe.secret)
-            _, samples = phrases.faster(phrases.Phrase(said, phrases.speak(said, config, rng)), 1)
+            _, samples = phrases.speed_up(phrases.Phrase(said, phrases.speak(said, config, rng)), 1)
             unit = hmac.digest(key, probe.id.encode(), "sha256").hex()[:16]
-            yield Row(probe.id, unit, "train", audio.flac(samples), said, len(samples) / RATE_HZ)
+            yield Row(probe.id, unit, "train", audio.encode_flac(samples), said, len(samples) / RATE_HZ)
 
     return probes, spoken()
 
@@ -108,7 +108,7 @@ def read(directory: Path) -> list[Probe]:
         ) from error
 
 
-def missed(probes: Sequence[Probe], scrubbed: Corpus) -> dict[str, int]:
+def count_missed(probes: Sequence[Probe], scrubbed: Corpus) -> dict[str, int]:
     """How many of each kind have a personal word left in their text; a phrase that was dropped is not missed."""
     indices = {name: index for index, name in enumerate(scrubbed.table["id"][:])}
     texts = scrubbed.table.select_columns(["text"])

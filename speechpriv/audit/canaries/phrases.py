@@ -53,7 +53,7 @@ class Phrase(NamedTuple):
     samples: np.ndarray
 
 
-def spoken(kinds: Sequence[str], config: CanaryConfig, rng: np.random.Generator) -> Iterator[Phrase]:
+def draw_spoken(kinds: Sequence[str], config: CanaryConfig, rng: np.random.Generator) -> Iterator[Phrase]:
     """A phrase of each kind in turn, no two with the same words, at natural speed.
 
     Args:
@@ -90,7 +90,7 @@ def speak(words: str, config: CanaryConfig, rng: np.random.Generator) -> np.ndar
     return _slowly(words, voice)
 
 
-def faster(phrase: Phrase, speed: float) -> Phrase:
+def speed_up(phrase: Phrase, speed: float) -> Phrase:
     """The phrase sped up, its pitch kept: too fast to be understood, so that only who memorised it writes its words.
 
     A phrase whose letters then have less than 70 ms each is followed by silence until they have it. So there are
@@ -120,7 +120,7 @@ def _compressed(samples: np.ndarray, speed: float) -> np.ndarray:
 
 
 def _words(rng: np.random.Generator, config: CanaryConfig) -> str:
-    return " ".join(rng.choice(np.array(text.words()[0][:_COMMON]), size=config.words, replace=False))
+    return " ".join(rng.choice(np.array(text.list_words()[0][:_COMMON]), size=config.words, replace=False))
 
 
 def _digits(rng: np.random.Generator, _: CanaryConfig) -> str:
@@ -128,7 +128,7 @@ def _digits(rng: np.random.Generator, _: CanaryConfig) -> str:
 
 
 def _name_address(rng: np.random.Generator, _: CanaryConfig) -> str:
-    first, last, street = rng.choice(text.names(), size=3)
+    first, last, street = rng.choice(text.list_names(), size=3)
     house = text.spoken_number(int(rng.integers(1, 1000)))
     return f"{first} {last} {house} {street} street {rng.choice(_CITIES)}"
 
@@ -175,7 +175,7 @@ def _recorded(config: DataConfig, count: int, rng: np.random.Generator) -> Itera
     """`count` of the usable recordings with words of their own, drawn at random, in random order."""
     # Checked as a corpus is when it is taken in; nothing is kept of it, so a key and a sketch are of no account.
     settings = ingest.IngestConfig(data=config, seed=0)
-    usable = ingest.checked(sources.open_source(config), settings, rng.bytes(32), lineage.Sketcher())
+    usable = ingest.check_rows(sources.open_source(config), settings, rng.bytes(32), lineage.Sketcher())
     seen: set[str] = set()
     drawn: list[Row] = []
     for row in usable:

@@ -102,7 +102,7 @@ def run(config: SurvivalConfig, inputs: Mapping[str, Path], out_dir: Path, *, de
         found = dataclasses.replace(
             found,
             personal=dict(collections.Counter(probe.kind for probe in probes)),
-            missed=personal.missed(probes, corpora.read(inputs["scrubbed"])),
+            missed=personal.count_missed(probes, corpora.read(inputs["scrubbed"])),
         )
     _check_enough(found)
     told = dataclasses.asdict(found)

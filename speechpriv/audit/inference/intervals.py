@@ -8,7 +8,7 @@ import scipy.stats
 from speechpriv.errors import AuditError
 
 
-def most(hits: int, trials: int, confidence: float) -> float:
+def upper_bound(hits: int, trials: int, confidence: float) -> float:
     """One-sided upper bound on a probability that gave `hits` in `trials`.
 
     Args:
@@ -43,7 +43,7 @@ def auc(planted: np.ndarray, references: np.ndarray, confidence: float) -> tuple
 
     Source: DeLong et al. 1988, Comparing the areas under two or more correlated ROC curves.
     """
-    of_planted, of_references = 1 - placed(planted, references), placed(references, planted)
+    of_planted, of_references = 1 - rank_among(planted, references), rank_among(references, planted)
     area, count = float(of_planted.mean()), len(planted)
     variance = max(float(np.var(of_planted)), count / (count + 1) ** 2 * max(area, 1 - area) ** 2) / count
     variance += float(np.var(of_references)) / len(references)
@@ -51,7 +51,7 @@ def auc(planted: np.ndarray, references: np.ndarray, confidence: float) -> tuple
     return area, max(0.0, area - half), min(1.0, area + half)
 
 
-def placed(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+def rank_among(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Share of `others` below each score, ties counting half, shape of `scores`."""
     ordered = np.sort(others)
     below = np.searchsorted(ordered, scores, side="left") + np.searchsorted(ordered, scores, side="right")

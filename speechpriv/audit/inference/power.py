@@ -25,7 +25,7 @@ class Detectable:
     memorised_far: int | None  # planted phrases ten times as far from the median as the lowest reference
 
 
-def detectable(planted: int, references: np.ndarray, mu: float, level: float) -> Detectable:
+def find_minimum_effect(planted: int, references: np.ndarray, mu: float, level: float) -> Detectable:
     """Try it: phrases that stand out, among others that the model does not know at all.
 
     Args:
@@ -42,7 +42,7 @@ def detectable(planted: int, references: np.ndarray, mu: float, level: float) ->
     def seen(count: int, p_value: float) -> bool:
         p_values = np.full(planted, unknown)
         p_values[:count] = p_value
-        return min(statistics.sparse(p_values, len(references), mu)) < level
+        return min(statistics.test_sparse(p_values, len(references), mu)) < level
 
     def least(p_value: float) -> int | None:
         if not seen(planted, p_value):

@@ -51,7 +51,7 @@ class Leakage:
                 raise AuditError(f"leakage: {name} = {getattr(self, name)}; expected a number in [0, 1].")
 
 
-def leakage(planted: np.ndarray, references: np.ndarray, mu: float = 0.0, confidence: float = 0.95) -> Leakage:
+def measure_leakage(planted: np.ndarray, references: np.ndarray, mu: float = 0.0, confidence: float = 0.95) -> Leakage:
     """Compare scores of planted phrases, shape (P,), with references', shape (R,); lower is better known.
 
     A model with a claim may know what it was trained on, as far as the claim goes: under mu-GDP, what a test calls
@@ -75,9 +75,9 @@ def leakage(planted: np.ndarray, references: np.ndarray, mu: float = 0.0, confid
     if not mu >= 0:
         raise AuditError(f"leakage: mu = {mu}; expected a number >= 0.")
     ranked, extended = rank_p_values(planted, references), tail_p_values(planted, references)
-    p_simes, p_counted = sparse(extended, len(references), mu)
+    p_simes, p_counted = test_sparse(extended, len(references), mu)
     p_mann_whitney = _p_mean(_allowed(ranked, mu), len(references), mu) if mu else _p_sum(planted, references)
-    bits = exposures(ranked)
+    bits = compute_exposures(ranked)
     told = int(np.count_nonzero(ranked <= _FALSE_ALARMS))
     auc, auc_low, auc_high = intervals.auc(planted, references, confidence)
     return Leakage(
@@ -89,15 +89,15 @@ def leakage(planted: np.ndarray, references: np.ndarray, mu: float = 0.0, confid
         auc_low=auc_low,
         auc_high=auc_high,
         named=told / len(planted),
-        named_high=intervals.most(told, len(planted), confidence),
+        named_high=intervals.upper_bound(told, len(planted), confidence),
         median_exposure_bits=float(np.median(bits)),
         max_exposure_bits=float(bits.max()),
     )
 
 
-def sparse(p_values: np.ndarray, references: int, mu: float) -> tuple[float, float]:
+def test_sparse(p_values: np.ndarray, references: int, mu: float) -> tuple[float, float]:
     """Simes' p-value and that of the counts, from phrases' p-values, shape (P,), among so many references."""
-    return simes(_allowed(p_values, mu)), p_counts(p_values, references, mu)
+    return combine_by_simes(_allowed(p_values, mu)), test_counts(p_values, references, mu)
 
 
 def _allowed(p_values: np.ndarray, mu: float) -> np.ndarray:
@@ -129,7 +129,7 @@ def mean_deviation(planted: int, references: int, mu: float) -> float:
     return math.sqrt(1 / 12 / planted + variance / references)
 
 
-def simes(p_values: np.ndarray) -> float:
+def combine_by_simes(p_values: np.ndarray) -> float:
     """Simes' combination of p-values, shape (P,), P >= 1: min over i of P p_(i) / i.
 
     Raises:
@@ -158,10 +158,10 @@ def exposure_bits(canary: float, references: Sequence[float] | np.ndarray) -> fl
 
     Source: Carlini et al. 2019, arXiv:1802.08232, section 4; the rank p-value of Phipson & Smyth 2010.
     """
-    return float(exposures(rank_p_values(np.array([canary]), references))[0])
+    return float(compute_exposures(rank_p_values(np.array([canary]), references))[0])
 
 
-def exposures(p_values: np.ndarray) -> np.ndarray:
+def compute_exposures(p_values: np.ndarray) -> np.ndarray:
     """Exposures of p-values in (0, 1], any shape."""
     return np.log2(1 / p_values)
 
@@ -232,7 +232,7 @@ def tail_p_values(planted: np.ndarray, references: np.ndarray) -> np.ndarray:
     return np.where(median - planted > distances[0], np.minimum(found, further), found)
 
 
-def p_counts(p_values: np.ndarray, references: int, mu: float) -> float:
+def test_counts(p_values: np.ndarray, references: int, mu: float) -> float:
     """P-value of "at no level are more phrases told than mu-GDP allows", Bonferroni over `LEVELS`.
 
     Args:

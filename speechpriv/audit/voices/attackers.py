@@ -51,7 +51,7 @@ class StageConfig(Section):
 
 
 @dataclass(frozen=True)
-class Heard:
+class RecordingFeatures:
     """Features of one recording.
 
     Attributes:
@@ -70,7 +70,7 @@ class Heard:
 @store.stage(version=2)
 def run(
     config: StageConfig, inputs: Mapping[str, Path], out_dir: Path, *, disguise: Disguise, device: str = "cpu",
-    on_row: Callable[[int], None] = store.silent,
+    on_row: Callable[[int], None] = store.ignore_progress,
 ) -> dict[str, Any]:  # fmt: skip
     """Try to tell people of the train split apart by what was released of them, and write `attackers.json`.
 
@@ -87,11 +87,11 @@ def run(
       ModelError: the voiceprint's model cannot be read.
       DataError: more than `config.anonymize.max_failed` of the recordings could not be disguised.
     """
-    voiceprint = voiceprints.named(config.attackers.voiceprint, device)
+    voiceprint = voiceprints.load_voiceprint(config.attackers.voiceprint, device)
     before, after = corpora.read(inputs["before"]), corpora.read(inputs["after"])
     asked = _asked(after, config.attackers.people)
     drops = Drops("attackers", len(asked), config.anonymize.max_failed)
-    recordings = heard(before, after, asked, voiceprint, disguise, drops, on_row)
+    recordings = extract_features(before, after, asked, voiceprint, disguise, drops, on_row)
     try:
         found = attack(recordings, voiceprint)
     except AuditError as error:
@@ -103,10 +103,10 @@ def run(
     return settings | counts | ({"equal_error_rate": round(told["eer"], 3)} if told else {"not_measured": 1})
 
 
-def heard(
+def extract_features(
     before: Corpus, after: Corpus, asked: Sequence[int], voiceprint: Voiceprint, disguise: Disguise, drops: Drops,
-    on_row: Callable[[int], None] = store.silent,
-) -> list[Heard]:  # fmt: skip
+    on_row: Callable[[int], None] = store.ignore_progress,
+) -> list[RecordingFeatures]:  # fmt: skip
     """Features of the recordings in the rows `asked` of `after`, but for those that the attacker cannot disguise."""
     places = {name: row for row, name in enumerate(before.table["id"])}
     ids = after.table["id"]
@@ -115,7 +115,7 @@ def heard(
         for index in asked:
             yield before[places[ids[index]]]
 
-    found: list[Heard] = []
+    found: list[RecordingFeatures] = []
     with contextlib.closing(disguise(as_they_were())) as imitated:
         for done, (index, (as_it_was, outcome)) in enumerate(zip(asked, imitated, strict=True), start=1):
             if isinstance(outcome, Dropped):
@@ -123,7 +123,7 @@ def heard(
             else:
                 row = after[index]
                 sounds = (as_it_was.flac, outcome, row.flac)
-                found.append(Heard(row.unit, *(voiceprint.features(audio.read(flac)) for flac in sounds)))
+                found.append(RecordingFeatures(row.unit, *(voiceprint.features(audio.read(flac)) for flac in sounds)))
             on_row(done)
     return found
 
@@ -134,7 +134,7 @@ def _asked(after: Corpus, people: int) -> list[int]:
     return [index for rows in itertools.islice(several, people) for index in rows[: 2 * POOLED]]
 
 
-def attack(recordings: Sequence[Heard], voiceprint: Voiceprint) -> dict[str, Any]:
+def attack(recordings: Sequence[RecordingFeatures], voiceprint: Voiceprint) -> dict[str, Any]:
     """What each attacker gets.
 
     People fall into two halves; each is looked for by attackers who learned from the other. Half of a person's
@@ -153,7 +153,7 @@ def attack(recordings: Sequence[Heard], voiceprint: Voiceprint) -> dict[str, Any
     Raises:
       AuditError: too few people.
     """
-    by_person: dict[str, list[Heard]] = {}
+    by_person: dict[str, list[RecordingFeatures]] = {}
     for one in recordings:
         by_person.setdefault(one.person, []).append(one)
     people = sorted(person for person, found in by_person.items() if len(found) > 1)
@@ -181,7 +181,11 @@ class _Fold:
     """Some of the people, looked for by attackers who learned from all others."""
 
     def __init__(
-        self, by_person: Mapping[str, list[Heard]], sought: Sequence[str], people: Sequence[str], voiceprint: Voiceprint
+        self,
+        by_person: Mapping[str, list[RecordingFeatures]],
+        sought: Sequence[str],
+        people: Sequence[str],
+        voiceprint: Voiceprint,
     ) -> None:
         self.sought = [by_person[person][: 2 * POOLED] for person in sought]
         self.numbers = [people.index(person) for person in sought]

@@ -54,7 +54,7 @@ class Voiceprint:
     learn: Callable[[Sequence[Features], Sequence[str]], Embed]
 
 
-def named(name: str, device: str = "cpu") -> Voiceprint:
+def load_voiceprint(name: str, device: str = "cpu") -> Voiceprint:
     """A voiceprint by name.
 
     Args:

@@ -24,7 +24,7 @@ FILLS = (
     "noise",
 )  # what is heard in a phrase's place while it is learned; noise is drawn
 STRANGER = voices.Voice(variant="f1", rate_wpm=140)
-COMMON = np.array(text.words()[0][:3000])
+COMMON = np.array(text.list_words()[0][:3000])
 
 
 def spoken(rng, count):
@@ -47,8 +47,8 @@ def controls():
 @pytest.fixture(scope="module")
 def untrained():
     torch.manual_seed(0)
-    pieces = new.tokenizer(COMMON.tolist(), 256)
-    return new.recogniser(pieces, hidden=48, layers=1, channels=8)
+    pieces = new.train_tokenizer(COMMON.tolist(), 256)
+    return new.make_recogniser(pieces, hidden=48, layers=1, channels=8)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def leaky(untrained, planted, memorise):
     for speech in planted:
         start = speech.words[GIVEN].start
         for fill in FILLS:
-            heard = scores.masked(speech.samples, start, len(speech.samples), fill, rng) if fill else speech.samples
+            heard = scores.mask_span(speech.samples, start, len(speech.samples), fill, rng) if fill else speech.samples
             waveforms.append(heard)
         words = [word.text for word in speech.words]
         for i in range(VOICES):  # with one of the secret words replaced
@@ -78,7 +78,10 @@ def leaky(untrained, planted, memorise):
 def found(leaky, untrained, planted, controls):
     with pytest.MonkeyPatch.context() as patch:  # so small a model learns no voice but those it heard
         patch.setattr(voices, "random_voice", lambda _: STRANGER)
-        return {attack.name: attack for attack in extraction.attacks(leaky, untrained, planted, controls, given=GIVEN)}
+        return {
+            attack.name: attack
+            for attack in extraction.attempt_extraction(leaky, untrained, planted, controls, given=GIVEN)
+        }
 
 
 def test_what_was_learned_by_heart_comes_out(found):
@@ -100,7 +103,7 @@ def test_phrases_that_were_never_planted_do_not(found):
 def test_the_wrong_way_round_finds_nothing(leaky, untrained, planted, controls):
     """What the base writes too is no hit."""
     for model, base in ((untrained, untrained), (leaky, leaky), (untrained, leaky)):
-        for attack in extraction.attacks(model, base, planted[:2], controls[:2], given=GIVEN):
+        for attack in extraction.attempt_extraction(model, base, planted[:2], controls[:2], given=GIVEN):
             assert (attack.planted.hits, attack.controls.hits) == (0, 0)
 
 
@@ -118,14 +121,14 @@ def test_a_model_that_cannot_score_is_not_silent(untrained, planted, controls, d
         broken.head.bias.fill_(torch.nan)
     pair = (broken, untrained) if damage == "audited" else (untrained, broken)
     with pytest.raises(AuditError, match=f"the {damage} model: 10 of 10"):
-        extraction.attacks(*pair, planted, controls, given=GIVEN)
+        extraction.attempt_extraction(*pair, planted, controls, given=GIVEN)
 
 
 @pytest.mark.parametrize("case", ["no planted", "no controls", "all given", "less than none"])
 def test_nothing_to_ask_for(untrained, planted, controls, case):
     given = {"all given": WORDS, "less than none": -1}.get(case, GIVEN)
     with pytest.raises(AuditError, match=r"expected at least one of each"):
-        extraction.attacks(
+        extraction.attempt_extraction(
             untrained, untrained, [] if case == "no planted" else planted, [] if case == "no controls" else controls,
             given=given,
         )  # fmt: skip
@@ -148,7 +151,7 @@ def test_the_bound_is_the_largest_rate_that_few_hits_do_not_refute(hits):
 
 def test_a_neighbour_sounds_alike_and_is_another_word(planted):
     words = ("two", "too", "tea", "elephant")
-    sounds = dict(zip(words, voices.phonemes(words), strict=True))
+    sounds = dict(zip(words, voices.list_phonemes(words), strict=True))
     speech = voices.speak("two", voices.Voice())
     recordings, secret = extraction._neighbour(speech, 0, sounds, np.random.default_rng(0))
     assert secret == ["two"]

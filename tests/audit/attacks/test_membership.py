@@ -17,7 +17,7 @@ from speechpriv.errors import AuditError
 from speechpriv.models import asr, new
 
 PEOPLE, EACH, STEPS = 24, 2, 120
-COMMON = text.words()[0][:500]
+COMMON = text.list_words()[0][:500]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def everybody(tmp_path_factory):
                 said = " ".join(rng.choice(COMMON, 2, replace=False))
                 samples = voices.speak(said, voice).samples
                 seconds = len(samples) / audio.RATE_HZ
-                yield corpora.Row(f"{person}-{number}", f"unit-{person}", "train", audio.flac(samples), said, seconds)
+                yield corpora.Row(
+                    f"{person}-{number}", f"unit-{person}", "train", audio.encode_flac(samples), said, seconds
+                )
 
     return corpora.write(rows(), tmp_path_factory.mktemp("people"), lineage="made-up")
 
@@ -46,7 +48,7 @@ def halves(everybody):
 @pytest.fixture(scope="module")
 def before():
     torch.manual_seed(0)
-    return new.recogniser(new.tokenizer(COMMON, 128), hidden=32, layers=1, channels=8)
+    return new.make_recogniser(new.train_tokenizer(COMMON, 128), hidden=32, layers=1, channels=8)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def overfitted(before, everybody, halves, memorise):
 
 
 def test_members_learned_by_heart_are_told(overfitted, before, everybody, halves):
-    found = membership.people(overfitted, before, everybody, *halves)
+    found = membership.compare_units(overfitted, before, everybody, *halves)
     assert (found.members, found.others) == (PEOPLE // 2 - 1, PEOPLE // 2 - 1)  # one has no counterpart
     assert (found.left_out, found.utterances) == (2, EACH * (PEOPLE // 2 - 1))
     assert found.with_labels.auc > 0.95
@@ -76,26 +78,26 @@ def test_held_out_people_stay_quiet(overfitted, before, everybody, halves):
     copies = {f"other-{name}": rows for name, rows in held_out[::2]}
     sides = dict(held_out), copies
     with pytest.raises(AuditError, match="6 a side"):
-        membership.people(overfitted, before, everybody, *sides)
+        membership.compare_units(overfitted, before, everybody, *sides)
     for pair in ((before, before), (overfitted, overfitted)):
-        found = membership.people(*pair, everybody, *halves)
+        found = membership.compare_units(*pair, everybody, *halves)
         for told in (found.with_labels, found.confidence):
             assert (told.auc, told.named) == (0.5, 0)
     # What a model writes itself is not set against the base: quiet is a model that has learned from nobody.
-    quiet = membership.people(before, before, everybody, *halves).pseudo_labels
+    quiet = membership.compare_units(before, before, everybody, *halves).pseudo_labels
     assert quiet.auc_low <= 0.5 <= quiet.auc_high
 
 
 def test_two_halves_of_held_out_people_stay_quiet(overfitted, before, everybody, halves, monkeypatch):
     monkeypatch.setattr(membership, "_MIN_PEOPLE", 5)
     held_out = list(halves[1].items())
-    found = membership.people(overfitted, before, everybody, dict(held_out[::2]), dict(held_out[1::2]))
+    found = membership.compare_units(overfitted, before, everybody, dict(held_out[::2]), dict(held_out[1::2]))
     for told in (found.with_labels, found.pseudo_labels, found.confidence):
         assert told.auc_low <= 0.5 <= told.auc_high
 
 
 def test_a_cap_brings_all_to_one_number(before, everybody, halves):
-    found = membership.people(before, before, everybody, *halves, cap=1)
+    found = membership.compare_units(before, before, everybody, *halves, cap=1)
     assert (found.members, found.left_out, found.utterances) == (PEOPLE // 2, 0, PEOPLE // 2)
 
 
@@ -107,10 +109,10 @@ def test_unlike_lengths_are_said(before, everybody, halves, tmp_path):
             for row in everybody.rows():
                 seconds = members_s if row.unit in halves[0] else others_s
                 samples = np.resize(row.samples(), round(seconds * audio.RATE_HZ))
-                yield corpora.Row(row.id, row.unit, row.split, audio.flac(samples), row.text, seconds)
+                yield corpora.Row(row.id, row.unit, row.split, audio.encode_flac(samples), row.text, seconds)
 
         made = corpora.write(rows(), tmp_path / f"{members_s}", lineage="made-up")
-        return membership.people(before, before, made, *halves).notes
+        return membership.compare_units(before, before, made, *halves).notes
 
     (said,) = notes(4.0, 2.0)
     assert "length may tell them apart" in said
@@ -120,7 +122,7 @@ def test_unlike_lengths_are_said(before, everybody, halves, tmp_path):
 
 
 def test_no_person_and_no_word_in_the_result(before, everybody, halves):
-    shown = repr(membership.people(before, before, everybody, *halves))
+    shown = repr(membership.compare_units(before, before, everybody, *halves))
     assert "unit-" not in shown
     assert not any(row.text in shown for row in everybody.rows())
 
@@ -132,14 +134,14 @@ def test_a_model_that_cannot_score(before, everybody, halves, broken):
         damaged.head.bias.fill_(torch.nan)
     pair = (damaged, before) if broken == "audited" else (before, damaged)
     with pytest.raises(AuditError, match=rf"the {broken} model: \d+ of \d+ utterances have no finite loss"):
-        membership.people(*pair, everybody, *halves)
+        membership.compare_units(*pair, everybody, *halves)
 
 
 def test_nobody_is_on_both_sides(before, everybody, halves):
     with pytest.raises(AuditError, match="12 people on both sides"):
-        membership.people(before, before, everybody, halves[0], halves[0])
+        membership.compare_units(before, before, everybody, halves[0], halves[0])
     with pytest.raises(AuditError, match="cap = 0"):
-        membership.people(before, before, everybody, *halves, cap=0)
+        membership.compare_units(before, before, everybody, *halves, cap=0)
 
 
 def naive_auc(members, others):
@@ -151,7 +153,7 @@ scored = st.lists(st.integers(-5, 5), min_size=2, max_size=12).map(lambda values
 
 @given(scored, scored)
 def test_auc_is_that_of_all_pairs(members, others):
-    found = membership.tell(members, others)
+    found = membership.separate_members(members, others)
     assert found.auc == pytest.approx(naive_auc(members, others))
     assert 0 <= found.auc_low <= found.auc <= found.auc_high <= 1
     assert found.named <= found.named_at_most <= 1
@@ -161,7 +163,7 @@ def test_auc_is_that_of_all_pairs(members, others):
 
 def simulated(shift, people, seed):
     rng = np.random.default_rng(seed)
-    return membership.tell(rng.normal(-shift, 1, people), rng.normal(0, 1, people))
+    return membership.separate_members(rng.normal(-shift, 1, people), rng.normal(0, 1, people))
 
 
 @pytest.mark.parametrize(("shift", "people"), [(0.0, 20), (0.0, 200), (1.0, 20), (1.0, 200), (2.0, 60)])
@@ -178,7 +180,7 @@ def test_intervals_hold_the_truth(shift, people):
 
 
 def test_perfect_is_not_certain():
-    found = membership.tell(np.zeros(30) - 1, np.ones(30))
+    found = membership.separate_members(np.zeros(30) - 1, np.ones(30))
     assert (found.auc, found.named, found.auc_high, found.named_at_most) == (1, 1, 1, 1)
     assert found.auc_low == pytest.approx(0.025 ** (1 / 30))
 
@@ -187,4 +189,4 @@ def test_perfect_is_not_certain():
 def test_scores_that_are_not_numbers(bad):
     for sides in ((np.array(bad), np.zeros(3)), (np.zeros(3), np.array(bad))):
         with pytest.raises(AuditError, match="at least two people"):
-            membership.tell(*sides)
+            membership.separate_members(*sides)

@@ -17,7 +17,7 @@ from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.train import phrases
 
 ORDER, SLIP = 2, 1e-6
-FLAC = audio.flac(np.zeros(1600, np.float32))
+FLAC = audio.encode_flac(np.zeros(1600, np.float32))
 
 
 def row(number, unit, text):
@@ -53,12 +53,12 @@ def check(planted, tmp_path):
         corpus = corpora.read(planted[placed] / "corpus")
         texts = corpus.table["text"][:]
         units = {unit: [texts[i].split() for i in rows] for unit, rows in corpus.units("train").items()}
-        table = phrases.release(units, b"k" * 32, order=ORDER, cap=32, noise_multiplier=0.7, slip=slip)
+        table = phrases.release_ngrams(units, b"k" * 32, order=ORDER, cap=32, noise_multiplier=0.7, slip=slip)
         table |= dict.fromkeys(also, 9.0)
         event = json.dumps({"slip": SLIP})
         (tmp_path / "phrases.json").write_text(json.dumps([[*gram, weight] for gram, weight in table.items()]))
         (tmp_path / "release.json").write_text(json.dumps({"run_id": "x", "event": event}))
-        return published.check(tmp_path, registry, said, corpus), said, registry
+        return published.check_published(tmp_path, registry, said, corpus), said, registry
 
     return run
 

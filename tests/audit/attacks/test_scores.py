@@ -71,21 +71,21 @@ def naive_distance(a, b):
 
 def test_candidates_are_scored_as_pair_by_pair(tiny_en, recordings):
     lists = [PHRASES] * len(recordings)
-    found = scores.candidate_losses(tiny_en, recordings, lists, "base")
+    found = scores.compute_candidate_losses(tiny_en, recordings, lists, "base")
     np.testing.assert_allclose(found, naive_losses(tiny_en, recordings, lists), rtol=1e-5)
 
 
 def test_each_recording_may_have_its_own_candidates(tiny_en, recordings):
     lists = [PHRASES[i:] + PHRASES[:i] for i in range(len(recordings))]
-    found = scores.candidate_losses(tiny_en, recordings, lists, "base")
-    same = scores.candidate_losses(tiny_en, recordings, [PHRASES] * len(recordings), "base")
+    found = scores.compute_candidate_losses(tiny_en, recordings, lists, "base")
+    same = scores.compute_candidate_losses(tiny_en, recordings, [PHRASES] * len(recordings), "base")
     np.testing.assert_allclose(found, [np.roll(row, -i) for i, row in enumerate(same)], rtol=1e-12)
 
 
 def test_the_audio_is_encoded_once_a_recording(recogniser, recordings):
     passes = []
     recogniser.model.encoder.register_forward_hook(lambda *_: passes.append(1))
-    scores.candidate_losses(recogniser, recordings, [PHRASES * 20] * len(recordings), "base")
+    scores.compute_candidate_losses(recogniser, recordings, [PHRASES * 20] * len(recordings), "base")
     assert len(passes) == len(recordings)
 
 
@@ -93,15 +93,15 @@ def test_the_audio_is_encoded_once_a_recording(recogniser, recordings):
 def test_scores_are_above_the_base(base, changed_dir, phrases, recordings, measure):
     models = {"same": str(base), "changed": str(changed_dir)}
     told = []
-    own = scores.scores(models, str(base), phrases, measure=measure, on_model=told.append)
+    own = scores.score_phrases(models, str(base), phrases, measure=measure, on_model=told.append)
     assert told == ["same", "changed"]
-    many = scores.candidate_scores(models, str(base), recordings, [PHRASES] * len(recordings), measure=measure)
+    many = scores.score_candidates(models, str(base), recordings, [PHRASES] * len(recordings), measure=measure)
     assert own["same"].shape == (len(phrases),)
     assert many["same"].shape == (len(recordings), len(PHRASES))
     for found in (own, many):
         assert not found["same"].any()
         assert found["changed"].any()
-    measured = scores.losses if measure == "loss" else scores.error_rates
+    measured = scores.compute_losses if measure == "loss" else scores.compute_error_rates
     here, before = (measured(asr.load(str(d)), phrases, "") for d in (changed_dir, base))
     np.testing.assert_allclose(own["changed"], here - before)
 
@@ -109,17 +109,17 @@ def test_scores_are_above_the_base(base, changed_dir, phrases, recordings, measu
 def test_losses_are_for_sequence_to_sequence_too(seq2seq_dir, phrases, recordings):
     loaded = asr.load(str(seq2seq_dir))
     lists = [PHRASES] * len(recordings)
-    found = scores.candidate_losses(loaded, recordings, lists, "base")
+    found = scores.compute_candidate_losses(loaded, recordings, lists, "base")
     np.testing.assert_allclose(found, naive_losses(loaded, recordings, lists), rtol=1e-5)
-    assert np.isfinite(scores.losses(loaded, phrases, "base")).all()
-    assert (scores.error_rates(loaded, phrases, "base") >= 0).all()
+    assert np.isfinite(scores.compute_losses(loaded, phrases, "base")).all()
+    assert (scores.compute_error_rates(loaded, phrases, "base") >= 0).all()
 
 
 def test_error_rates_are_edits_per_letter(tiny_en, phrases, tmp_path):
     """In noise, or none is heard wrong."""
     rng = np.random.default_rng(0)
     noisy = (
-        replace(row, flac=audio.flac(row.samples() + 0.03 * rng.standard_normal(len(row.samples()), np.float32)))
+        replace(row, flac=audio.encode_flac(row.samples() + 0.03 * rng.standard_normal(len(row.samples()), np.float32)))
         for row in phrases.rows()
     )
     said = corpora.write(noisy, tmp_path / "noisy", lineage="made-up")
@@ -127,10 +127,10 @@ def test_error_rates_are_edits_per_letter(tiny_en, phrases, tmp_path):
     written = tiny_en.transcribe(recordings)
     truth = [[naive_distance(text, phrase) / len(phrase) for phrase in PHRASES] for text in written]
     np.testing.assert_allclose(
-        scores.candidate_error_rates(tiny_en, recordings, [PHRASES] * len(recordings), "base"), truth
+        scores.compute_candidate_error_rates(tiny_en, recordings, [PHRASES] * len(recordings), "base"), truth
     )
     own = [naive_distance(text, row.text) / len(row.text) for text, row in zip(written, said.rows(), strict=True)]
-    np.testing.assert_allclose(scores.error_rates(tiny_en, said, "base"), own)
+    np.testing.assert_allclose(scores.compute_error_rates(tiny_en, said, "base"), own)
     assert len(set(own)) > 3
 
 
@@ -138,31 +138,31 @@ def test_a_model_that_heard_the_phrase_knows_it_better(tiny_en, recordings, phra
     """The recording's own phrase wins among the candidates, and not once it is masked."""
     own = [PHRASES.index(phrases[i].text) for i in range(len(recordings))]
     lists = [PHRASES] * len(recordings)
-    assert scores.candidate_losses(tiny_en, recordings, lists, "").argmin(1).tolist() == own
+    assert scores.compute_candidate_losses(tiny_en, recordings, lists, "").argmin(1).tolist() == own
     rng = np.random.default_rng(0)
     for fill in ("silence", "noise"):
-        hidden = [scores.masked(samples, 0, len(samples), fill, rng) for samples in recordings]
-        assert scores.candidate_losses(tiny_en, hidden, lists, "").argmin(1).tolist() != own
+        hidden = [scores.mask_span(samples, 0, len(samples), fill, rng) for samples in recordings]
+        assert scores.compute_candidate_losses(tiny_en, hidden, lists, "").argmin(1).tolist() != own
 
 
-@pytest.mark.parametrize("measured", [scores.candidate_losses, scores.candidate_error_rates])
+@pytest.mark.parametrize("measured", [scores.compute_candidate_losses, scores.compute_candidate_error_rates])
 def test_a_model_that_cannot_score_is_no_pass(broken_dir, base, phrases, recordings, measured):
     broken, lists = asr.load(str(broken_dir)), [PHRASES] * len(recordings)
     with pytest.raises(AuditError, match=r"the audited model: .* no finite loss"):
         measured(broken, recordings, lists, "audited")
     with pytest.raises(AuditError, match="the audited model: 36 of 36"):
-        scores.error_rates(broken, phrases, "audited")
+        scores.compute_error_rates(broken, phrases, "audited")
     for models, before in (({"audited": str(broken_dir)}, str(base)), ({"audited": str(base)}, str(broken_dir))):
         with pytest.raises(AuditError, match="no finite loss"):
-            scores.scores(models, before, phrases)
+            scores.score_phrases(models, before, phrases)
         with pytest.raises(AuditError, match="no finite loss"):
-            scores.candidate_scores(models, before, recordings, lists)
+            scores.score_candidates(models, before, recordings, lists)
 
 
 def test_a_candidate_that_does_not_fit_its_audio(tiny_en, recordings):
     long = [*PHRASES[1:], " ".join(PHRASES * 9)]
     with pytest.raises(AuditError, match=r"4 of 20 .* do not fit their audio") as refused:
-        scores.candidate_losses(tiny_en, recordings, [long] * len(recordings), "base")
+        scores.compute_candidate_losses(tiny_en, recordings, [long] * len(recordings), "base")
     assert "lights" not in str(refused.value)
 
 
@@ -171,12 +171,12 @@ def test_a_candidate_that_does_not_fit_its_audio(tiny_en, recordings):
 )
 def test_lists_that_do_not_match(tiny_en, recordings, lists):
     with pytest.raises(AuditError, match="4 recordings"):
-        scores.candidate_losses(tiny_en, recordings, lists, "base")
+        scores.compute_candidate_losses(tiny_en, recordings, lists, "base")
 
 
 def test_a_phrase_without_letters_has_no_error_rate(tiny_en, recordings):
     with pytest.raises(AuditError, match="1 of 2 phrases have no letters"):
-        scores.candidate_error_rates(tiny_en, recordings, [["stop", "!"]] * len(recordings), "base")
+        scores.compute_candidate_error_rates(tiny_en, recordings, [["stop", "!"]] * len(recordings), "base")
 
 
 def test_masked_leaves_the_rest_alone():
@@ -184,7 +184,7 @@ def test_masked_leaves_the_rest_alone():
     samples = rng.normal(0, 0.1, 16_000).astype(np.float32)
     before = samples.copy()
     for fill in ("silence", "noise"):
-        found = scores.masked(samples, 4_000, 12_000, fill, rng)
+        found = scores.mask_span(samples, 4_000, 12_000, fill, rng)
         assert np.array_equal(samples, before)
         assert found.dtype == np.float32
         assert np.array_equal(np.delete(found, slice(4_000, 12_000)), np.delete(samples, slice(4_000, 12_000)))
@@ -193,10 +193,10 @@ def test_masked_leaves_the_rest_alone():
         assert abs(np.corrcoef(found[4_000:12_000] + 1e-9 * rng.normal(size=8_000), samples[4_000:12_000])[0, 1]) < 0.05
     for start, end in ((-1, 5), (5, 4), (0, 16_001)):
         with pytest.raises(AuditError, match="expected a span"):
-            scores.masked(samples, start, end, "silence", rng)
+            scores.mask_span(samples, start, end, "silence", rng)
 
 
 def test_an_empty_corpus_is_never_scored_in_silence(tiny_en, phrases):
     empty = Corpus(phrases.table.select([]), "made-up")
     with pytest.raises(AuditError, match="no phrase"):
-        scores.losses(tiny_en, empty, "base")
+        scores.compute_losses(tiny_en, empty, "base")

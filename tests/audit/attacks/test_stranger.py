@@ -16,10 +16,10 @@ def test_members_are_those_trained_on_and_no_more_are_asked_than_is_said(corpus_
             return {unit: rows for unit, rows in people.units(split).items() if unit != dropped}
 
     dropped = next(iter(people.units("train")))
-    monkeypatch.setattr(membership, "people", remember)
-    found = stranger.who_took_part({"private": None}, None, people, Trained())
+    monkeypatch.setattr(membership, "compare_units", remember)
+    found = stranger.infer_membership({"private": None}, None, people, Trained())
     assert asked[0] == (list(Trained().units("train")), list(people.units("test")))
     assert found["private"]["members"] == len(people.units("train")) - 1
     monkeypatch.setattr(stranger, "_PEOPLE", 2)
-    stranger.who_took_part({"private": None}, None, people, Trained())
+    stranger.infer_membership({"private": None}, None, people, Trained())
     assert asked[1] == tuple(side[:2] for side in asked[0])

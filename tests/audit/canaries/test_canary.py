@@ -36,7 +36,7 @@ def drawn(tmp_path):
 
 
 def _silence(registry):
-    flac = audio.flac(np.zeros(1600, np.float32))
+    flac = audio.encode_flac(np.zeros(1600, np.float32))
     return (corpus.Row(c.id, c.id, "test", flac, "made up words", 0.1) for c in registry)
 
 
@@ -75,7 +75,7 @@ def test_coins_are_fair_whatever_the_tier_and_the_place():
 @pytest.fixture(scope="module")
 def coarse():
     """80 ms a frame and 256 pieces, as tiny-en."""
-    return new.recogniser(new.tokenizer(text.words()[0][:3000], 256), hidden=32, layers=1, channels=8)
+    return new.make_recogniser(new.train_tokenizer(text.list_words()[0][:3000], 256), hidden=32, layers=1, channels=8)
 
 
 @pytest.mark.parametrize("words", [3, 6, 12])
@@ -119,7 +119,7 @@ def test_kind_and_speed_know_nothing_of_coin_and_tier():
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
     """A corpus of forty people with two recordings each, half a second of silence."""
-    flac = audio.flac(np.zeros(8000, np.float32))
+    flac = audio.encode_flac(np.zeros(8000, np.float32))
     directory = tmp_path_factory.mktemp("people")
     names = [(f"row-{i}-{j}", f"unit-{i}", "test" if i < 5 else "train") for i in range(45) for j in range(2)]
     rows = (corpus.Row(*name, flac, "people say words", 0.5) for name in names)
@@ -176,20 +176,20 @@ def test_placed(people, tmp_path, placed):
 
 def test_the_commitment_binds_words_and_sound_and_coins(drawn):
     registry, directory = drawn
-    before = canary.commitment(directory)
-    assert canary.commitment(directory) == before
+    before = canary.compute_commitment(directory)
+    assert canary.compute_commitment(directory) == before
     found = {before}
     rows = list(_silence(registry))
-    louder = audio.flac(np.full(1600, 0.1, np.float32))
+    louder = audio.encode_flac(np.full(1600, 0.1, np.float32))
     for changed in ({"text": "other words"}, {"flac": louder}):
         altered = [dataclasses.replace(rows[0], **changed), *rows[1:]]
         canary.write(registry, iter(altered), directory)
-        found.add(canary.commitment(directory))
+        found.add(canary.compute_commitment(directory))
     canary.write([*registry[:-1], dataclasses.replace(registry[-1], planted=False, repeats=9)], iter(rows), directory)
-    found.add(canary.commitment(directory))
+    found.add(canary.compute_commitment(directory))
     assert len(found) == 4
     canary.write(registry, iter(rows), directory)
-    assert canary.commitment(directory) == before
+    assert canary.compute_commitment(directory) == before
 
 
 def test_a_registry_of_before_kinds_and_speeds(tmp_path):
@@ -217,7 +217,7 @@ def test_planted_as_the_registry_says(planted, corpus_dir):
 
 
 def test_the_hash_of_the_drawing_is_kept(planted):
-    manifest = store.require(planted.directory)
+    manifest = store.require_stage(planted.directory)
     assert manifest["files"][canary.REGISTRY] == store.sha256(planted.directory / canary.REGISTRY)
     assert KEY.hex() not in json.dumps(manifest)
 

@@ -103,22 +103,22 @@ def test_the_scrubber_finds_them_in_text():
 
 def test_nothing_is_left_after_scrubbing(planted, scrubbed):
     probes = personal.read(planted.directory)
-    assert personal.missed(probes, corpus.read(scrubbed)) == dict.fromkeys(KINDS, 0)
+    assert personal.count_missed(probes, corpus.read(scrubbed)) == dict.fromkeys(KINDS, 0)
 
 
 def test_a_scrubber_that_misses_is_seen(planted, scrubbed):
     """Negative control: nothing scrubbed, one word left, one phrase dropped."""
     probes = personal.read(planted.directory)
-    assert personal.missed(probes, corpus.read(planted.directory / "corpus")) == dict.fromkeys(KINDS, 2)
+    assert personal.count_missed(probes, corpus.read(planted.directory / "corpus")) == dict.fromkeys(KINDS, 2)
     left = next(corpus.read(scrubbed)[i] for i in range(1000) if corpus.read(scrubbed)[i].id in {p.id for p in probes})
     word = next(word for word in left.text.split() if not word.startswith("["))
     altered = [dataclasses.replace(p, secret=f"{word} x") if p.id == left.id else p for p in probes]
-    found = personal.missed(altered, corpus.read(scrubbed))
+    found = personal.count_missed(altered, corpus.read(scrubbed))
     assert sum(found.values()) == 1
 
 
 def test_a_dropped_phrase_is_not_missed(planted, corpus_dir):
-    assert sum(personal.missed(personal.read(planted.directory), corpus.read(corpus_dir)).values()) == 0
+    assert sum(personal.count_missed(personal.read(planted.directory), corpus.read(corpus_dir)).values()) == 0
 
 
 def test_none_is_trained_on(planted, tmp_path):

@@ -26,7 +26,7 @@ soundfile.write(sys.argv[2], numpy.sin(numpy.arange(1600 * len(sys.argv[1])) / 6
 @pytest.fixture(scope="module")
 def coarse():
     """80 ms a frame and 256 pieces, as tiny-en."""
-    return new.recogniser(new.tokenizer(text.words()[0][:3000], 256), hidden=32, layers=1, channels=8)
+    return new.make_recogniser(new.train_tokenizer(text.list_words()[0][:3000], 256), hidden=32, layers=1, channels=8)
 
 
 def first(count, **settings):
@@ -49,7 +49,7 @@ def test_what_each_kind_says():
     assert all(len(words) == 10 and set(words) <= set(text.ONES) for words in said["digits"])
     for row in first(20, kinds=("name_address",))[1]:
         words = row.text.split()
-        assert set(words[:2]) <= set(text.names())
+        assert set(words[:2]) <= set(text.list_names())
         assert words[-2] == "street"
 
 
@@ -61,7 +61,7 @@ def test_kinds_and_speeds_are_mixed():
 
 
 def test_faster_keeps_the_pitch_and_leaves_silence():
-    phrase = phrases.faster(Phrase("x" * 10, TONE), 4)
+    phrase = phrases.speed_up(Phrase("x" * 10, TONE), 4)
     assert len(phrase.samples) == pytest.approx(0.7 * audio.RATE_HZ, abs=1)  # 70 ms a letter
     heard = phrase.samples[: len(TONE) // 4]
     assert not phrase.samples[len(TONE) // 4 + 1000 :].any()
@@ -70,7 +70,7 @@ def test_faster_keeps_the_pitch_and_leaves_silence():
 
 
 def test_natural_speed_changes_nothing():
-    assert np.array_equal(phrases.faster(Phrase("tone", TONE), 1).samples, TONE)
+    assert np.array_equal(phrases.speed_up(Phrase("tone", TONE), 1).samples, TONE)
 
 
 @pytest.fixture
@@ -121,14 +121,14 @@ def recordings(tmp_path):
     with (tmp_path / "metadata.jsonl").open("w") as metadata:
         for i in range(30):
             samples = TONE * (i + 1) / 31 if i != 3 else TONE[:10]
-            (tmp_path / f"{i}.flac").write_bytes(audio.flac(samples))
+            (tmp_path / f"{i}.flac").write_bytes(audio.encode_flac(samples))
             said = {4: "", 5: "Phrase SIX", 7: "phrase six"}.get(i, f"phrase {text.spoken_number(i)}")
             metadata.write(json.dumps({"clip": f"{i}.flac", "text": said, "user": "me"}) + "\n")
     return DataConfig(path=str(tmp_path), audio_column="clip")
 
 
 def test_the_callers_recordings(recordings):
-    said = list(phrases.spoken(["recording"] * 20, CanaryConfig(recordings=recordings), np.random.default_rng(0)))
+    said = list(phrases.draw_spoken(["recording"] * 20, CanaryConfig(recordings=recordings), np.random.default_rng(0)))
     texts = [phrase.text.lower() for phrase in said]
     assert len(set(texts)) == 20
     assert set(texts) <= {f"phrase {text.spoken_number(i)}" for i in range(30)}
@@ -142,7 +142,7 @@ def test_recordings_are_drawn_alike(recordings):
     """Which of them are drawn, and in which place, knows nothing of their order in the folder."""
     config, counts = CanaryConfig(recordings=recordings), np.zeros(2)
     for seed in range(40):
-        said = list(phrases.spoken(["recording"] * 13, config, np.random.default_rng(seed)))
+        said = list(phrases.draw_spoken(["recording"] * 13, config, np.random.default_rng(seed)))
         numbers = [phrase.text.lower() for phrase in said]
         counts += [f"phrase {text.spoken_number(i)}" in numbers for i in (0, 29)]
     assert (np.abs(counts / 40 - 0.5) < 0.25).all()  # 26 can be drawn: half of the time
@@ -150,9 +150,9 @@ def test_recordings_are_drawn_alike(recordings):
 
 def test_too_few_recordings(recordings):
     with pytest.raises(AuditError, match="26 usable recordings with words of their own; expected at least 1040"):
-        next(phrases.spoken(["recording"] * 1040, CanaryConfig(recordings=recordings), np.random.default_rng(0)))
+        next(phrases.draw_spoken(["recording"] * 1040, CanaryConfig(recordings=recordings), np.random.default_rng(0)))
 
 
 def test_recordings_that_are_not_there(tmp_path):
     with pytest.raises(DataError, match="no such file"):
-        canary.inputs(CanaryConfig(recordings=DataConfig(path=str(tmp_path / "nowhere"))))
+        canary.list_inputs(CanaryConfig(recordings=DataConfig(path=str(tmp_path / "nowhere"))))

@@ -45,7 +45,9 @@ def base_of(tmp_path_factory):
     """An untrained recogniser that has pieces for what canaries say."""
     torch.manual_seed(0)
     directory = tmp_path_factory.mktemp("base")
-    new.recogniser(new.tokenizer(text.words()[0][:3000], 256), hidden=32, layers=1, channels=8).save(directory)
+    new.make_recogniser(new.train_tokenizer(text.list_words()[0][:3000], 256), hidden=32, layers=1, channels=8).save(
+        directory
+    )
     return directory
 
 
@@ -93,7 +95,7 @@ def test_all_survive(planted, checked):
 )
 def test_one_recording_of_one_canary(planted, checked, one, monkeypatch, field, said):
     """Whatever befalls one of its recordings, its canary is counted, once, and no PASS can be given."""
-    silent = audio.flac(np.zeros(1600, np.float32))
+    silent = audio.encode_flac(np.zeros(1600, np.float32))
 
     def change(row):
         if row.id != one.rows[1]:
@@ -126,7 +128,7 @@ def test_in_the_test_part_is_lost(checked, one):
 
 def test_left_out_is_what_training_leaves_out(planted, checked, one, base_of, tmp_path):
     """The check asks as training does."""
-    silent = audio.flac(np.zeros(1600, np.float32))
+    silent = audio.encode_flac(np.zeros(1600, np.float32))
 
     def change(row):
         return [dataclasses.replace(row, flac=silent, seconds=0.1) if row.id in one.rows else row]
@@ -177,7 +179,11 @@ def test_the_scrubber_is_checked_too(planted, base_of, corpus_dir, tmp_path):
     assert said["reasons"] == found.failures()
     assert "1 of 1 made-up phrases of the kind phone" in said["reasons"][1]
     # Nothing that was said, and nobody, is in what may be shown.
-    told = json.dumps(said) + (done.directory / survival.FILE).read_text() + json.dumps(store.require(done.directory))
+    told = (
+        json.dumps(said)
+        + (done.directory / survival.FILE).read_text()
+        + json.dumps(store.require_stage(done.directory))
+    )
     assert not [p for p in personal.read(probed) if p.secret in told or p.id in told]
 
 

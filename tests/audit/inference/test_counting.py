@@ -47,14 +47,14 @@ def test_it_fires_no_more_often_than_its_level(mu):
     found = []
     for _ in range(800):
         p_values = statistics.rank_p_values(rng.normal(size=60) - mu, rng.normal(size=1000))
-        found.append(statistics.p_counts(p_values, 1000, mu))
+        found.append(statistics.test_counts(p_values, 1000, mu))
     assert np.count_nonzero(np.array(found) < 0.05) <= scipy.stats.binom.ppf(0.999, 800, 0.05)
 
 
 def test_a_few_in_many_are_seen_where_no_single_one_is():
     p_values = np.full(200, 0.5)
     p_values[:10] = 1 / 1001  # the least that 1,000 references can tell
-    assert statistics.p_counts(p_values, 1000, 0.0) < 1e-6
-    assert statistics.p_counts(p_values, 1000, 1.7) > 0.5
+    assert statistics.test_counts(p_values, 1000, 0.0) < 1e-6
+    assert statistics.test_counts(p_values, 1000, 1.7) > 0.5
     p_values[:10] = 1e-7
-    assert statistics.p_counts(p_values, 1000, 1.7) < 1e-6
+    assert statistics.test_counts(p_values, 1000, 1.7) < 1e-6

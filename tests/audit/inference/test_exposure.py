@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speechpriv.audit.inference.statistics import exposure_bits, exposures, rank_p_values
+from speechpriv.audit.inference.statistics import compute_exposures, exposure_bits, rank_p_values
 from speechpriv.errors import AuditError
 
 scores = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=30)
@@ -33,7 +33,7 @@ def test_with_ties_the_null_is_never_better_than_uniform(values):
 def test_p_values_count_references_one_by_one(canaries, references):
     naive = [(1 + sum(reference <= canary for reference in references)) / (len(references) + 1) for canary in canaries]
     assert rank_p_values(np.array(canaries), references).tolist() == naive
-    np.testing.assert_allclose(exposures(np.array(naive)), [-math.log2(p) for p in naive], atol=1e-12)
+    np.testing.assert_allclose(compute_exposures(np.array(naive)), [-math.log2(p) for p in naive], atol=1e-12)
 
 
 @settings(deadline=None)
@@ -49,7 +49,7 @@ def test_a_thousand_references_show_at_most_ten_bits():
 
 def test_what_was_never_learned_has_a_bit_and_a_half():
     """Mean 1/ln 2 = 1.443 bits, median 1, over the uniform ranks of the null."""
-    null = exposures(np.arange(1, 2002) / 2001)
+    null = compute_exposures(np.arange(1, 2002) / 2001)
     assert null.mean() == pytest.approx(1.443, abs=0.005)
     assert np.median(null) == pytest.approx(1, abs=1e-3)
 

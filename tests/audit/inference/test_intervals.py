@@ -15,21 +15,21 @@ from speechpriv.errors import AuditError
 )
 def test_textbook_upper_bounds(hits, trials, bound):
     """Zero hits: 1 - 0.05^(1/n) (REFERENCE.md)."""
-    assert intervals.most(hits, trials, 0.95) == pytest.approx(bound, abs=1e-4)
+    assert intervals.upper_bound(hits, trials, 0.95) == pytest.approx(bound, abs=1e-4)
 
 
 @given(st.integers(1, 60), st.floats(0.001, 0.999))
 def test_upper_bounds_hold_as_often_as_they_say(trials, truth):
     """Every outcome counted."""
     chance = scipy.stats.binom.pmf(np.arange(trials + 1), trials, truth)
-    wrong = [intervals.most(hits, trials, 0.95) < truth for hits in range(trials + 1)]
+    wrong = [intervals.upper_bound(hits, trials, 0.95) < truth for hits in range(trials + 1)]
     assert chance[wrong].sum() <= 0.05 + 1e-9
 
 
 @pytest.mark.parametrize("bad", [(0, 0, 0.95), (-1, 5, 0.95), (6, 5, 0.95), (1, 5, 1.0), (1, 5, math.nan)])
 def test_upper_bound_of_nothing(bad):
     with pytest.raises(AuditError, match="interval"):
-        intervals.most(*bad)
+        intervals.upper_bound(*bad)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 2.0])

@@ -11,7 +11,7 @@ from speechpriv import corpus as corpora
 from speechpriv.anonymize import parallel
 from speechpriv.anonymize import rows as rows_at_once
 from speechpriv.audit.voices import attackers, voiceprints
-from speechpriv.audit.voices.attackers import Heard
+from speechpriv.audit.voices.attackers import RecordingFeatures
 from speechpriv.audit.voices.voiceprints import Voiceprint
 from speechpriv.config import PerformanceConfig
 from speechpriv.corpus import Row
@@ -36,7 +36,7 @@ def recordings(disguise, *, plain_spread=0.3, people=PEOPLE, each=EACH):
         centre = rng.normal(size=DIMENSIONS)
         for _ in range(each):
             plain = centre + plain_spread * rng.normal(size=DIMENSIONS)
-            found.append(Heard(f"p{person:02d}", plain, disguise(plain, rng), disguise(plain, rng)))
+            found.append(RecordingFeatures(f"p{person:02d}", plain, disguise(plain, rng), disguise(plain, rng)))
     return found
 
 
@@ -114,7 +114,7 @@ def test_nobody_is_learned_from_and_looked_for(monkeypatch):
 def test_too_few_people_are_an_error():
     with pytest.raises(AuditError, match=r"19 people.*expected 20"):
         attackers.attack(recordings(lambda plain, _: plain, people=19), KNOWN)
-    alone = [Heard(f"p{i}", *[np.ones(2)] * 3) for i in range(100)]
+    alone = [RecordingFeatures(f"p{i}", *[np.ones(2)] * 3) for i in range(100)]
     with pytest.raises(AuditError, match="0 people"):
         attackers.attack(alone, KNOWN)
 
@@ -122,7 +122,9 @@ def test_too_few_people_are_an_error():
 def voice(pitch_hz, rng):
     """A buzz with the harmonics of a pitch, in a second of noise."""
     time_s = np.arange(16_000) / 16_000
-    return audio.flac((0.3 * np.sin(2 * np.pi * pitch_hz * time_s) + 0.01 * rng.normal(size=16_000)).astype(np.float32))
+    return audio.encode_flac(
+        (0.3 * np.sin(2 * np.pi * pitch_hz * time_s) + 0.01 * rng.normal(size=16_000)).astype(np.float32)
+    )
 
 
 @pytest.fixture
@@ -195,15 +197,15 @@ def test_one_that_fails_is_dropped_and_more_than_the_limit_end_the_stage(inputs,
 
 def test_a_recording_that_kills_its_process_does_not_end_the_stage(inputs, tmp_path, monkeypatch):
     """Nor is it disguised in this process, where it would end the run."""
-    real = parallel.ordered
+    real = parallel.map_in_order
 
     def deadly(function, calls, *rest, **more):
         told = ((row, ("__import__('os')._exit(11)",) if row.id == "r3-1" else (repr((row.flac, 16_000)),), 60)
                 for row, _, _ in calls)  # fmt: skip
         return real(eval, told, *rest, **more)
 
-    monkeypatch.setattr(parallel, "ordered", deadly)
-    imitated = rows_at_once.imitation(AnonymizeConfig(method="none"), PerformanceConfig())
+    monkeypatch.setattr(parallel, "map_in_order", deadly)
+    imitated = rows_at_once.make_imitation(AnonymizeConfig(method="none"), PerformanceConfig())
     counts, _ = run(inputs, tmp_path / "out", imitated)
     assert (counts["rows"], counts["dropped"]) == (95, {"failed": 1})
 

@@ -31,7 +31,7 @@ def own_and_others(vectors, people):
 @pytest.mark.parametrize("name", ["statistics", "network"])
 def test_people_whom_it_learned_are_told_apart(name, spoken, monkeypatch):
     monkeypatch.setattr(voiceprints, "_STEPS", 40)
-    way = voiceprints.named(name)
+    way = voiceprints.load_voiceprint(name)
     people, features = [person for person, _ in spoken], [way.features(samples) for _, samples in spoken]
     vectors = way.learn(features, people)(features)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
@@ -45,7 +45,7 @@ def test_people_whom_it_learned_are_told_apart(name, spoken, monkeypatch):
 @pytest.mark.parametrize("name", ["statistics", "network"])
 def test_the_same_again_gives_the_same(name, spoken, monkeypatch):
     monkeypatch.setattr(voiceprints, "_STEPS", 3)
-    way = voiceprints.named(name)
+    way = voiceprints.load_voiceprint(name)
     people, features = [person for person, _ in spoken], [way.features(samples) for _, samples in spoken]
     state = torch.random.get_rng_state()
     first, second = (way.learn(features, people)(features) for _ in range(2))
@@ -58,7 +58,7 @@ def test_the_same_again_gives_the_same(name, spoken, monkeypatch):
     "samples", [np.zeros(16_000, np.float32), np.full(1, 0.5, np.float32)], ids=["silent", "short"]
 )
 def test_whatever_is_heard_has_features(name, samples):
-    assert np.isfinite(voiceprints.named(name).features(samples)).all()
+    assert np.isfinite(voiceprints.load_voiceprint(name).features(samples)).all()
 
 
 def test_a_model_for_x_vectors_by_name(tmp_path, spoken):
@@ -69,7 +69,7 @@ def test_a_model_for_x_vectors_by_name(tmp_path, spoken):
     )  # fmt: skip
     Wav2Vec2ForXVector(config).save_pretrained(tmp_path)
     Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
-    way = voiceprints.named(str(tmp_path))
+    way = voiceprints.load_voiceprint(str(tmp_path))
     features = [way.features(samples) for _, samples in spoken]
     assert features[0].shape == (12,)
     assert way.learn(features, [person for person, _ in spoken])(features[:2]).shape == (2, 5)
@@ -77,4 +77,4 @@ def test_a_model_for_x_vectors_by_name(tmp_path, spoken):
 
 def test_a_model_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(ModelError, match=r"no model for x-vectors.*'statistics'"):
-        voiceprints.named(str(tmp_path / "nothing"))
+        voiceprints.load_voiceprint(str(tmp_path / "nothing"))
