@@ -3,15 +3,15 @@
     speechpriv curve assistant                                     made-up people: release/curve.svg and curve.csv
     speechpriv curve commands data.path=PATH --figures private     real people: the same in private/
 
-Epsilon 0 is the base as it is, `inf` ordinary training. Each point is another look at everybody trained on and tested,
-and is counted in no ledger: the figures are nobody's claim. The models are deleted as soon as they are measured. Where
-published phrases would be shipped, they are decoded with.
+Epsilon 0 is the base as it is, `inf` ordinary training. Each point is another look at everybody trained on and
+tested, and is counted in no ledger: the figures are nobody's claim. The models are deleted as soon as they are
+measured. Where published phrases would be shipped, they are decoded with.
 
 Another recipe can be drawn if it has `main(config, run_dir, until="plant")`, which leaves `plant/corpus` to train on
-and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `begin(config, directory)`
-(first what it gives is the model before training), `learn_openly` (a stage as train/ordinary.py), `measured(model,
-corpus, device)` (a pair of numbers for each test unit), `statistic` (one number of an array of pairs) and `MEASURE`
-(what that number is called).
+and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `begin(config,
+directory)` (first what it gives is the model before training), `learn_openly` (a stage as train/ordinary.py),
+`measured(model, corpus, device)` (a pair of numbers for each test unit), `statistic` (one number of an array of
+pairs) and `MEASURE` (what that number is called).
 """
 
 import math
@@ -29,6 +29,7 @@ from speechpriv.corpus import Corpus
 from speechpriv.models import asr, evaluate
 from speechpriv.report import tradeoff
 from speechpriv.report.tradeoff import Point
+from speechpriv.rundir import Run, RunDir
 from speechpriv.train import ordinary
 
 
@@ -45,7 +46,7 @@ def main(
     The first seed of all epsilons comes first, so that there soon is a whole curve, and then others make it surer.
     """
     recipe["main"](config, run_dir, until="plant")
-    private = run_dir / "private"
+    private = RunDir.at(run_dir).private
     training, tested = {"corpus": private / "plant" / "corpus"}, corpus.read(private / "anonymize")
     wanted = [(0.0, 0), *((epsilon, seed) for seed in range(seeds) for epsilon in sorted(epsilons))]
     points, left, taken = list[Point](), len(wanted), list[float]()
@@ -90,18 +91,21 @@ def _asked(config: PipelineConfig, epsilon: float, seed: int) -> PipelineConfig:
 
 def _trained(
     recipe: Mapping[str, Any], config: PipelineConfig, epsilon: float, training: dict[str, Path], work: Path
-) -> dict[str, Any]:
+) -> dict[str, Path]:
     """Where the `model` of a point is, and the `phrases`; a training that was killed goes on from its checkpoint."""
     work.mkdir(parents=True, exist_ok=True)
+    run = Run(RunDir(private=work, release=work / "release"), config.performance)
     if epsilon == 0:
-        return {"model": recipe["begin"](config, work)[0] if "begin" in recipe else config.train.base}
+        return {"model": Path(recipe["begin"](run, config)[0] if "begin" in recipe else config.train.base)}
     if epsilon < math.inf:
-        learned = recipe["learn"](config, training, work, work / "keys", work / "ledger.sqlite")
-        return learned | {"model": learned["model"] / "model"}
-    run = recipe.get("learn_openly", ordinary.run)
-    with progress.show_bar("ordinary") as update:
-        asked, device = ordinary.OrdinaryConfig(train=config.train, seed=config.seed), config.performance.device
-        return {"model": run(asked, training, work / "ordinary", device=device, on_step=update).directory / "model"}
+        learned = recipe["learn"](run, config, training, work / "ledger.sqlite")
+        return {name: done / "model" if name == "model" else done.directory for name, done in learned.items()}
+    openly = recipe.get("learn_openly", _learn_openly)
+    return {"model": openly(run, config, training) / "model"}
+
+
+def _learn_openly(run: Run, config: PipelineConfig, training: dict[str, Path]) -> store.Summary:
+    return run.stage("twin", ordinary.run, ordinary.OrdinaryConfig(train=config.train, seed=config.seed), training)
 
 
 def _measured(model: str, tested: Corpus, device: str, phrases: Path | None = None) -> dict[str, tuple[int, int]]:

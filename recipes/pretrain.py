@@ -51,14 +51,14 @@ class Stream(torch.utils.data.IterableDataset[Batch]):
 
 
 def symbols_of(seed: int, utterances: int = 300) -> list[str]:
-    """The phonemes that are spoken, and the pause between them."""
+    """Return the phonemes that are spoken, and the pause between them."""
     rng = np.random.default_rng([seed, 998])
     spoken = (madeup.generate_utterance(rng, madeup.training_variants()) for _ in range(utterances))
     return sorted({"", *(symbol for said in spoken for symbol, _ in said.phonemes)})
 
 
 def mask_bands(features: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """SpecAugment (Park et al. 2019): two bands of frequency and two of time become zero, the mean."""
+    """Apply SpecAugment (Park et al. 2019): two bands of frequency and two of time become zero, the mean."""
     features = features.clone()
     frames, bands = features.shape[1:]
     for row in features:
@@ -71,13 +71,15 @@ def mask_bands(features: torch.Tensor, rng: np.random.Generator) -> torch.Tensor
 
 
 def learning_rate(step: int, config: PretrainConfig) -> float:
-    """Linear warm-up, constant, and a linear cooldown that can be taken up again (Hägele et al. 2024)."""
+    """Return a rate with linear warm-up, a plateau and a linear cooldown that can be taken up again (Hägele et al.
+    2024).
+    """
     left = (config.steps - step) / (_COOLDOWN * config.steps)
     return config.peak_learning_rate * min(1.0, (step + 1) / config.warmup, left)
 
 
 def word_error_rate(recogniser: asr.CtcRecogniser, seed: int, utterances: int = 200) -> float:
-    """WER on sentences never trained on, in voices never trained on, in rooms and noise."""
+    """Return the WER on sentences never trained on, in voices never trained on, in rooms and noise."""
     rng = np.random.default_rng([seed, 999])
     said = [madeup.generate_utterance(rng, madeup.held_out_variants()) for _ in range(utterances)]
     heard = recogniser.transcribe([one.samples for one in said])

@@ -1,4 +1,6 @@
-"""The only file that opens or writes audio. Inside, audio is float32 samples at 16 kHz, mono, in [-1, 1]."""
+"""The only file that opens or writes audio. Inside, audio is float32 samples at 16 kHz, mono, in
+[-1, 1].
+"""
 
 import io
 from collections.abc import Iterator
@@ -33,8 +35,9 @@ class Unusable(DataError):  # noqa: N818  as DataError
 class Stream:
     """An open recording.
 
-    `blocks` has arrays (N, channels) of float32 at `rate_hz`, to the end of the sound, whatever the header says of its
-    length; iterating raises DataError where the file breaks off. All before that was yielded.
+    `blocks` has arrays (N, channels) of float32 at `rate_hz`, to the end of the sound, whatever the
+    header says of its length; iterating raises DataError where the file breaks off. All before that
+    was yielded.
     """
 
     rate_hz: int
@@ -64,7 +67,8 @@ def open_stream(source: Path | bytes) -> Iterator[Stream]:
     if isinstance(source, Path) and not source.is_file():
         raise DataError("a folder" if source.is_dir() else "no such file")
     try:
-        # Never by its name: libsndfile takes a file beside it, called "._" and the same, for a part of it.
+        # Never by its name: libsndfile takes a file beside it, called "._" and the same, for a part
+        # of it.
         file: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
     except OSError as error:
         raise DataError(f"unreadable audio ({type(error).__name__})") from error
@@ -120,7 +124,8 @@ def survey_channels(sound: Stream) -> Survey:
     loudest = int(np.argmax(alone))
     heard = alone > _FAINT * alone[loudest]
     one_voice = bool((apart[:, loudest] <= _FAINT * alone[loudest]).all())
-    # A sum, since a mean of many channels would bury a voice that is in one of them; copies are added in phase.
+    # A sum, since a mean of many channels would bury a voice that is in one of them; copies are
+    # added in phase.
     inverted = together[loudest] < -0.5 * np.sqrt(together[loudest, loudest] * together.diagonal())
     weights = np.where(heard, np.where(inverted, -1.0, 1.0), 0.0)
     level = float(weights @ together @ weights)
@@ -137,7 +142,8 @@ def read(source: Path | bytes) -> np.ndarray:
     Channels are mixed as `survey_channels` says.
 
     Raises:
-      DataError: unreadable, cut off, no samples, more than 8 channels, or samples that are not finite.
+      DataError: unreadable, cut off, no samples, more than 8 channels, or samples that are not
+        finite.
     """
     with ExitStack() as stack:
         sound = stack.enter_context(open_stream(source))
@@ -151,7 +157,7 @@ def read(source: Path | bytes) -> np.ndarray:
 
 
 def resample(samples: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Samples (N,) at `rate_hz` to 16 kHz."""
+    """Resample samples (N,) at `rate_hz` to 16 kHz."""
     if rate_hz == RATE_HZ:
         return samples
     return soxr.resample(samples, rate_hz, RATE_HZ).astype(np.float32)
@@ -169,7 +175,9 @@ class Resampler:
 
 
 def encode_flac(samples: np.ndarray) -> bytes:
-    """Canonical FLAC: 16 kHz, mono, 16-bit, no tags, no picture, no time; the same samples give the same bytes."""
+    """Encode as canonical FLAC: 16 kHz, mono, 16-bit, no tags, no picture, no time; the same
+    samples give the same bytes.
+    """
     buffer = io.BytesIO()
     soundfile.write(buffer, np.clip(samples, -1, 1), RATE_HZ, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
@@ -220,7 +228,9 @@ class _Decoder(soundfile.SoundFile):
         self.any_scale = self.subtype in ("FLOAT", "DOUBLE")
 
     def seekable(self) -> bool:
-        """Else each read ends with a seek to where it is, which lets an MP3 decoder forget what it needs."""
+        """Else each read ends with a seek to where it is, which lets an MP3 decoder forget what it
+        needs.
+        """
         return False
 
     def blocks(self) -> Iterator[np.ndarray]:

@@ -1,6 +1,8 @@
-"""What a model promises about the people in its training data: one object from training to report and card.
+"""What a model promises about the people in its training data: one object from training to report
+and card.
 
-A model that was trained without privacy has no claim (None). A claim never holds an infinite or missing epsilon.
+A model that was trained without privacy has no claim (None). A claim never holds an infinite or
+missing epsilon.
 """
 
 import json
@@ -30,7 +32,7 @@ _IRREGULAR = {"person": "people", "child": "children", "man": "men", "woman": "w
 
 
 def not_covered(stated_apart: int = 0) -> tuple[str, ...]:
-    """What a claim leaves out.
+    """Return what a claim leaves out.
 
     Args:
       stated_apart: ledgers with people of the same names, who were said to be others.
@@ -53,7 +55,9 @@ class OtherRelease(_Frozen):
 
 
 class UtteranceLevel(_Frozen):
-    """What the same noise is worth to somebody with so many utterances, if each were drawn and clipped alone."""
+    """What the same noise is worth to somebody with so many utterances, if each were drawn and
+    clipped alone.
+    """
 
     utterances: Count
     epsilon: Annotated[float, Field(ge=0)]  # at the claim's delta
@@ -77,8 +81,9 @@ class GroupPrivacy(_Frozen):
 class Claim(_Frozen):
     """A guarantee, with everything that is needed to compute it again.
 
-    The number of units N is treated as public: sampling rate, normalisation and delta are chosen by it. Whoever
-    must keep N secret sets `units` to None and derives the three from a rounded number instead.
+    The number of units N is treated as public: sampling rate, normalisation and delta are chosen by
+    it. Whoever must keep N secret sets `units` to None and derives the three from a rounded number
+    instead.
     """
 
     event: str  # JSON of the mechanism, for train.accounting.event_from_json
@@ -135,11 +140,13 @@ class Claim(_Frozen):
         return self
 
     def named_of_100(self) -> str:
-        """How many of 100 units who took part the best attacker recognises at 1 % false alarms, rounded up."""
+        """Count how many of 100 units who took part the best attacker recognises at 1 % false
+        alarms, rounded up.
+        """
         return _up(100 * self.members_named_at_1_percent, 2)
 
     def sentence(self) -> str:
-        """The claim in one plain sentence; every number in it is rounded up."""
+        """Return the claim in one plain sentence; every number in it is rounded up."""
         units = _plural(self.unit)
         every = "" if self.unit == "utterance" else " with all recordings"
         others = ""
@@ -154,7 +161,7 @@ class Claim(_Frozen):
         )
 
     def of_groups(self) -> str:
-        """What is guaranteed to several units together, every number rounded up."""
+        """Return what is guaranteed to several units together, every number rounded up."""
         told = [f"{one.size}: epsilon {_up(one.epsilon, 3)}, delta {_up(one.delta, 2)}" for one in self.groups]
         if not told:
             return "not stated"
@@ -162,7 +169,7 @@ class Claim(_Frozen):
         return "; ".join(told) + (shared if self.phrases else "")
 
     def to_json(self) -> str:
-        """The claim as indented JSON."""
+        """Return the claim as indented JSON."""
         return self.model_dump_json(indent=2)
 
     @classmethod

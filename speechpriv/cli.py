@@ -176,7 +176,7 @@ def scrub(
     run_dir: RunDir,
     review: Annotated[int, typer.Option(help="So many changed rows, and some others, with their words.")] = 0,
 ) -> None:
-    """What the scrubber did in a run, in numbers; with --review, rows at random to judge it by.
+    """Return what the scrubber did in a run, in numbers; with --review, rows at random to judge it by.
 
     --review prints what people said: to this terminal only, and only there.
     """
@@ -315,7 +315,7 @@ def verify(
 
 
 def main() -> None:
-    """Entry point: an error is a message and exit code 3, not a traceback."""
+    """Run the command line: an error is a message and exit code 3, not a traceback."""
     # Read when torch is first imported. By default a thread that waits for another spins, and on a busy machine takes
     # the core that the other one needs: everything took up to 30 times as long (LOG.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

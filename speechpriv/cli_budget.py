@@ -15,10 +15,11 @@ def budget(
     backup: Annotated[Path | None, typer.Option(metavar="FILE", help="Copy the ledger to a new file.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="See that the ledger still holds what this bundle names.")] = None,
 ) -> None:
-    """What has been spent on a corpus, by run, and what is left of its budget.
+    """Return what has been spent on a corpus, by run, and what is left of its budget.
 
-    Copies of a corpus share its ledger; a moved or filtered one is known by its recordings, other recordings of the
-    same people by their names. Of a ledger that was replaced by an older copy, bundles know: --bundle asks one.
+    Copies of a corpus share its ledger; a moved or filtered one is known by its recordings, other
+    recordings of the same people by their names. Of a ledger that was replaced by an older copy,
+    bundles know: --bundle asks one.
     """
     from speechpriv.train import spending
 

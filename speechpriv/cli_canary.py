@@ -28,8 +28,8 @@ def make(
 ) -> None:
     """Make canary phrases, throw the coins, and write those to plant as folder + metadata.jsonl.
 
-    The commitment that is shown binds you to this drawing: publish it before you train, and `canary score` can be held
-    to it.
+    The commitment that is shown binds you to this drawing: publish it before you train, and `canary
+    score` can be held to it.
     """
     from speechpriv.audit import external
 
@@ -62,7 +62,8 @@ def score(
     ] = None,
     commitment: Annotated[str | None, typer.Option(help="What `canary make` showed: see that it still holds.")] = None,
 ) -> None:
-    """Score canaries on a model trained elsewhere; print the verdict; exit code as `speechpriv audit`.
+    """Score canaries on a model trained elsewhere; print the verdict; exit code as `speechpriv
+    audit`.
 
     Models of any family, or exported bundles; one with a claim.json is held to its claim.
     """

@@ -62,10 +62,13 @@ class CanaryConfig(Section):
 
 
 class PhrasesConfig(Section):
-    """What may be spent on publishing what many say, for the model to learn from first, spoken by made-up voices."""
+    """What may be spent on publishing what many say, for the model to learn from first, spoken by
+    made-up voices.
+    """
 
-    # Of privacy.epsilon, for that alone, but nine tenths of it at most; recordings get what is left. How much phrases
-    # need depends on how many people say the same, not on what there is in all: where that is little they come first.
+    # Of privacy.epsilon, for that alone, but nine tenths of it at most; recordings get what is
+    # left. How much phrases need depends on how many people say the same, not on what there is in
+    # all: where that is little they come first.
     epsilon: Positive
     order: Annotated[int, Field(ge=2, le=4)] = 2  # words in a row that are counted
     cap: Annotated[int, Field(ge=1, le=1000)] = 32  # different ones of a unit that count, at most
@@ -87,11 +90,11 @@ class PrivacyConfig(Section):
     cap_per_unit: Count = 8  # utterances of one unit, at most: in a step (units), or in the whole run (utterances)
     cap_seconds_per_unit: Positive | None = None  # the same for seconds; one utterance is always left
     phrases: PhrasesConfig | None = None  # None: nothing is published, and training on recordings gets all of epsilon
-    # On the corpus, over all runs; None: as an earlier run stated it, or else runs are recorded, and a model leaves if
-    # all together have at most `epsilon`.
+    # On the corpus, over all runs; None: as an earlier run stated it, or else runs are recorded,
+    # and a model leaves if all together have at most `epsilon`.
     budget_epsilon: Positive | None = None
-    # The file that records them; None: ledgers/, by corpus. Naming it says that people who have the same names as those
-    # of another ledger are other people.
+    # The file that records them; None: ledgers/, by corpus. Naming it says that people who have the
+    # same names as those of another ledger are other people.
     ledger: PathName | None = None
 
     @model_validator(mode="after")
@@ -167,14 +170,17 @@ class PublisherConfig(Section):
 
 
 class ExportConfig(Section):
-    """What may leave: refused by the gate unless overridden with a reason, which is then printed everywhere."""
+    """What may leave: refused by the gate unless overridden with a reason, which is then printed
+    everywhere.
+    """
 
     min_parity: Fraction = 0.99  # share of test utterances with the same text from the exported file as from torch
     max_int8_wer_increase: Fraction = 0.01  # over torch's WER; a model.int8.onnx that loses more is not shipped
     phrases: Literal["left_out", "shipped"] = "left_out"  # what privacy.phrases published: language model, hotwords
     publisher: PublisherConfig = PublisherConfig()
-    # Where the private key that signs bundles is; None: this installation's own, made when first needed. Left out of
-    # every dump: a path of this machine is nobody's business, and another key makes no other model.
+    # Where the private key that signs bundles is; None: this installation's own, made when first
+    # needed. Left out of every dump: a path of this machine is nobody's business, and another key
+    # makes no other model.
     signing_key: Annotated[PathName | None, Field(exclude=True)] = None
     override_reason: Annotated[str, Field(min_length=10)] | None = None
 
@@ -182,7 +188,8 @@ class ExportConfig(Section):
 class PerformanceConfig(Section):
     """Speed only: nothing in it may change the guarantee or the weights' distribution.
 
-    Threads, device and batch_s change how sums are rounded, so a killed run goes on only with those that it began with.
+    Threads, device and batch_s change how sums are rounded, so a killed run goes on only with those
+    that it began with.
     """
 
     threads: Count = 2  # of torch; models as small as tiny-en are fastest with one (LOG.md)
@@ -194,7 +201,9 @@ class PerformanceConfig(Section):
 
 
 class PipelineConfig(Section):
-    """The whole pipeline: recipes/assistant.py, or recipes/clinic_risk.py for labels instead of words."""
+    """The whole pipeline: recipes/assistant.py, or recipes/clinic_risk.py for labels instead of
+    words.
+    """
 
     recipe: Literal["assistant", "clinic_risk"] = "assistant"
     seed: int = 1
@@ -274,7 +283,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
       overrides: `section.key=value` each; see `strict.set_override`.
 
     Raises:
-      ConfigError: with every problem found, each with where it is, what was expected and what was got.
+      ConfigError: with every problem found, each with where it is, what was expected and what was
+        got.
     """
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=strict.Loader)  # noqa: S506  a SafeLoader, see there
@@ -294,7 +304,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def load_canary(settings: Sequence[str]) -> CanaryConfig:
-    """The section `load_canary` by itself, from `key=value` settings.
+    """Load the section `canary` by itself, from `key=value` settings.
 
     Raises:
       ConfigError: with every problem found.
@@ -305,7 +315,9 @@ def load_canary(settings: Sequence[str]) -> CanaryConfig:
 
 
 def fingerprint(config: Config) -> str:
-    """Eight hex digits of the resolved config, less what no training depends on: to say it makes no other run."""
+    """Return eight hex digits of the resolved config, less what no training depends on: to say it
+    makes no other run.
+    """
     left_out: dict[str, Any] = {"performance": True, "export": {"override_reason"}}
     canonical = json.dumps(config.model_dump(mode="json", exclude=left_out), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]

@@ -1,4 +1,5 @@
-"""What an audio file says of its own length, and whether it is all there: decoders do not tell of a file cut off.
+"""What an audio file says of its own length, and whether it is all there: decoders do not tell of a
+file cut off.
 
 Only headers are read, never the sound; nothing grows with the length that a header claims.
 """
@@ -35,7 +36,8 @@ def check_container(file: BinaryIO) -> Container:
       file: open, seekable; it stays open, and is where it was left.
 
     Returns:
-      `file` itself, or a view of it in which the header no longer misleads the decoder; `missing` is empty unless the
+      `file` itself, or a view of it in which the header no longer misleads the decoder; `missing`
+        is empty unless the
       file breaks off before the end that it promises.
     """
     head = file.read(64)
@@ -62,7 +64,9 @@ def _at(file: BinaryIO, place: int, layout: str) -> tuple:
 
 
 def _riff(file: BinaryIO, size: int) -> Container:
-    """WAV, and RF64 beyond 4 GiB. A writer that cannot go back leaves a length of 0 or one that is no length."""
+    """WAV, and RF64 beyond 4 GiB. A writer that cannot go back leaves a length of 0 or one that is
+    no length.
+    """
     (form,) = _at(file, 0, "4s")
     order, long, at = (">" if form == b"RIFX" else "<"), None, 12
     (whole,) = _at(file, 4, f"{order}I")
@@ -146,7 +150,9 @@ def _mp4(file: BinaryIO, size: int) -> Container:
 
 
 def _matroska(file: BinaryIO, size: int) -> Container:
-    """Matroska and WebM: elements. One of unknown length, as browsers write, ends where its last element does."""
+    """Matroska and WebM: elements. One of unknown length, as browsers write, ends where its last
+    element does.
+    """
     at = 0
     while at < size:
         file.seek(at)
@@ -165,7 +171,9 @@ def _matroska(file: BinaryIO, size: int) -> Container:
 
 
 def _mp3(file: BinaryIO, size: int) -> Container:
-    """MP3, frame by frame: neither its length nor, without a count in the first frame, its frames stand in a header."""
+    """MP3, frame by frame: neither its length nor, without a count in the first frame, its frames
+    stand in a header.
+    """
     first = at = _frames_begin(file)
     frame = _frame(file, at) if _at(file, at, "4s") != (b"fLaC",) else None
     if frame is None:
@@ -202,7 +210,9 @@ def _frames_begin(file: BinaryIO) -> int:
 
 
 def _next_frame(file: BinaryIO, at: int) -> int | None:
-    """The next place where two frames follow one another, None if there is none near: then tags or zeros follow."""
+    """The next place where two frames follow one another, None if there is none near: then tags or
+    zeros follow.
+    """
     file.seek(at)
     near = file.read(_RESYNC_BYTES)
     place = 0

@@ -1,4 +1,6 @@
-"""Corpus: an on-disk Hugging Face `datasets` table of utterances, the one form in which stages pass recordings on."""
+"""Corpus: an on-disk Hugging Face `datasets` table of utterances, the one form in which stages pass
+recordings on.
+"""
 
 import hmac
 import json
@@ -30,7 +32,9 @@ _WRITE_EVERY = 256  # rows held in memory while writing
 
 @dataclass(frozen=True)
 class Row:
-    """One utterance: canonical FLAC bytes, its words, whose privacy it is (`unit`), and in which split."""
+    """One utterance: canonical FLAC bytes, its words, whose privacy it is (`unit`), and in which
+    split.
+    """
 
     id: str
     unit: str
@@ -40,7 +44,7 @@ class Row:
     seconds: float
 
     def samples(self) -> np.ndarray:
-        """Float32 samples of shape (N,) at 16 kHz."""
+        """Return float32 samples of shape (N,) at 16 kHz."""
         return audio.read(self.flac)
 
 
@@ -58,13 +62,13 @@ class Corpus:
         return _row(self.table[index])
 
     def rows(self, split: Split | None = None) -> Iterator[Row]:
-        """Rows in stored order, one in memory at a time."""
+        """Return rows in stored order, one in memory at a time."""
         for record in self.table:
             if split is None or record["split"] == split:
                 yield _row(record)
 
     def units(self, split: Split) -> dict[str, list[int]]:
-        """Row indices of each unit of a split; units in order of first appearance."""
+        """Return row indices of each unit of a split; units in order of first appearance."""
         found: dict[str, list[int]] = {}
         columns = self.table.select_columns(["unit", "split"])
         for index, record in enumerate(columns):
@@ -80,7 +84,8 @@ def write(rows: Iterable[Row], directory: Path, *, lineage: str, order_key: byte
       rows: may be a generator.
       directory: gets the table (what `datasets.load_from_disk` reads) and corpus.json.
       lineage: see `Corpus`.
-      order_key: if given, rows are stored in the order of HMAC-SHA256(order_key, id), which tells nothing.
+      order_key: if given, rows are stored in the order of HMAC-SHA256(order_key, id), which tells
+        nothing.
 
     Raises:
       DataError: there is no row.
@@ -105,7 +110,8 @@ def write(rows: Iterable[Row], directory: Path, *, lineage: str, order_key: byte
     datasets.disable_progress_bars()  # the stages have their own
     table.save_to_disk(str(directory / "table"))
     stream.unlink()
-    # `datasets` would put the time of writing into its own fingerprint; without one, it makes one when it reads.
+    # `datasets` would put the time of writing into its own fingerprint; without one, it makes one
+    # when it reads.
     state = directory / "table" / "state.json"
     store.write_json(state, store.read_json(state) | {"_fingerprint": None})
     store.write_json(directory / "corpus.json", {"lineage": lineage})

@@ -30,8 +30,8 @@ class Drops:
     Args:
       stage: its name.
       rows: how many it looks at.
-      max_failed: share of them that may be dropped for a reason of `FAULTS`. One row may unless this is 0: a single
-        bad row never ends a run.
+      max_failed: share of them that may be dropped for a reason of `FAULTS`. One row may unless
+        this is 0: a single bad row never ends a run.
     """
 
     def __init__(self, stage: str, rows: int, max_failed: float) -> None:
@@ -59,5 +59,5 @@ class Drops:
             )
 
     def counts(self) -> dict[str, int]:
-        """By reason."""
+        """Return the counts by reason."""
         return dict(sorted(self._counts.items()))

@@ -10,8 +10,8 @@
     ├── AuditError        an audit cannot be carried out as asked
     └── GateError         the export gate refuses a model
 
-Messages say what, where, got, expected and what to do. They hold ids and counts, never a transcript,
-a name or a secret.
+Messages say what, where, got, expected and what to do. They hold ids and counts, never a
+transcript, a name or a secret.
 """
 
 

@@ -1,4 +1,6 @@
-"""Configs and recipes that come with the package: beside it in a checkout, inside it in an installed wheel."""
+"""Configs and recipes that come with the package: beside it in a checkout, inside it in an
+installed wheel.
+"""
 
 import runpy
 import shutil
@@ -12,18 +14,18 @@ _KINDS = {"configs": "*.yaml", "recipes": "*.py"}
 
 
 def list_packaged() -> list[Path]:
-    """Every config and recipe that comes with the package, sorted by kind and name."""
+    """List every config and recipe that comes with the package, sorted by kind and name."""
     return [path for kind, pattern in _KINDS.items() for path in sorted(_directory(kind).glob(pattern))]
 
 
 def read_headline(path: Path) -> str:
-    """What a config or recipe is for: the first line of its comment or docstring."""
+    """Return what a config or recipe is for: the first line of its comment or docstring."""
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     return first.strip('#"/ ').removesuffix(".")
 
 
 def find_file(name: str) -> Path:
-    """A file of the user's, or else one that comes with the package, see `find_packaged`.
+    """Find a file of the user's, or else one that comes with the package, see `find_packaged`.
 
     Raises:
       ConfigError: there is neither.
@@ -32,7 +34,7 @@ def find_file(name: str) -> Path:
 
 
 def find_packaged(name: str) -> Path:
-    """A file that comes with the package, by name with or without its ending.
+    """Find a file that comes with the package, by name with or without its ending.
 
     Raises:
       ConfigError: there is none; all known names are listed.
@@ -59,7 +61,7 @@ def copy_file(name: str, destination: Path) -> Path:
 
 
 def load_recipe(path: Path) -> Any:
-    """The function `main(config, run_dir)` of a recipe.
+    """Load the function `main(config, run_dir)` of a recipe.
 
     Raises:
       ConfigError: it has none.
@@ -68,7 +70,7 @@ def load_recipe(path: Path) -> Any:
 
 
 def load_functions(path: Path, *needed: str) -> dict[str, Any]:
-    """What a recipe defines, by name.
+    """Return what a recipe defines, by name.
 
     Raises:
       ConfigError: it has none of a name that is needed.

@@ -1,6 +1,8 @@
-"""Progress of long work: a live bar at a terminal, plain lines elsewhere, curves for TensorBoard if asked for.
+"""Progress of long work: a live bar at a terminal, plain lines elsewhere, curves for TensorBoard if
+asked for.
 
-Bars and lines show only what may be shown: of what a training sees, epsilon, which is public, and never its curves.
+Bars and lines show only what may be shown: of what a training sees, epsilon, which is public, and
+never its curves.
 """
 
 import importlib.util
@@ -30,7 +32,8 @@ def show_bar(name: str, total: int | None = None, *, curves: Path | None = None)
     Args:
       name: of the stage.
       total: steps; None where it is not known, or not yet.
-      curves: a private directory for TensorBoard, see `curves_in`; gets every number that the stage tells.
+      curves: a private directory for TensorBoard, see `curves_in`; gets every number that the stage
+        tells.
     """
     with ExitStack() as stack:
         tell = stack.enter_context(_live(name, total) if console.is_terminal else _lines(name, total))
@@ -85,13 +88,14 @@ def _note(done: int, total: int | None, epsilon: float | None) -> str:
 
 
 def format_clock(seconds: float) -> str:
-    """A time in minutes and whole seconds."""
+    """Format a time in minutes and whole seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def curves_in(directory: Path, *, kind: Literal["none", "tensorboard"]) -> Path | None:
-    """Where training curves go for TensorBoard, if they are wanted; the reader is told what they are.
+    """Return where training curves go for TensorBoard, if they are wanted; the reader is told what
+    they are.
 
     Raises:
       ConfigError: TensorBoard is not installed.
@@ -124,7 +128,9 @@ def _tensorboard(directory: Path) -> Iterator[Callable[[int, Mapping[str, Any]],
 
 
 def show_summary(name: str, summary: Summary) -> Summary:
-    """Print a line for a finished stage, its name and counts, and a line for each warning; give back what it got."""
+    """Print a line for a finished stage, its name and counts, and a line for each warning; give
+    back what it got.
+    """
     counts = ", ".join(
         f"{key} {_text(value)}"
         for key, value in summary.counts.items()

@@ -1,4 +1,6 @@
-"""Sections of a config that say where recordings come from and what is taken out of them before training."""
+"""Sections of a config that say where recordings come from and what is taken out of them before
+training.
+"""
 
 import os.path
 from pathlib import Path
@@ -23,7 +25,9 @@ Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # of personal data, 
 
 
 class Section(BaseModel):
-    """A frozen section: unknown keys are errors, numbers are never guessed from strings of another kind."""
+    """A frozen section: unknown keys are errors, numbers are never guessed from strings of another
+    kind.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,7 +72,8 @@ class DataConfig(Section):
     text_column: str | None = None
     unit_column: str | None = None
     unit_names: Literal["normalised", "as_given"] = "normalised"  # as_given: not even spaces are changed, no warnings
-    # Of a file of several channels, where the row names none: a number from 0, or mix; None: such a row is set aside.
+    # Of a file of several channels, where the row names none: a number from 0, or mix; None: such a
+    # row is set aside.
     channel: Annotated[int, Field(ge=0)] | Literal["mix"] | None = None
     hub_config: str | None = None
     hub_split: str = "train"
@@ -84,7 +89,9 @@ class DataConfig(Section):
     @field_validator("path")
     @classmethod
     def _is_spelled_in_one_way(cls, path: str | None) -> str | None:
-        """`./a/` is `a`: another name of one folder would be another run, and would be spent for again."""
+        """`./a/` is `a`: another name of one folder would be another run, and would be spent for
+        again.
+        """
         return str(Path(path)) if path else path
 
     @model_validator(mode="after")
@@ -124,7 +131,9 @@ class ScrubConfig(Section):
     @field_validator("patterns")
     @classmethod
     def _patterns_are_linear(cls, patterns: dict[str, str]) -> dict[str, str]:
-        """RE2 has no expression that needs more than linear time, so none that a transcript could hang."""
+        """RE2 has no expression that needs more than linear time, so none that a transcript could
+        hang.
+        """
         options = re2.Options()
         options.log_errors = False
         for kind, pattern in patterns.items():
@@ -167,7 +176,9 @@ class AnonymizeConfig(Section):
 
 
 class AttackersConfig(Section):
-    """Those who look for people by their voices among what `anonymize` made, to see what it is worth."""
+    """Those who look for people by their voices among what `anonymize` made, to see what it is
+    worth.
+    """
 
     voiceprint: PathName = "statistics"  # or network (trained on the spot), or a model for x-vectors: path, hub id
     people: Count = 200  # whose voices are looked for, or learned from, at most

@@ -51,12 +51,16 @@ class Summary:
     counts: dict[str, Any]
     up_to_date: bool = False
 
+    def __truediv__(self, part: str) -> Path:
+        """Return where a part of the output is."""
+        return self.directory / part
+
 
 class Source(Protocol):
     """An input that no stage wrote, and that says itself what identifies it."""
 
     def fingerprint(self) -> str:
-        """A digest of all that is read of it."""
+        """Return a digest of all that is read of it."""
 
 
 Inputs = Mapping[str, Path | Source]
@@ -125,7 +129,7 @@ def stage(
 
 
 def partial_path(out_dir: Path) -> Path:
-    """Where a stage works until it is done; what a killed one leaves."""
+    """Return where a stage works until it is done; what a killed one leaves."""
     return out_dir.with_name(f".{out_dir.name}.partial")
 
 
@@ -148,11 +152,11 @@ def explain_write_errors(path: Path) -> Iterator[None]:
 
 
 def ignore_progress(*_: object) -> None:
-    """What a stage calls with its progress when nobody watches."""
+    """Return what a stage calls with its progress when nobody watches."""
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:
-    """The manifest of a finished stage, or None; somebody else's `manifest.json`, such as NeMo's, is none."""
+    """Read the manifest of a finished stage, or None; somebody else's `manifest.json`, such as NeMo's, is none."""
     try:
         found = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -161,7 +165,7 @@ def read_manifest(directory: Path) -> dict[str, Any] | None:
 
 
 def require_stage(directory: Path) -> dict[str, Any]:
-    """The manifest of a stage that must be finished.
+    """Return the manifest of a stage that must be finished.
 
     Raises:
       StageError: there is none.
@@ -173,7 +177,7 @@ def require_stage(directory: Path) -> dict[str, Any]:
 
 
 def verify(directory: Path) -> list[str]:
-    """Names of files that are missing, altered or added since the manifest was written; empty if none."""
+    """List the files that are missing, altered or added since the manifest was written; empty if none."""
     return sorted(_changed(directory, require_stage(directory)["files"]))
 
 
@@ -194,10 +198,10 @@ def check(path: Path | Source) -> None:
 
 
 def fingerprint(path: Path | Source) -> str:
-    """What identifies an input: what it holds if a stage or a file, or a folder's names, sizes and times.
+    """Return what identifies an input: what it holds if a stage or a file, or a folder's names, sizes and times.
 
-    Of a stage, or of a part of one, it is a digest of the names and hashes in its manifest, notes left out, and of the
-    stage's name. See that they are true with `check`.
+    Of a stage, or of a part of one, it is a digest of the names and hashes in its manifest, notes left out, and of
+    the stage's name. See that they are true with `check`.
 
     Raises:
       StageError: nothing is there.
@@ -225,7 +229,9 @@ def fingerprint(path: Path | Source) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's content, read once as long as neither time, size nor inode of the file change."""
+    """Return the hex digest of a file's content, read once as long as neither time, size nor inode of the file
+    change.
+    """
     with path.open("rb") as file:
         state = _state(os.fstat(file.fileno()))
         if state in _HASHED:
@@ -239,12 +245,12 @@ def sha256(path: Path) -> str:
 
 
 def hash_weights(directory: Path) -> dict[str, str]:
-    """SHA-256 of each safetensors file of a model, by name; the same if it is saved again."""
+    """Return SHA-256 of each safetensors file of a model, by name; the same if it is saved again."""
     return {path.name: sha256(path) for path in sorted(directory.glob("*.safetensors"))}
 
 
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote."""
+    """Return what `write_json` wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -256,7 +262,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_secret(path: Path) -> bytes:
-    """The 32-byte key in `path`, made by the operating system's generator if there is none yet; mode 0600.
+    """Read the 32-byte key in `path`, made by the operating system's generator if there is none yet; mode 0600.
 
     Raises:
       StageError: it cannot be written.

@@ -1,4 +1,6 @@
-"""YAML read strictly, and what is wrong with it told in lines that say where, what was got and what was expected."""
+"""YAML read strictly, and what is wrong with it told in lines that say where, what was got and what
+was expected.
+"""
 
 import types
 from pathlib import Path
@@ -26,8 +28,9 @@ class Loader(yaml.SafeLoader):
 def set_override(raw: dict[str, Any], given: str, schema: type[BaseModel]) -> str | None:
     """Set one `a.b=value` in nested mappings; return what is wrong with it, if anything is.
 
-    A value is read as YAML, except where `schema` takes text there, such as a path: that is taken as it
-    stands, since YAML would end `rec #2` before the comment. `null` is none, where none is allowed.
+    A value is read as YAML, except where `schema` takes text there, such as a path: that is taken
+    as it stands, since YAML would end `rec #2` before the comment. `null` is none, where none is
+    allowed.
     """
     name, separator, value = given.partition("=")
     keys = name.split(".")
@@ -62,7 +65,7 @@ def _is_text(schema: type[BaseModel], keys: list[str]) -> bool:
 
 
 def describe_problem(path: Path, found: Any) -> str:
-    """One line for one pydantic error: where, what was got, what was expected."""
+    """Return one line for one pydantic error: where, what was got, what was expected."""
     where = ".".join(str(part) for part in found["loc"])
     message = found["msg"].removeprefix("Value error, ")
     if found["type"] == "value_error":

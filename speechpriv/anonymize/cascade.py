@@ -1,4 +1,5 @@
-"""A cascade of distortions, each by its own random amount: none is large, and together they overlap.
+"""A cascade of distortions, each by its own random amount: none is large, and together they
+overlap.
 
     speed        resampled: the fundamental comes to a drawn median, the formants move along
     rate         stretched back, or to another length (timing.py): the pitch stays where the speed put it
@@ -10,8 +11,9 @@
     noise        of a random colour, not loud
     level        becomes a drawn one
 
-Where a feature is brought to a drawn value instead of moved by a drawn amount (median pitch, spectrum, level), many
-utterances tell no more of it than one. The rest an attacker who trains on disguised speech still learns.
+Where a feature is brought to a drawn value instead of moved by a drawn amount (median pitch,
+spectrum, level), many utterances tell no more of it than one. The rest an attacker who trains on
+disguised speech still learns.
 """
 
 from dataclasses import dataclass
@@ -56,7 +58,7 @@ class Draw:
 
 
 def draw_parameters(rng: np.random.Generator) -> Draw:
-    """A disguise at random."""
+    """Draw a disguise at random."""
     return Draw(
         pitch_hz=float(np.exp(rng.uniform(np.log(100), np.log(220)))),
         formants=float(np.exp(rng.uniform(-0.3, 0.3))),
@@ -80,9 +82,10 @@ def disguise(samples: Audio, draw: Draw, rng: np.random.Generator) -> Audio:
     Returns:
       Shape (N',), float32, N' = N times `draw.rate`. Silence stays silent.
 
-    Source: resampling and warping as for vocal tract length perturbation, Jaitly and Hinton 2013; McAdams, see
-    `mcadams`; WSOLA, see `timing`; a cascade of such modifications, Kai et al. 2022, "Lightweight and irreversible
-    speech pseudonymization based on data-driven optimization of cascaded voice modification modules".
+    Source: resampling and warping as for vocal tract length perturbation, Jaitly and Hinton 2013;
+    McAdams, see `mcadams`; WSOLA, see `timing`; a cascade of such modifications, Kai et al. 2022,
+    "Lightweight and irreversible speech pseudonymization based on data-driven optimization of
+    cascaded voice modification modules".
     """
     wanted = max(1, round(len(samples) * draw.rate))
     samples = samples - samples.mean(dtype=float).astype(np.float32)  # a constant would count as loudness
@@ -112,7 +115,9 @@ def _median_pitch_hz(samples: Audio) -> float:
 
 
 def _equalised(samples: Audio, curve_db: tuple[float, ...]) -> Audio:
-    """With a long-term spectrum of the louder half of the frames that falls as speech does, plus the curve."""
+    """With a long-term spectrum of the louder half of the frames that falls as speech does, plus
+    the curve.
+    """
     size = 2 * (_TAPS - 1)
     padded = np.pad(samples, (0, max(0, size - len(samples))))
     power = np.abs(scipy.signal.stft(padded, RATE_HZ, nperseg=size, noverlap=size // 2)[2]) ** 2

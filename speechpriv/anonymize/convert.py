@@ -1,4 +1,6 @@
-"""Disguise one utterance with a named method, by one random draw that only the key's owner can repeat."""
+"""Disguise one utterance with a named method, by one random draw that only the key's owner can
+repeat.
+"""
 
 import hashlib
 import hmac
@@ -21,7 +23,8 @@ Audio = npt.NDArray[np.float32]
 MIN_KEY_BYTES = 16
 # Of the McAdams coefficient; the range of the VoicePrivacy 2022 baseline B2.
 ALPHA_LOW, ALPHA_HIGH = 0.5, 0.9
-# Of `formant`: factors as between the throats of children and men, medians from a low man to a high woman.
+# Of `formant`: factors as between the throats of children and men, medians from a low man to a high
+# woman.
 LOG_FORMANTS, LOG_PITCH_HZ, PITCH_RANGE = (-0.2, 0.2), (np.log(90), np.log(250)), (0.6, 1.4)
 
 
@@ -37,29 +40,33 @@ def disguise(
 ) -> Audio:
     """Disguise the voice in one utterance.
 
-    What is random depends on the key and the utterance alone, never on the order of calls or the number of workers,
-    so the same call gives the same bits again on the same machine (another processor's arithmetic rounds otherwise).
-    Each utterance gets its own voice: one pseudo-voice a person would let an attacker link that person's utterances.
+    What is random depends on the key and the utterance alone, never on the order of calls or the
+    number of workers, so the same call gives the same bits again on the same machine (another
+    processor's arithmetic rounds otherwise). Each utterance gets its own voice: one pseudo-voice a
+    person would let an attacker link that person's utterances.
 
     Args:
       samples: shape (N,), floats, finite, full scale at 1.
       rate_hz: of `samples`; > 0.
-      method: `mcadams` or `formant` (light disguises: they do not stop an attacker who trains on disguised speech),
-        `cascade` (many distortions at once, less light), `resynth` (the words, spoken by a made-up voice) or `none`
-        (converts the rate, hides nothing).
+      method: `mcadams` or `formant` (light disguises: they do not stop an attacker who trains on
+        disguised speech), `cascade` (many distortions at once, less light), `resynth` (the words,
+        spoken by a made-up voice) or `none` (converts the rate, hides nothing).
       key: at least 16 random bytes, kept apart from the output: who has it can repeat every draw.
       utterance_id: unique in the corpus.
-      words: for `resynth`: what is said, and when, in samples at 16 kHz; None: what `tiny-en` hears.
-      timing: `kept`; `randomised`, at a changing speed (timing.py); for `resynth` also `quantised` or `replaced`, see
-        there. None: `usual_timing`.
+      words: for `resynth`: what is said, and when, in samples at 16 kHz; None: what `tiny-en`
+        hears.
+      timing: `kept`; `randomised`, at a changing speed (timing.py); for `resynth` also `quantised`
+        or `replaced`, see there. None: `usual_timing`.
 
     Returns:
-      Shape (N',), float32, at 16 kHz, no louder at its peak than full scale or the input. N' = N at that rate, but for
+      Shape (N',), float32, at 16 kHz, no louder at its peak than full scale or the input. N' = N at
+        that rate, but for
       `cascade`, `resynth` and randomised timing.
 
     Raises:
       ConfigError: unknown method or timing, short key, or a rate that is no positive number.
-      DataError: `samples` is not as said above, is empty at 16 kHz, or nothing is said that `resynth` could say.
+      DataError: `samples` is not as said above, is empty at 16 kHz, or nothing is said that
+        `resynth` could say.
     """
     timing = timing or usual_timing(method)
     _check_choices(method, timing)
@@ -77,8 +84,9 @@ def disguise(
     audio = _otherwise_spoken(audio, method, key, utterance_id, words, timing)
     if timing == "randomised":
         audio = speeds.draw_timing(audio, make_generator(key, utterance_id, "timing"))
-    # A disguised frame keeps its energy, not its peak: on read speech a file's peak grew by up to 2.5. The few samples
-    # beyond are clipped, as scaling the whole file down would let one frame decide its loudness.
+    # A disguised frame keeps its energy, not its peak: on read speech a file's peak grew by up to
+    # 2.5. The few samples beyond are clipped, as scaling the whole file down would let one frame
+    # decide its loudness.
     ceiling = max(1.0, float(np.abs(samples).max()))
     return np.clip(audio, -ceiling, ceiling)
 
@@ -104,12 +112,14 @@ def _otherwise_spoken(
 
 
 def usual_timing(method: Method) -> Timing:
-    """What is done with timing unless something else is asked for: resynthesis that kept it would tell on habits."""
+    """Return what is done with timing unless something else is asked for: resynthesis that kept it
+    would tell on habits.
+    """
     return "replaced" if method == "resynth" else "kept"
 
 
 def draw_uniform(key: bytes, utterance_id: str, label: str) -> float:
-    """A number in [0, 1), uniform to whoever lacks the key, for one utterance and one use.
+    """Draw a number in [0, 1), uniform to whoever lacks the key, for one utterance and one use.
 
     Args:
       key: at least 16 random bytes.
@@ -130,7 +140,9 @@ def draw_uniform(key: bytes, utterance_id: str, label: str) -> float:
 
 
 def make_generator(key: bytes, utterance_id: str, label: str) -> np.random.Generator:
-    """As `draw_uniform`, for as many numbers as are needed: PCG64 seeded with HMAC-SHA256(key, label NUL utterance_id)."""
+    """As `draw_uniform`, for as many numbers as are needed: PCG64 seeded with HMAC-SHA256(key,
+    label NUL utterance_id).
+    """
     _check_key(key)
     digest = hmac.digest(key, f"{label}\0{utterance_id}".encode(), hashlib.sha256)
     return np.random.default_rng(np.frombuffer(digest, np.uint32))

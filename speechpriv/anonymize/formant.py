@@ -1,9 +1,12 @@
-"""Pitch and formants moved, by Praat: the fundamental to another median and range, the formants by one factor.
+"""Pitch and formants moved, by Praat: the fundamental to another median and range, the formants by
+one factor.
 
-Overlap-add of the recording's own pitch periods, so what is breathy, hoarse or voiceless stays so (the aperiodicity is
-kept). It is a light disguise, as every method of few parameters: an attacker who trains on disguised speech undoes it.
+Overlap-add of the recording's own pitch periods, so what is breathy, hoarse or voiceless stays so
+(the aperiodicity is kept). It is a light disguise, as every method of few parameters: an attacker
+who trains on disguised speech undoes it.
 
-Praat (GPL-3) comes with the package `praat-parselmouth`, the extra `voices`; imported only when it is used.
+Praat (GPL-3) comes with the package `praat-parselmouth`, the extra `voices`; imported only when it
+is used.
 """
 
 import warnings
@@ -28,16 +31,18 @@ def disguise(samples: Audio, rate_hz: int, formants: float, pitch_hz: float, pit
       rate_hz: of `samples`.
       formants: factor on the frequency of every formant, > 0.
       pitch_hz: the median fundamental afterwards, > 0.
-      pitch_range: factor on the fundamental's distance from its median, >= 0; less where the lowest fundamental would
-        come to less than half of where it would be without.
+      pitch_range: factor on the fundamental's distance from its median, >= 0; less where the lowest
+        fundamental would come to less than half of where it would be without.
 
     Returns:
-      Shape (N,), float32. Voiceless recordings keep no pitch to move: their spectrum alone is moved.
+      Shape (N,), float32. Voiceless recordings keep no pitch to move: their spectrum alone is
+        moved.
 
     Raises:
       ConfigError: Praat is not installed, or a number is out of range.
 
-    Source: Praat's "Change gender" (PSOLA, Moulines and Charpentier 1990); Jadoul et al. 2018 for parselmouth.
+    Source: Praat's "Change gender" (PSOLA, Moulines and Charpentier 1990); Jadoul et al. 2018 for
+    parselmouth.
     """
     try:
         from parselmouth import Sound, praat  # noqa: PLC0415  GPL-3 and optional
@@ -66,7 +71,9 @@ def disguise(samples: Audio, rate_hz: int, formants: float, pitch_hz: float, pit
 
 
 def _widest(pitch_hz: npt.NDArray[np.float64]) -> float:
-    """The largest factor on the pitch range; beyond, Praat takes creaky moments below zero, and fails or never ends."""
+    """The largest factor on the pitch range; beyond, Praat takes creaky moments below zero, and
+    fails or never ends.
+    """
     voiced = pitch_hz[pitch_hz > 0]
     if not len(voiced) or voiced.min() >= np.median(voiced):
         return np.inf

@@ -1,4 +1,6 @@
-"""Many calls on many cores, in order: one that crashes or takes too long is tried again, and costs itself alone."""
+"""Many calls on many cores, in order: one that crashes or takes too long is tried again, and costs
+itself alone.
+"""
 
 import collections
 import concurrent.futures
@@ -30,10 +32,12 @@ def map_in_order(
     workers: int,
     preload: str,
 ) -> Generator[tuple[Subject, Result | Exception | None]]:
-    """Call `function` for each subject, in other processes, which end when this generator does: close it.
+    """Call `function` for each subject, in other processes, which end when this generator does:
+    close it.
 
-    A call whose process dies, or that takes too long, may not be to blame: memory was short, or the process had been
-    left damaged. It is made once more, in a fresh process, while nothing else runs here.
+    A call whose process dies, or that takes too long, may not be to blame: memory was short, or the
+    process had been left damaged. It is made once more, in a fresh process, while nothing else runs
+    here.
 
     Args:
       function: importable by name, as are its arguments and results.
@@ -42,10 +46,12 @@ def map_in_order(
       preload: a module to import once for all of them.
 
     Yields:
-      Each subject with what the function returned or raised, in the order of `calls`: `TooSlowError`, or
+      Each subject with what the function returned or raised, in the order of `calls`:
+        `TooSlowError`, or
       `ProcessExpired` where its process died, both times.
     """
-    # Forked from a server without threads: a fork of this process could inherit the locks of its threads.
+    # Forked from a server without threads: a fork of this process could inherit the locks of its
+    # threads.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
     pool = ProcessPool(max_workers=workers, context=context)

@@ -1,6 +1,8 @@
-"""The fundamental frequency by YIN, in numpy alone: nothing is compiled, so no cache is shared between processes.
+"""The fundamental frequency by YIN, in numpy alone: nothing is compiled, so no cache is shared
+between processes.
 
-Source: de Cheveigné and Kawahara 2002, "YIN, a fundamental frequency estimator for speech and music".
+Source: de Cheveigné and Kawahara 2002, "YIN, a fundamental frequency estimator for speech and
+music".
 """
 
 import numpy as np
@@ -52,7 +54,9 @@ def estimate_pitch_hz(
 
 
 def _normalised_difference(cut: npt.NDArray[np.float32], longest: int) -> npt.NDArray[np.floating]:
-    """Equation 8 of the source for lags 1 to `longest`, shape (T, longest); what follows a frame counts as silence."""
+    """Equation 8 of the source for lags 1 to `longest`, shape (T, longest); what follows a frame
+    counts as silence.
+    """
     size = scipy.fft.next_fast_len(cut.shape[1] + longest, real=True)  # so long that no lag wraps around
     spectrum = scipy.fft.rfft(cut, size)
     correlation = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)
@@ -63,7 +67,9 @@ def _normalised_difference(cut: npt.NDArray[np.float32], longest: int) -> npt.ND
 
 
 def _vertex(values: npt.NDArray[np.floating], place: npt.NDArray[np.intp]) -> npt.NDArray[np.floating]:
-    """How far the vertex of the parabola through `place` and its neighbours lies from it, within (-1, 1); else 0."""
+    """How far the vertex of the parabola through `place` and its neighbours lies from it, within
+    (-1, 1); else 0.
+    """
     rows, inner = np.arange(len(values)), np.clip(place, 1, values.shape[1] - 2)
     before, here, after = (values[rows, inner + step] for step in (-1, 0, 1))
     bend, slope = after + before - 2 * here, (after - before) / 2

@@ -1,6 +1,8 @@
-"""Resynthesis: the words, spoken again by a made-up voice, when they were said. Of the sound itself nothing is left.
+"""Resynthesis: the words, spoken again by a made-up voice, when they were said. Of the sound itself
+nothing is left.
 
-What remains of the speaker is which words were said and, unless timing is replaced, when and for how long.
+What remains of the speaker is which words were said and, unless timing is replaced, when and for
+how long.
 """
 
 import functools
@@ -33,21 +35,23 @@ Audio = npt.NDArray[np.float32]
 def align_words(
     recogniser: CtcRecogniser, samples: Audio, text: str | None = None, min_confidence: float = 0.0
 ) -> list[SpokenWord]:
-    """When each word is said.
+    """Return when each word is said.
 
     Args:
       recogniser: a CTC recogniser.
       samples: shape (N,), float32, 16 kHz.
       text: what is said; None: what the recogniser hears.
-      min_confidence: how probable the words must be beside what the recogniser finds likeliest, by the geometric mean
-        over word pieces, 0 to 1.
+      min_confidence: how probable the words must be beside what the recogniser finds likeliest, by
+        the geometric mean over word pieces, 0 to 1.
 
     Returns:
-      The words of `text` as they are said ("7:30" is two), in order, covering the audio without overlap: the time of
+      The words of `text` as they are said ("7:30" is two), in order, covering the audio without
+        overlap: the time of
       what was cut out of it (`[NAME]`) falls to its neighbours.
 
     Raises:
-      DataError: the words do not fit the audio, or the recogniser is not sure enough that they are said there.
+      DataError: the words do not fit the audio, or the recogniser is not sure enough that they are
+        said there.
     """
     words = recogniser.transcribe([samples])[0] if text is None else text
     said = normalise(words)
@@ -65,23 +69,26 @@ def align_words(
 
 
 def hear_words(samples: Audio) -> list[SpokenWord]:
-    """The words that `tiny-en` hears, and when; see `align_words`."""
+    """Return the words that `tiny-en` hears, and when; see `align_words`."""
     return align_words(_tiny_en(), samples)
 
 
 def disguise(words: Sequence[SpokenWord], kept: Timing, rng: np.random.Generator) -> Audio:
-    """Words spoken by a made-up voice of any accent, timbre, pitch and rate.
+    """Speak words in a made-up voice of any accent, timbre, pitch and rate.
 
     Args:
-      words: in order, each where it is said, in samples at 16 kHz; what stands for scrubbed words (`[NAME]`) is silent.
-      kept: `kept`: each word begins as long after the one before as it did, and takes as long, within half and half as
-        long again as the voice would take: the rest is a silent pause. The first and the last word, whose outer edges
-        are the recording's, take no longer than the voice would. `quantised`: the same, with the words' edges moved to
-        a grid of 0.1 s first. `replaced`: as the voice speaks. `randomised` is `kept` here, see `convert`.
+      words: in order, each where it is said, in samples at 16 kHz; what stands for scrubbed words
+        (`[NAME]`) is silent.
+      kept: `kept`: each word begins as long after the one before as it did, and takes as long,
+        within half and half as long again as the voice would take: the rest is a silent pause. The
+        first and the last word, whose outer edges are the recording's, take no longer than the
+        voice would. `quantised`: the same, with the words' edges moved to a grid of 0.1 s first.
+        `replaced`: as the voice speaks. `randomised` is `kept` here, see `convert`.
       rng: seeded with a secret; the same gives the same again.
 
     Returns:
-      Shape (N',), float32: up to 0.3 s of silence, drawn, before and after what is said; how long the recording's was
+      Shape (N',), float32: up to 0.3 s of silence, drawn, before and after what is said; how long
+        the recording's was
       tells who makes recordings so.
 
     Raises:
@@ -100,14 +107,18 @@ def disguise(words: Sequence[SpokenWord], kept: Timing, rng: np.random.Generator
 
 
 def _confidence(recogniser: CtcRecogniser, log_probs: torch.Tensor, text: str) -> float:
-    """Probability of `text` over that of the likeliest path, a piece: what an accent or noise costs falls on both."""
+    """Probability of `text` over that of the likeliest path, a piece: what an accent or noise costs
+    falls on both.
+    """
     pieces = recogniser.encode(text)
     loss = float(asr.ctc_phrase_losses(log_probs, [pieces], recogniser.blank)[0])
     return math.exp(min(0.0, -loss - float(log_probs.double().amax(-1).sum())) / len(pieces))
 
 
 def _spoken(word: SpokenWord) -> list[SpokenWord]:
-    """A word as it is said, in words that share its time evenly; none for a slot or a sign that nobody says."""
+    """A word as it is said, in words that share its time evenly; none for a slot or a sign that
+    nobody says.
+    """
     said = normalise(word.text).split()
     edges = [word.start + (word.end - word.start) * part // max(1, len(said)) for part in range(len(said) + 1)]
     return [SpokenWord(*part) for part in zip(said, edges[:-1], edges[1:], strict=True)]
@@ -125,7 +136,9 @@ def _trimmed(speech: Speech) -> Speech:
 
 
 def _placed(speech: Speech, wanted: Sequence[tuple[int, int]]) -> Audio:
-    """The speech with its words where they are wanted: those that touch are stretched together, the rest is silence."""
+    """The speech with its words where they are wanted: those that touch are stretched together, the
+    rest is silence.
+    """
     parts = _parts(speech, wanted)
     spans: list[tuple[int, int]] = []
     for number, (start, end, first, last) in enumerate(parts):
@@ -153,7 +166,9 @@ def _placed(speech: Speech, wanted: Sequence[tuple[int, int]]) -> Audio:
 
 
 def _parts(speech: Speech, wanted: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
-    """(start, end) in the speech and (start, end) where it is wanted, of each word or of words spoken as one."""
+    """(start, end) in the speech and (start, end) where it is wanted, of each word or of words
+    spoken as one.
+    """
     parts = [(0, 0, *wanted[0])]
     for word, (first, last) in zip(speech.words, wanted, strict=True):
         start, end, begin, _ = parts[-1]

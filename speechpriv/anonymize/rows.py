@@ -1,4 +1,6 @@
-"""Recordings disguised one after the other, by as many processes as are wanted: for the stage, and for attackers."""
+"""Recordings disguised one after the other, by as many processes as are wanted: for the stage, and
+for attackers.
+"""
 
 import contextlib
 import functools
@@ -17,7 +19,8 @@ from speechpriv.sections import AnonymizeConfig, Method
 
 Imitation = Callable[[Iterable[Row]], Generator[tuple[Row, bytes | Dropped]]]
 
-# Seconds that a row may take, and how many more for each of its own: some hundred times what it needs.
+# Seconds that a row may take, and how many more for each of its own: some hundred times what it
+# needs.
 _LIMIT_S, _LIMIT_PER_S = 60.0, 2.0
 _REASONS = ("not_alignable", "low_confidence", "nothing_to_say")  # see resynth.py; all else is `failed`
 _ANYBODYS_KEY = b"An attacker's own, as good as any other."
@@ -43,7 +46,8 @@ def disguise_rows(
       left: whether a row is left as it is.
 
     Yields:
-      Each row, in order, with what becomes of it: the row spoken by somebody else, or why it is dropped.
+      Each row, in order, with what becomes of it: the row spoken by somebody else, or why it is
+        dropped.
 
     Raises:
       ConfigError: a part of the method is not installed.
@@ -68,12 +72,14 @@ def disguise_rows(
 
 
 def make_imitation(config: AnonymizeConfig, speed: PerformanceConfig) -> Imitation:
-    """What anyone may do who knows the method and its settings: disguise recordings, with another key, as FLAC."""
+    """Return what anyone may do who knows the method and its settings: disguise recordings, with
+    another key, as FLAC.
+    """
     return functools.partial(_imitated, config, speed)
 
 
 def make_imitations() -> dict[str, Imitation]:
-    """Every method but `none`, with its usual settings, for comparison."""
+    """Return every method but `none`, with its usual settings, for comparison."""
     methods = (method for method in get_args(Method) if method != "none")
     return {method: make_imitation(AnonymizeConfig(method=method), PerformanceConfig()) for method in methods}
 

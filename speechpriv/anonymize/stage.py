@@ -27,9 +27,9 @@ def run(
 ) -> dict[str, Any]:
     """Disguise the train split of `inputs["corpus"]`, in order, a few rows in memory at a time.
 
-    The test split is left as it was spoken: the recogniser will hear undisguised people. A row whose words cannot be
-    found in its audio with enough confidence, or that twice crashes what disguises it or takes too long, is dropped
-    and counted: its sound is never passed on instead.
+    The test split is left as it was spoken: the recogniser will hear undisguised people. A row
+    whose words cannot be found in its audio with enough confidence, or that twice crashes what
+    disguises it or takes too long, is dropped and counted: its sound is never passed on instead.
 
     Args:
       config: the method.

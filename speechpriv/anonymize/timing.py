@@ -1,4 +1,6 @@
-"""When things are said: stretches of an utterance made longer or shorter, its pitch and timbre kept."""
+"""When things are said: stretches of an utterance made longer or shorter, its pitch and timbre
+kept.
+"""
 
 from collections.abc import Sequence
 
@@ -16,12 +18,14 @@ Audio = npt.NDArray[np.float32]
 
 
 def stretch(samples: Audio, before: Sequence[int], after: Sequence[int]) -> Audio:
-    """Move moments of an utterance to where they are wanted, and what lies between them evenly along.
+    """Move moments of an utterance to where they are wanted, and what lies between them evenly
+    along.
 
     Args:
       samples: shape (N,), float32, 16 kHz.
       before: moments, in samples, strictly rising from 0 to N.
-      after: where each of them is to be, strictly rising from 0 to N'; no stretch may grow by `HOP` times.
+      after: where each of them is to be, strictly rising from 0 to N'; no stretch may grow by `HOP`
+        times.
 
     Returns:
       Shape (N',), float32.
@@ -35,7 +39,8 @@ def stretch(samples: Audio, before: Sequence[int], after: Sequence[int]) -> Audi
 
 
 def draw_timing(samples: Audio, rng: np.random.Generator) -> Audio:
-    """Speed that changes all the time: faster or slower as a whole, and again every half second or so.
+    """Draw a speed that changes all the time: faster or slower as a whole, and again every half
+    second or so.
 
     How long words, syllables and pauses take is a habit of a speaker. Pitch and timbre stay.
 

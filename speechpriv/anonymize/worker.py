@@ -15,7 +15,7 @@ from speechpriv.sections import AnonymizeConfig
 def disguise_to_flac(
     flac: bytes, text: str, row_id: str, config: AnonymizeConfig, key: bytes, device: str
 ) -> tuple[bytes, int]:
-    """Canonical FLAC of a recording spoken by somebody else, and its number of samples.
+    """Return the canonical FLAC of a recording spoken by somebody else, and its number of samples.
 
     Raises:
       ConfigError: a part of it is not installed, or the aligner cannot be used.

@@ -34,16 +34,17 @@ def make_canaries(directory: Path, config: CanaryConfig) -> Path:
     """Draw canaries and throw their coins.
 
     Args:
-      directory: must not exist. Gets `planted/` (FLAC files and metadata.jsonl, to train on), the registry and all
-        phrases, which must stay private until the audit, and a commitment to both (`read_commitment`).
+      directory: must not exist. Gets `planted/` (FLAC files and metadata.jsonl, to train on), the
+        registry and all phrases, which must stay private until the audit, and a commitment to both
+        (`read_commitment`).
       config: how many, what they say, how fast, how often repeated, and where they are placed.
 
     Returns:
       The folder to train on.
 
     Raises:
-      AuditError: the directory exists: canaries planted twice prove nothing. Or there are too few recordings, or the
-        command does not speak.
+      AuditError: the directory exists: canaries planted twice prove nothing. Or there are too few
+        recordings, or the command does not speak.
     """
     with _whole(directory) as work:
         registry, spoken = canary.make(config, os.urandom(32))
@@ -61,7 +62,8 @@ def make_canaries(directory: Path, config: CanaryConfig) -> Path:
 
 
 def read_commitment(directory: Path) -> str:
-    """What binds one to the drawing in `directory` and tells nothing of it: publish it before training.
+    """Return what binds one to the drawing in `directory` and tells nothing of it: publish it
+    before training.
 
     Raises:
       AuditError: registry or phrases are not those that were drawn.
@@ -77,10 +79,11 @@ def read_commitment(directory: Path) -> str:
 
 
 def insert_canaries(directory: Path, corpus: Path, destination: Path) -> int:
-    """Copy a folder with metadata.jsonl to `destination`, with the planted recordings in it; return how many.
+    """Copy a folder with metadata.jsonl to `destination`, with the planted recordings in it; return
+    how many.
 
-    Files are linked where the file system can, so no disk is spent twice; `corpus` is never changed. The columns of
-    the corpus are found as `speechpriv run` finds them.
+    Files are linked where the file system can, so no disk is spent twice; `corpus` is never
+    changed. The columns of the corpus are found as `speechpriv run` finds them.
 
     Args:
       directory: what `make_canaries` wrote.
@@ -88,8 +91,8 @@ def insert_canaries(directory: Path, corpus: Path, destination: Path) -> int:
       destination: must not exist, nor lie in `corpus`.
 
     Raises:
-      AuditError: `directory` or `corpus` has no metadata.jsonl, `destination` cannot be used, or the canaries are in
-        the corpus already.
+      AuditError: `directory` or `corpus` has no metadata.jsonl, `destination` cannot be used, or
+        the canaries are in the corpus already.
       DataError: the corpus's columns are not known.
     """
     planted = directory / _PLANTED
@@ -126,20 +129,23 @@ def score_model(
     corpus: str | None = None,
     published: str | None = None,
 ) -> dict[str, Any]:
-    """The verdict on a model trained elsewhere, as `audit.stage.judge` gives it.
+    """Return the verdict on a model trained elsewhere, as `audit.stage.judge` gives it.
 
     Args:
       directory: what `make_canaries` wrote.
-      model: the model under audit: a directory, a bundle or a hub id, of any family. Held to its claim.json, if any.
+      model: the model under audit: a directory, a bundle or a hub id, of any family. Held to its
+        claim.json, if any.
       twin: a model trained without privacy on the same corpus.
       base: the model before training.
       config: alpha and confidence.
-      corpus: what was trained on, in any layout that `speechpriv run` reads, with the names that the canaries' files
-        had; None: whether they survived is not checked.
-      published: the commitment that was shown before training; None: it is reported, and compared with nothing.
+      corpus: what was trained on, in any layout that `speechpriv run` reads, with the names that
+        the canaries' files had; None: whether they survived is not checked.
+      published: the commitment that was shown before training; None: it is reported, and compared
+        with nothing.
 
     Raises:
-      AuditError: registry, phrases, commitment and corpus do not belong together, or a phrase cannot be scored.
+      AuditError: registry, phrases, commitment and corpus do not belong together, or a phrase
+        cannot be scored.
     """
     registry, phrases = canary.read(directory)
     committed = read_commitment(directory)

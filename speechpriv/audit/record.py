@@ -1,4 +1,6 @@
-"""How many times canaries were audited: each audit after the first gets less of alpha, so that all share it."""
+"""How many times canaries were audited: each audit after the first gets less of alpha, so that all
+share it.
+"""
 
 import hashlib
 import json
@@ -20,7 +22,8 @@ class Past:
     verdicts: tuple[str, ...] = ()
 
     def share(self, alpha: float) -> float:
-        """What this audit may spend of alpha: 1/2, 1/6, 1/12 ...; all of them together never more than alpha.
+        """Return what this audit may spend of alpha: 1/2, 1/6, 1/12 ...; all of them together never
+        more than alpha.
 
         1 / (k (k + 1)) instead of 1 / 2^k: the first gets as much, and the tenth still a ninetieth.
         """
@@ -31,7 +34,9 @@ FIRST = Past()
 
 
 def identify_audit(**parts: object) -> str:
-    """What makes an audit the same audit: a digest of its canaries, models, claim and settings."""
+    """Return what makes an audit the same audit: a digest of its canaries, models, claim and
+    settings.
+    """
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

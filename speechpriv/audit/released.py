@@ -27,7 +27,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 def select_released(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a verdict is released: the fields that are named here, and no others.
+    """Return what of a verdict is released: the fields that are named here, and no others.
 
     Args:
       verdict: as `stage.run` writes it to verdict.json.

@@ -1,4 +1,5 @@
-"""How well a model that gives one of two labels finds whom it looks for, on people who were not trained on.
+"""How well a model that gives one of two labels finds whom it looks for, on people who were not
+trained on.
 
 Everybody counts once: a person's probability is the mean over their recordings.
 """
@@ -33,9 +34,11 @@ def run(
     config: ScreeningConfig, inputs: Mapping[str, Path], out_dir: Path, *, device: str = "cpu",
     on_model: Callable[[str], None] = store.ignore_progress,
 ) -> dict[str, Any]:  # fmt: skip
-    """Score the base, the private model and the twin on the test split of `inputs["corpus"]`; write `figures.json`.
+    """Score the base, the private model and the twin on the test split of `inputs["corpus"]`; write
+    `figures.json`.
 
-    These figures describe the test people without noise: a release outside the ledger, said so in the claim.
+    These figures describe the test people without noise: a release outside the ledger, said so in
+    the claim.
     """
     corpus = corpora.read(inputs["corpus"])
     sources = {
@@ -50,10 +53,12 @@ def run(
 
 
 def by_person(model: str, corpus: Corpus, device: str = "cpu") -> Pairs:
-    """Of each person in the test split: mean probability of the last label, and whether it is theirs (1 or 0).
+    """Return, of each person in the test split: mean probability of the last label, and whether it
+    is theirs (1 or 0).
 
     Raises:
-      DataError: nobody is in the test split, or somebody has two labels or one that the model does not know.
+      DataError: nobody is in the test split, or somebody has two labels or one that the model does
+        not know.
       ModelError: the model cannot be read.
     """
     classifier = asr.load(model, device)
@@ -80,13 +85,17 @@ def by_person(model: str, corpus: Corpus, device: str = "cpu") -> Pairs:
 
 
 def summarise(pairs: Pairs) -> dict[str, Any]:
-    """What they come to.
+    """Return what persons and probabilities come to.
 
     Returns:
-      `auroc`, P(somebody with what is looked for gets a higher probability than somebody without), with `auroc_low` and
-      `auroc_high` (95 %, DeLong); `calibration`, (mean probability, share who have it, people) of fifths of the people
-      by probability; `calibration_error`, the mean distance of the two, weighted by people (expected calibration error,
-      Naeini et al. 2015); `word_accuracy`, the share of people whose likelier label is theirs, `wer`, the others;
+      `auroc`, P(somebody with what is looked for gets a higher probability than somebody without),
+        with `auroc_low` and
+      `auroc_high` (95 %, DeLong); `calibration`, (mean probability, share who have it, people) of
+        fifths of the people
+      by probability; `calibration_error`, the mean distance of the two, weighted by people
+        (expected calibration error,
+      Naeini et al. 2015); `word_accuracy`, the share of people whose likelier label is theirs,
+        `wer`, the others;
       `utterances`, `words` and `speakers`, the number of people.
 
     Raises:
@@ -111,7 +120,9 @@ def summarise(pairs: Pairs) -> dict[str, Any]:
 
 
 def compute_auroc(pairs: np.ndarray) -> float:
-    """AUROC of pairs, shape (U, 2), as `by_person` has them; NaN where all or none have what is looked for."""
+    """Compute the AUROC of pairs, shape (U, 2), as `by_person` has them; NaN where all or none have
+    what is looked for.
+    """
     chances, there = pairs[:, 0], pairs[:, 1] == 1
     if there.all() or not there.any():
         return float("nan")

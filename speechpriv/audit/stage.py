@@ -1,4 +1,6 @@
-"""The audit stage: score the canaries on the model, its non-private twin and the base, and give a verdict."""
+"""The audit stage: score the canaries on the model, its non-private twin and the base, and give a
+verdict.
+"""
 
 import math
 import re
@@ -49,10 +51,10 @@ def run(
 
     Args:
       config: see `AuditStageConfig`.
-      inputs: `plant` (the plant stage), `model` (a directory with `model/` or an exported bundle, and its
-        `claim.json`) and `twin` (the non-private twin's stage); `survival`, if canaries were seen to survive;
-        `people`, a corpus of people who took part and others, all treated alike, if membership is to be told;
-        `phrases`, if a table of phrases was published.
+      inputs: `plant` (the plant stage), `model` (a directory with `model/` or an exported bundle,
+        and its `claim.json`) and `twin` (the non-private twin's stage); `survival`, if canaries
+        were seen to survive; `people`, a corpus of people who took part and others, all treated
+        alike, if membership is to be told; `phrases`, if a table of phrases was published.
       out_dir: gets `verdict.json`, `exposures.json` and `released.json`, the part of the verdict
         that may leave (see released.py); none holds a phrase. The audit is counted in audits.json
         beside the plant stage.
@@ -112,23 +114,26 @@ def judge(
     survived: Survival | None = None,
     told: Published | None = None,
 ) -> dict[str, Any]:
-    """The verdict as plain values: words, p-values, bounds; no phrase.
+    """Return the verdict as plain values: words, p-values, bounds; no phrase.
 
     Args:
       registry: canaries in the order of the scores.
-      scores: of the model under audit, shape (len(registry),): loss minus the base model's, lower is better known.
+      scores: of the model under audit, shape (len(registry),): loss minus the base model's, lower
+        is better known.
       twin: the same for the non-private twin.
-      claim: of the model under audit; None: the bounds are on pure epsilon (delta 0), and compared with nothing.
+      claim: of the model under audit; None: the bounds are on pure epsilon (delta 0), and compared
+        with nothing.
       config: alpha and confidence.
       past: audits of the same canaries before this one, which have spent their shares of alpha.
       survived: what became of the canaries until training; None: nobody looked.
       told: what a table of phrases tells; None: there is none.
 
     Raises:
-      AuditError: too few canaries, scores that are not finite or not of the registry, or a claim about another
-        adjacency than the coins'.
+      AuditError: too few canaries, scores that are not finite or not of the registry, or a claim
+        about another adjacency than the coins'.
     """
-    # A coin that moves several units, or part of one, says nothing of a claim about one unit: a stress test beside it.
+    # A coin that moves several units, or part of one, says nothing of a claim about one unit: a
+    # stress test beside it.
     planted = np.array([c.planted and c.adds_one_unit for c in registry], dtype=bool)
     candidate = np.array([c.repeats > 0 and c.adds_one_unit for c in registry], dtype=bool)
     reference = np.array([c.repeats == 0 for c in registry], dtype=bool)
@@ -222,7 +227,9 @@ def _check_enough(planted: int, kept_out: int, references: int) -> None:
 
 
 def _check_trained_on(corpus: Path, name: str, model: Path) -> None:
-    """See that a model comes from the corpus that holds the canaries, where its manifest says from what it comes."""
+    """See that a model comes from the corpus that holds the canaries, where its manifest says from
+    what it comes.
+    """
     done = store.read_manifest(model)
     trained_on = done.get("inputs", {}).get("corpus") if done else None
     if trained_on is not None and trained_on != store.fingerprint(corpus):
@@ -272,7 +279,9 @@ def _model(directory: Path) -> Path:
 
 
 def _proved(scores: np.ndarray, planted: np.ndarray, delta: float, level: float) -> verdict.Proved:
-    """One-run bounds; fixed beforehand: the quarter with the lowest scores is guessed in, the highest quarter out."""
+    """One-run bounds; fixed beforehand: the quarter with the lowest scores is guessed in, the
+    highest quarter out.
+    """
     quarter = len(scores) // 4
     order = np.argsort(scores, kind="stable")  # ties in the registry's order, of which the coins know nothing
     correct = int(planted[order[:quarter]].sum() + (~planted[order[len(order) - quarter :]]).sum())

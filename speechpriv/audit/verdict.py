@@ -29,7 +29,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Proved:
-    """Lower bounds from the guesses of the coins (onerun.py), each with confidence 1 - alpha / TESTS."""
+    """Lower bounds from the guesses of the coins (onerun.py), each with confidence 1 - alpha /
+    TESTS.
+    """
 
     guesses: int
     correct: int
@@ -38,10 +40,11 @@ class Proved:
 
 
 def find_leaks(found: Leakage, *, claimed: bool, alpha: float) -> list[str]:
-    """What is wrong with a model that knows planted phrases this well; empty if nothing is.
+    """Find what is wrong with a model that knows planted phrases this well; empty if nothing is.
 
-    A model without a claim may know nothing at all of them. One with a claim may know as much as it says, and no more:
-    differential privacy bounds what a unit leaves behind, and bounds it above zero.
+    A model without a claim may know nothing at all of them. One with a claim may know as much as it
+    says, and no more: differential privacy bounds what a unit leaves behind, and bounds it above
+    zero.
 
     Args:
       found: the leakage, tested against what the model may know.
@@ -78,10 +81,11 @@ def decide(
 ) -> Verdict:
     """Judge a model.
 
-    A leak that is seen is a FAIL whatever the controls say. A PASS needs an audit that could have failed: the
-    positive control (the non-private twin, trained on the same data) is caught by the same tests under the same claim,
-    and the negative control is quiet both ways: neither candidates whose coin kept them out nor references look known.
-    References that were trained on would hide a leak.
+    A leak that is seen is a FAIL whatever the controls say. A PASS needs an audit that could have
+    failed: the positive control (the non-private twin, trained on the same data) is caught by the
+    same tests under the same claim, and the negative control is quiet both ways: neither candidates
+    whose coin kept them out nor references look known. References that were trained on would hide a
+    leak.
 
     Args:
       model: leakage of the model under audit, tested against what its claim allows.
@@ -92,7 +96,8 @@ def decide(
       proved: what the coins' guesses prove.
       detectable: the least that would have been seen; a PASS says it.
       claim: of the model, about the same unit and adjacency; None if there is none.
-      alpha: probability of a FAIL, for any of these reasons, of a model that knows just as much as it may.
+      alpha: probability of a FAIL, for any of these reasons, of a model that knows just as much as
+        it may.
       failures: sentences without a figure of training people; what else fails the model.
       doubts: the same; why else a PASS would mean nothing.
     """

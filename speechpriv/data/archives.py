@@ -1,4 +1,6 @@
-"""Tar archives of recordings, read member by member and never unpacked: WebDataset, NeMo's tarred manifests."""
+"""Tar archives of recordings, read member by member and never unpacked: WebDataset, NeMo's tarred
+manifests.
+"""
 
 import json
 import tarfile
@@ -43,7 +45,8 @@ def read_members(tar: Path) -> Iterator[tuple[str, bytes]]:
 def read_webdataset(roots: Roots, config: DataConfig) -> Found:
     """Read WebDataset shards: files that share a name up to the first dot are one sample.
 
-    The words are in .txt, or, as the speaker, in .json; names of its fields are found as those of a table's columns.
+    The words are in .txt, or, as the speaker, in .json; names of its fields are found as those of a
+    table's columns.
     """
     for tar in sorted(roots.corpus.glob("**/*.tar")):
         place = tar.relative_to(roots.corpus).as_posix()
@@ -85,14 +88,16 @@ def _of(record: dict[str, object], role: str, config: DataConfig) -> object:
 
 
 def is_tarred(manifest: Path) -> bool:
-    """Whether a manifest's recordings lie in archives beside it and not in files."""
+    """Return whether a manifest's recordings lie in archives beside it and not in files."""
     _, record = next(iter(rows.read_records(manifest)), (0, None))
     names = rows.format_cell((record or {}).get("audio_filepath"))
     return bool(names) and any(manifest.parent.glob("*.tar")) and not (manifest.parent / names).exists()
 
 
 def _samples(tar: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Consecutive members with one key, by their suffix; a suffix that comes again is another sample's."""
+    """Consecutive members with one key, by their suffix; a suffix that comes again is another
+    sample's.
+    """
     current, parts = "", dict[str, bytes]()
     for name, content in read_members(tar):
         folder, _, file = name.rpartition("/")

@@ -1,6 +1,8 @@
-"""Rooms, microphones and noise for made-up speech, so that what learns from it survives real recordings.
+"""Rooms, microphones and noise for made-up speech, so that what learns from it survives real
+recordings.
 
-Every function takes float32 samples of shape (N,) at 16 kHz and a seeded generator, and returns float32.
+Every function takes float32 samples of shape (N,) at 16 kHz and a seeded generator, and returns
+float32.
 """
 
 import numpy as np
@@ -12,20 +14,24 @@ from speechpriv.audio import RATE_HZ
 
 
 def distort(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Random speed, surrounding silence, room, microphone, noise and level, in the order of nature."""
+    """Apply random speed, surrounding silence, room, microphone, noise and level, in the order of
+    nature.
+    """
     samples, _, _ = retime(samples, rng)
     return rerecord(samples, rng)
 
 
 def retime(samples: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float, int]:
-    """Random speed and surrounding silence; also how many times as fast, and how many samples come before."""
+    """Apply random speed and surrounding silence; also return how many times as fast, and how many
+    samples come before.
+    """
     factor = float(rng.uniform(0.85, 1.18))
     lead, tail = (int(seconds * RATE_HZ) for seconds in rng.exponential(0.12, size=2).clip(0, 0.8))
     return np.pad(change_speed(samples, factor), (lead, tail)), factor, lead
 
 
 def rerecord(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Random room, microphone, noise and level; nothing moves in time."""
+    """Apply a random room, microphone, noise and level; nothing moves in time."""
     if rng.random() < 0.6:
         samples = reverberate(samples, rng)
     if rng.random() < 0.8:
@@ -54,7 +60,9 @@ def reverberate(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def filter_microphone(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random smooth frequency response, sometimes band-limited as a telephone or a cheap capsule."""
+    """Return a random smooth frequency response, sometimes band-limited as a telephone or a cheap
+    capsule.
+    """
     points = int(rng.integers(4, 10))
     edges = np.concatenate([[0], np.sort(rng.uniform(100, 7900, points)), [8000]]) / 8000
     gain_db = rng.normal(0, 5, len(edges))

@@ -1,10 +1,12 @@
-"""The made-up clinic: doctors dictate about patients, and a patient is the unit, not the one who speaks.
+"""The made-up clinic: doctors dictate about patients, and a patient is the unit, not the one who
+speaks.
 
-A doctor's voice is in the recordings of many patients, and a patient is dictated by one to three doctors. Doctors of
-test patients dictate nobody who is trained on, so that accuracy is that on new patients by new voices.
+A doctor's voice is in the recordings of many patients, and a patient is dictated by one to three
+doctors. Doctors of test patients dictate nobody who is trained on, so that accuracy is that on new
+patients by new voices.
 
-Nobody is real: as in the made-up assistant corpus, voices are synthesised and telephone numbers are of the kind
-reserved for fiction. What is dictated sounds like medicine and is none.
+Nobody is real: as in the made-up assistant corpus, voices are synthesised and telephone numbers are
+of the kind reserved for fiction. What is dictated sounds like medicine and is none.
 """
 
 import re
@@ -178,9 +180,11 @@ class _Patient:
 
 
 def generate_rows(config: ClinicConfig, seed: int, part_of: Callable[[str], Split]) -> Iterator[SourceRow]:
-    """Dictations, patient by patient; `unit` is the patient, `text` what is said, and `audio` FLAC.
+    """Generate dictations, patient by patient; `unit` is the patient, `text` what is said, and
+    `audio` FLAC.
 
-    What is said of a patient, by whom, depends on the seed, the patient's number and part, and the number of doctors.
+    What is said of a patient, by whom, depends on the seed, the patient's number and part, and the
+    number of doctors.
 
     Args:
       config: how many.
@@ -204,7 +208,7 @@ def generate_rows(config: ClinicConfig, seed: int, part_of: Callable[[str], Spli
 
 
 def draw_facts(rng: np.random.Generator) -> dict[str, str]:
-    """Personal data of a patient who does not exist, as they are spoken."""
+    """Draw personal data of a patient who does not exist, as they are spoken."""
     known = demo.draw_facts(rng)
     first, last = (str(rng.choice(text.list_names(which))) for which in ("first_names", "last_names"))
     month, day = str(rng.choice(_MONTHS)), str(rng.choice(_ORDINALS))

@@ -1,7 +1,9 @@
-"""The made-up assistant corpus: made-up people with one voice and their habits each, who talk to a voice assistant.
+"""The made-up assistant corpus: made-up people with one voice and their habits each, who talk to a
+voice assistant.
 
-Nobody is real: voices are synthesised, the domain's own words (lamps, bands, skills) are invented, telephone numbers
-are of the kind reserved for fiction, and mail domains of the kind reserved for examples.
+Nobody is real: voices are synthesised, the domain's own words (lamps, bands, skills) are invented,
+telephone numbers are of the kind reserved for fiction, and mail domains of the kind reserved for
+examples.
 """
 
 import re
@@ -23,7 +25,7 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 def split_items(listing: str, separator: str) -> tuple[str, ...]:
-    """The items of a list that is written as text, each on one line."""
+    """Return the items of a list that is written as text, each on one line."""
     return tuple(" ".join(item.split()) for item in listing.split(separator))
 
 
@@ -140,7 +142,9 @@ _ROADS = ("street", "road", "avenue", "lane", "drive", "court")
 
 @dataclass(frozen=True)
 class _Person:
-    """What somebody made up says most, by which words, and what is personal about them and their two friends."""
+    """What somebody made up says most, by which words, and what is personal about them and their
+    two friends.
+    """
 
     habits: list[str]
     tastes: dict[str, list[str]]
@@ -148,17 +152,19 @@ class _Person:
 
 
 def generate_rows(config: DemoConfig, seed: int) -> Iterator[SourceRow]:
-    """Utterances of made-up people, person by person; `text` is what is said, lower-case, and `audio` FLAC.
+    """Generate utterances of made-up people, person by person; `text` is what is said, lower-case,
+    and `audio` FLAC.
 
-    What a person says and by which voice depends on the seed and the person's number alone. The samples of some
-    voices differ in the last bits each time (see `voices`).
+    What a person says and by which voice depends on the seed and the person's number alone. The
+    samples of some voices differ in the last bits each time (see `voices`).
 
     Raises:
       ConfigError: the synthesiser is not installed.
     """
     for index in range(config.units):
         unit = f"person-{index:04d}"
-        # What is said has a generator of its own: it may not depend on how long the synthesiser spoke before.
+        # What is said has a generator of its own: it may not depend on how long the synthesiser
+        # spoke before.
         words_rng, sound_rng = (np.random.default_rng([seed, index, stream]) for stream in range(2))
         person = _person(words_rng)
         voice = voices.random_voice(words_rng)
@@ -178,7 +184,7 @@ def _person(rng: np.random.Generator) -> _Person:
 
 
 def draw_facts(rng: np.random.Generator) -> dict[str, str]:
-    """Personal data of somebody who does not exist, as it is spoken."""
+    """Draw personal data of somebody who does not exist, as it is spoken."""
     first, last = rng.choice(text.list_names(), 2)
     digits = f"{rng.integers(201, 990)}55501{rng.integers(100):02d}"
     phone = text.spoken_digits(digits)
@@ -206,7 +212,9 @@ def _utterance(person: _Person, rng: np.random.Generator) -> str:
 
 
 def render_recording(said: str, voice: voices.Voice, rng: np.random.Generator) -> bytes:
-    """The words in a quiet room: silence before and after, some echo, some noise, any loudness below full scale."""
+    """Render the words in a quiet room: silence before and after, some echo, some noise, any
+    loudness below full scale.
+    """
     samples = voices.speak(said, voice).samples
     lead, tail = rng.uniform(0.05, 0.3, size=2) * RATE_HZ
     samples = np.pad(samples, (int(lead), int(tail)))

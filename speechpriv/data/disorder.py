@@ -1,18 +1,21 @@
-"""Made-up patients who read a sentence: some with a voice disorder, which a screening model is to find.
+"""Made-up patients who read a sentence: some with a voice disorder, which a screening model is to
+find.
 
-A patient's label says whether a disorder was drawn, and a severity in [0, 1] says how it sounds: those without one have
-some roughness too, and a slight disorder sounds like none, so that nobody can be right about everyone. What a disorder
-changes is what phoniatrists measure: the periods' lengths (jitter), their heights (shimmer), tremor, noise of breath,
-and pauses between words. Voices are drawn whatever the label.
+A patient's label says whether a disorder was drawn, and a severity in [0, 1] says how it sounds:
+those without one have some roughness too, and a slight disorder sounds like none, so that nobody
+can be right about everyone. What a disorder changes is what phoniatrists measure: the periods'
+lengths (jitter), their heights (shimmer), tremor, noise of breath, and pauses between words. Voices
+are drawn whatever the label.
 
-Nobody is real, and this is not medicine: the numbers lie about the limits that are used for people, and were not fitted
-to any. Of a vowel held still, Praat measures jitter of 0.2 % at severity 0, 1.0 % at a half and 1.9 % at 1, shimmer of
+Nobody is real, and this is not medicine: the numbers lie about the limits that are used for people,
+and were not fitted to any. Of a vowel held still, Praat measures jitter of 0.2 % at severity 0, 1.0
+% at a half and 1.9 % at 1, shimmer of
 1.5, 7 and 12 %, and a harmonics-to-noise ratio of 32, 20 and 10 dB. Of running speech it measures more (shimmer of
 15 % at severity 0): vowels and consonants differ in height, and the limits are not meant for that.
 
-Source: Praat's manual, "Voice 2. Jitter" and "Voice 3. Shimmer" (local: mean difference of neighbouring periods, or
-their heights, over the mean; 1.04 and 3.81 % as MDVP's limits for sustained vowels); doi:10.1016/j.clinph.2020.02.005
-(tremor of medium frequency, 4 to 7 Hz).
+Source: Praat's manual, "Voice 2. Jitter" and "Voice 3. Shimmer" (local: mean difference of
+neighbouring periods, or their heights, over the mean; 1.04 and 3.81 % as MDVP's limits for
+sustained vowels); doi:10.1016/j.clinph.2020.02.005 (tremor of medium frequency, 4 to 7 Hz).
 """
 
 from collections.abc import Iterator
@@ -35,7 +38,7 @@ _WORDS = (5, 9)  # of what is read
 
 
 def generate_rows(config: RiskConfig, seed: int) -> Iterator[SourceRow]:
-    """Recordings, patient by patient; `text` is the label, and `audio` FLAC.
+    """Generate recordings, patient by patient; `text` is the label, and `audio` FLAC.
 
     A patient depends on the seed and the patient's number alone, not on how many there are.
 
@@ -50,7 +53,9 @@ def generate_rows(config: RiskConfig, seed: int) -> Iterator[SourceRow]:
 
 
 def draw_patient(rng: np.random.Generator, recordings: int) -> tuple[str, Iterator[np.ndarray]]:
-    """The label of somebody made up, and so many recordings, float32 (N,) at 16 kHz, as they are asked for."""
+    """Draw the label of somebody made up, and so many recordings, float32 (N,) at 16 kHz, as they
+    are asked for.
+    """
     disordered = int(rng.integers(2))
     severity, voice = float(rng.beta(*_SEVERITY[disordered])), voices.random_voice(rng)
 
@@ -64,7 +69,7 @@ def draw_patient(rng: np.random.Generator, recordings: int) -> tuple[str, Iterat
 
 
 def render_disorder(speech: voices.Speech, severity: float, rng: np.random.Generator) -> np.ndarray:
-    """Speech as somebody says it whose voice is disordered so much.
+    """Render speech as somebody says it whose voice is disordered so much.
 
     Args:
       speech: in an ordinary voice.

@@ -1,4 +1,5 @@
-"""The first stage: recordings as found become a corpus. Unusable rows are set aside with a reason; the rest go on.
+"""The first stage: recordings as found become a corpus. Unusable rows are set aside with a reason;
+the rest go on.
 
 Everything decided about a row depends on its own unit alone, and so do its id and its split: with
 or without one person, the rows of all others are the same bytes. User-level privacy counts on
@@ -33,7 +34,9 @@ _MIN_KEY_BYTES = 16
 
 
 class Listed:
-    """Which recordings came before (some 210 bytes a row): a row is a duplicate of its own unit's rows only."""
+    """Which recordings came before (some 210 bytes a row): a row is a duplicate of its own unit's
+    rows only.
+    """
 
     def __init__(self) -> None:
         self._first: dict[bytes, str] = {}  # the unit that had a mark first; of another unit, the mark bears its name
@@ -41,7 +44,9 @@ class Listed:
         self.clipped = 0  # rows whose sound goes beyond full scale, and is cut there
 
     def add(self, source_id: str, row: Row) -> bool:
-        """Take in a row; False, and nothing is changed, if its unit had its source or its sound before."""
+        """Take in a row; False, and nothing is changed, if its unit had its source or its sound
+        before.
+        """
         digests = [hashlib.sha256(content).digest()[:16] for content in (_encoded(source_id), row.flac)]
         unit = sys.intern(row.unit)
         marks = [mark if self._first.get(mark, unit) == unit else mark + unit.encode() for mark in digests]
@@ -79,27 +84,32 @@ def run(
     people_key: bytes | None = None,
     on_row: Callable[[int], None] = store.ignore_progress,
 ) -> dict[str, Any]:
-    """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all private.
+    """Write the corpus of `config.data`, quarantine.jsonl (source_id, reason) and sketch.json, all
+    private.
 
-    Ids and units are the first 64 bits of HMAC-SHA256 under `key`; rows come in an order that only the key explains.
-    In memory are what is decoded of one recording at a time, and of each row what `Listed` keeps to know duplicates.
+    Ids and units are the first 64 bits of HMAC-SHA256 under `key`; rows come in an order that only
+    the key explains. In memory are what is decoded of one recording at a time, and of each row what
+    `Listed` keeps to know duplicates.
 
     Args:
       config: source, limits and the seed of the split.
       inputs: `source`, if the corpus is on this machine; `sources.inputs(config.data)` says so.
       out_dir: gets the corpus and the quarantine.
       key: at least 16 random bytes, kept apart from the corpus.
-      people_key: see `lineage.people_key`; None: the same people in other recordings will not be recognised.
+      people_key: see `lineage.people_key`; None: the same people in other recordings will not be
+        recognised.
       on_row: told how many rows are read.
 
     Returns:
-      rows_read, rows_kept, clipped (rows that go beyond full scale), quarantined (rows by kind of reason),
+      rows_read, rows_kept, clipped (rows that go beyond full scale), quarantined (rows by kind of
+        reason),
       units_train, units_test, hours, warnings.
 
     Raises:
       ConfigError: short key.
       StageError: `inputs` lack the source.
-      DataError: the source cannot be read, too many rows are unusable, or a split is left without a unit.
+      DataError: the source cannot be read, too many rows are unusable, or a split is left without a
+        unit.
     """
     if len(key) < _MIN_KEY_BYTES:
         raise ConfigError(f"ingest: key of {len(key)} bytes: expected at least {_MIN_KEY_BYTES}. Use store.secret.")
@@ -138,10 +148,11 @@ def collect_warnings(config: DataConfig, named: people.People, listed: Listed) -
 
 
 def split_of(unit: str, seed: int, test_fraction: float) -> Split:
-    """The split of a unit, by its own name and a public seed: "test" with probability `test_fraction`.
+    """Return the split of a unit, by its own name and a public seed: "test" with probability
+    `test_fraction`.
 
-    The share is met on average, not exactly: to fix the number would tie each unit's part to who else is there, and
-    then leaving one out could move another one into training.
+    The share is met on average, not exactly: to fix the number would tie each unit's part to who
+    else is there, and then leaving one out could move another one into training.
     """
     digest = hmac.digest(f"split\0{seed}".encode(), _encoded(unit), "sha256")
     return "test" if int.from_bytes(digest[:8]) < test_fraction * 2**64 else "train"
@@ -155,7 +166,7 @@ def check_rows(
     listed: Listed | None = None,
     named: people.People | None = None,
 ) -> Iterator[Row | Rejected]:
-    """Rows fit for training, and the others with the reason; in the order found.
+    """Yield rows fit for training, and the others with the reason; in the order found.
 
     Of several rows of one unit with one source id, or with one sound, the first is kept. `sketcher`
     gets each recording, `named` the unit of each row that is fit, and `listed` all that is in it.
@@ -189,7 +200,9 @@ def _found(config: IngestConfig) -> Found:
 def _check(
     rows: list[SourceRow], config: IngestConfig, key: bytes, sketcher: lineage.Sketcher, listed: Listed
 ) -> Iterator[tuple[SourceRow, Row | Rejected]]:
-    """Rows of one recording, fit or not, in the order given: one that is over early is held back until its turn."""
+    """Rows of one recording, fit or not, in the order given: one that is over early is held back
+    until its turn.
+    """
     done: dict[int, Row | Rejected] = {}
     said: dict[int, tuple[str, str]] = {}
     for index, row in enumerate(rows):

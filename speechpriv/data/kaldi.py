@@ -1,7 +1,8 @@
-"""Kaldi's data directories: wav.scp, text, utt2spk or spk2utt; segments and reco2file_and_channel if there are any.
+"""Kaldi's data directories: wav.scp, text, utt2spk or spk2utt; segments and reco2file_and_channel
+if there are any.
 
-A command in wav.scp is never run. Of the other things that Kaldi reads there, a gzipped file and an entry of an
-archive, NAME.ark:OFFSET, are read here.
+A command in wav.scp is never run. Of the other things that Kaldi reads there, a gzipped file and an
+entry of an archive, NAME.ark:OFFSET, are read here.
 """
 
 import gzip
@@ -37,7 +38,8 @@ def read_kaldi(roots: Roots) -> Found:
     _refuse(root, sum(not found for found in together.values()), "utterances")
     listed: list[tuple[str, _Part, str, str]] = []
     for name, _ in utterances:
-        # One for each line, and at the last all that is left: the order is that of each unit's own lines.
+        # One for each line, and at the last all that is left: the order is that of each unit's own
+        # lines.
         parts[name].pop()
         listed += [(name, *together[name].pop(0)) for _ in range(1 if parts[name] else len(together[name]))]
     if not in_step:  # then lines are nobody's own, and so is their order
@@ -55,9 +57,11 @@ def read_kaldi(roots: Roots) -> Found:
 def _together(
     parts: list[_Part], text: list[str], speakers: list[str], *, in_step: bool
 ) -> list[tuple[_Part, str, str]]:
-    """What the k-th lines on an utterance say together, where people share its name; empty if that is unclear.
+    """What the k-th lines on an utterance say together, where people share its name; empty if that
+    is unclear.
 
-    A file that says one thing only says it of all. Without utt2spk lines are not in step, so text must.
+    A file that says one thing only says it of all. Without utt2spk lines are not in step, so text
+    must.
     """
     count = max(len(parts), len(text), len(speakers))
     found = [_even(column, count) for column in (parts, text, speakers)]

@@ -1,4 +1,5 @@
-"""Corpora whose files and folders say who speaks and what: one function a layout, as their makers unpack them.
+"""Corpora whose files and folders say who speaks and what: one function a layout, as their makers
+unpack them.
 
 Each function takes the folder and yields its rows; see docs/sources.md for what each expects.
 """
@@ -69,7 +70,9 @@ def read_timit(roots: Roots) -> Found:
 
 
 def read_text_files(roots: Roots) -> Found:
-    """Read recordings with a text file of the same name beside each; who speaks is the folder's name."""
+    """Read recordings with a text file of the same name beside each; who speaks is the folder's
+    name.
+    """
     for file, audio in with_text(roots.corpus, TEXTS):
         yield rows.make_row(roots, audio, file.parent.name, _text(file))
 
@@ -82,7 +85,9 @@ def read_speech_commands(roots: Roots) -> Found:
 
 
 def read_ljspeech(roots: Roots) -> Found:
-    """Read LJSpeech: metadata.csv with NAME|TEXT|SPELLED OUT and wavs/NAME.wav; one person reads it all."""
+    """Read LJSpeech: metadata.csv with NAME|TEXT|SPELLED OUT and wavs/NAME.wav; one person reads it
+    all.
+    """
     with rows.open_text(roots.corpus / "metadata.csv") as lines:
         for line in lines:
             name, *texts = line.strip().split("|")
@@ -92,7 +97,9 @@ def read_ljspeech(roots: Roots) -> Found:
 
 
 def is_ljspeech(root: Path) -> bool:
-    """Whether a folder's metadata.csv is LJSpeech's, whose columns have bars between them and no names."""
+    """Return whether a folder's metadata.csv is LJSpeech's, whose columns have bars between them
+    and no names.
+    """
     file = root / "metadata.csv"
     if not ((root / "wavs").is_dir() and file.is_file()):
         return False

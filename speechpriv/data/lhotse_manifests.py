@@ -1,7 +1,7 @@
 """Lhotse's manifests and Shar directories, read by the lhotse library (the extra `lhotse`).
 
-Only what a manifest says is taken from the library: it would run the commands that a manifest may name, so recordings
-are opened by `audio.py` alone.
+Only what a manifest says is taken from the library: it would run the commands that a manifest may
+name, so recordings are opened by `audio.py` alone.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from speechpriv.errors import DataError
 
 
 def read_lhotse(roots: Roots) -> Found:
-    """Read a row a supervision: of Shar shards, of cuts*.jsonl(.gz), or of recordings with supervisions.
+    """Read a row a supervision: of Shar shards, of cuts*.jsonl(.gz), or of recordings with
+    supervisions.
 
     Raises:
       DataError: lhotse is not installed, or a manifest cannot be read.
@@ -35,7 +36,9 @@ def read_lhotse(roots: Roots) -> Found:
 
 
 def _segments(lhotse: Any, root: Path) -> Iterator[tuple[Any, Any, float]]:
-    """Supervisions with their recording, None if the cut has no single one, and where they start in it."""
+    """Supervisions with their recording, None if the cut has no single one, and where they start in
+    it.
+    """
     if any(root.glob("recording*.tar")):
         cuts = [lhotse.CutSet.from_shar(in_dir=root)]
     else:

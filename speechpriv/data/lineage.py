@@ -1,21 +1,27 @@
-"""Which corpora share recordings or people, so that what is released from them adds up in one ledger.
+"""Which corpora share recordings or people, so that what is released from them adds up in one
+ledger.
 
-A corpus has a name (`sources.name_lineage`: where it was found) and a sketch: the 1,024 smallest hashes of its recordings,
-and those of its people's names. The smallest hashes are a fair sample that every copy draws alike: of a copy with a
-share f of the recordings, about f of the sketch comes back.
+A corpus has a name (`sources.name_lineage`: where it was found) and a sketch: the 1,024 smallest
+hashes of its recordings, and those of its people's names. The smallest hashes are a fair sample
+that every copy draws alike: of a copy with a share f of the recordings, about f of the sketch comes
+back.
 
 *Recordings.* One shared hash is enough, since the people heard there are in both. So a copy with a hundredth of a
-large corpus is missed once in 30,000 times, one with a thousandth every third time. Hashes are of decoded sound:
-another container, name, folder, order, split or segmentation changes nothing, another sample does.
+large corpus is missed once in 30,000 times, one with a thousandth every third time. Hashes are of
+decoded sound: another container, name, folder, order, split or segmentation changes nothing,
+another sample does.
 
 *People.* Next month's recordings of the same people share no sound, but names. A name or two prove nothing: corpora of
-strangers share `unknown`, and small numbers. So people are taken for the same if two names at least, and a tenth of
-the smaller corpus's, are in both. That errs to the safe side: corpora of strangers who are all called 1, 2, 3 share a
-ledger, which costs budget and no privacy, is announced, and ends where a config says otherwise (`privacy.ledger`).
-A ledger remembers whom it was kept apart from, and claims say so. A tenth is more than strangers' full names or random
-ids ever share, and less than those who come back next month; by first names alone, strangers share more (LOG.md).
+strangers share `unknown`, and small numbers. So people are taken for the same if two names at
+least, and a tenth of the smaller corpus's, are in both. That errs to the safe side: corpora of
+strangers who are all called 1, 2, 3 share a ledger, which costs budget and no privacy, is
+announced, and ends where a config says otherwise (`privacy.ledger`). A ledger remembers whom it was
+kept apart from, and claims say so. A tenth is more than strangers' full names or random ids ever
+share, and less than those who come back next month; by first names alone, strangers share more
+(LOG.md).
 
-A sketch tells whoever has a recording whether it is in the corpus: it never leaves `private/` and `ledgers/`, mode
+A sketch tells whoever has a recording whether it is in the corpus: it never leaves `private/` and
+`ledgers/`, mode
 0600. Names are hashed under a key that lies in `ledgers/`, mode 0600: without it, no name can be tried.
 """
 
@@ -59,7 +65,9 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Family:
-    """One ledger's corpora: their names, the sketch of all of them, and the ledgers whose people are said to differ."""
+    """One ledger's corpora: their names, the sketch of all of them, and the ledgers whose people
+    are said to differ.
+    """
 
     ledger: Path
     names: frozenset[str] = frozenset()
@@ -72,7 +80,9 @@ class Family:
 
 
 class SketchBuilder:
-    """The hash of one recording that comes block by block; how it is cut into blocks changes nothing."""
+    """The hash of one recording that comes block by block; how it is cut into blocks changes
+    nothing.
+    """
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=8)
@@ -85,12 +95,13 @@ class SketchBuilder:
         self._hash.update(pcm.tobytes())
 
     def mark(self) -> int | None:
-        """64 bits; None if it was silent, which is the same in everybody's corpus."""
+        """Return 64 bits; None if it was silent, which is the same in everybody's corpus."""
         return int.from_bytes(self._hash.digest()) if self._peak > _SILENT_PEAK else None
 
 
 class Sketcher:
-    """Collects the smallest hashes of recordings and people; memory does not grow with their number.
+    """Collects the smallest hashes of recordings and people; memory does not grow with their
+    number.
 
     Args:
       people_key: see `people_key`; None: people are not looked at.
@@ -115,12 +126,14 @@ class Sketcher:
             self._people = _with(self._people, int.from_bytes(digest[:8]))
 
     def sketch(self) -> Sketch:
-        """What was taken in."""
+        """Return what was taken in."""
         return Sketch(_smallest(self._recordings), _smallest(self._people))
 
 
 def people_key(folder: Path) -> bytes:
-    """The key under which names are hashed: one for all ledgers of a folder, so that runs can be compared."""
+    """Return the key under which names are hashed: one for all ledgers of a folder, so that runs
+    can be compared.
+    """
     with _locked(folder / ".lock"):
         return store.read_secret(folder / _KEY)
 
@@ -136,7 +149,8 @@ def read(path: Path) -> Sketch:
 
 
 def find(folder: Path, name: str, sketch: Sketch, tell: Callable[[str], None] = store.ignore_progress) -> Path:
-    """The ledger in `folder`, or known there, of the corpus with this name, or of one with its recordings or people.
+    """Find the ledger in `folder`, or known there, of the corpus with this name, or of one with its
+    recordings or people.
 
     Args:
       folder: where ledgers are kept.
@@ -186,11 +200,12 @@ def join(
 
     Args:
       folder, name, sketch, tell: see `find`.
-      named: the ledger that the config names; it may lie anywhere. People who have the same names as those of another
-        ledger are then taken for others.
+      named: the ledger that the config names; it may lie anywhere. People who have the same names
+        as those of another ledger are then taken for others.
 
     Raises:
-      LedgerError: see `find`; or the recordings are known to another ledger than the one that is named.
+      LedgerError: see `find`; or the recordings are known to another ledger than the one that is
+        named.
     """
     if named is not None and not named.parent.is_dir():
         raise LedgerError(f"privacy.ledger = {named}: no such folder. Make it, or name another file.")
@@ -214,14 +229,18 @@ def join(
 
 
 def in_common(one: frozenset[int], other: frozenset[int]) -> tuple[int, int]:
-    """How many names two corpora share, and how many the smaller has, as far down as both sketches reach."""
+    """Return how many names two corpora share, and how many the smaller has, as far down as both
+    sketches reach.
+    """
     reach = min(max(people) if len(people) >= _SIZE else math.inf for people in (one, other))
     one, other = (frozenset(mark for mark in people if mark <= reach) for people in (one, other))
     return len(one & other), min(len(one), len(other))
 
 
 def stated_apart(ledger: Path) -> int:
-    """How many other ledgers hold people of the same names, who were said to be other people."""
+    """Return how many other ledgers hold people of the same names, who were said to be other
+    people.
+    """
     path = ledger.with_suffix(".json")
     return len(_family(path).apart) if path.is_file() else 0
 
@@ -229,7 +248,9 @@ def stated_apart(ledger: Path) -> int:
 def _check_named(
     ledger: Path, name: str, sketch: Sketch, own: list[Family], others: list[Family], tell: Callable[[str], None]
 ) -> list[Family]:
-    """Families whose people have the same names as here; raise where another ledger has the recordings."""
+    """Families whose people have the same names as here; raise where another ledger has the
+    recordings.
+    """
     known = [one for one in others if name in one.names or one.sketch.recordings & sketch.recordings]
     if known:
         raise LedgerError(

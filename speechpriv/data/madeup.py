@@ -1,4 +1,6 @@
-"""An endless stream of made-up speech for pre-training: many words, every voice, rooms, microphones and noise."""
+"""An endless stream of made-up speech for pre-training: many words, every voice, rooms, microphones
+and noise.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -23,23 +25,26 @@ class Spoken(NamedTuple):
 
 
 def held_out_variants() -> tuple[str, ...]:
-    """Timbre variants kept for testing: every thirteenth."""
+    """Return timbre variants kept for testing: every thirteenth."""
     return voices.list_variants()[::13]
 
 
 def training_variants() -> tuple[str, ...]:
-    """All other timbre variants."""
+    """Return all other timbre variants."""
     return tuple(sorted(set(voices.list_variants()) - set(held_out_variants())))
 
 
 def generate_public() -> list[tuple[np.ndarray, str]]:
-    """Thirty utterances in voices that no training hears, always the same words and voices; see `generate_utterance`."""
+    """Generate thirty utterances in voices that no training hears, always the same words and
+    voices; see `generate_utterance`.
+    """
     rng = np.random.default_rng(_PUBLIC_SEED)
     return [generate_utterance(rng, held_out_variants())[:2] for _ in range(30)]
 
 
 def generate_utterance(rng: np.random.Generator, variants: Sequence[str]) -> Spoken:
-    """One made-up utterance of a wide vocabulary, in a room, through a microphone, in noise.
+    """Generate one made-up utterance of a wide vocabulary, in a room, through a microphone, in
+    noise.
 
     Args:
       rng: seeded.
@@ -53,13 +58,17 @@ def generate_utterance(rng: np.random.Generator, variants: Sequence[str]) -> Spo
 
 
 def generate_silence(rng: np.random.Generator) -> Spoken:
-    """Up to six seconds in which nobody speaks: noise through a microphone, or every fourth time digital zero."""
+    """Generate up to six seconds in which nobody speaks: noise through a microphone, or every
+    fourth time digital zero.
+    """
     samples = 1e-3 * rng.standard_normal(int(rng.uniform(0.3, 6.0) * RATE_HZ), dtype=np.float32)
     return Spoken(np.zeros_like(samples) if rng.random() < 0.25 else augment.rerecord(samples, rng), "")
 
 
 def generate_batches(rng: np.random.Generator, seconds: float) -> Iterator[list[Spoken]]:
-    """Batches without end of like-long utterances, up to so many seconds each, so that little is padded."""
+    """Generate batches without end of like-long utterances, up to so many seconds each, so that
+    little is padded.
+    """
     variants = training_variants()
 
     def draw() -> Spoken:
@@ -70,7 +79,9 @@ def generate_batches(rng: np.random.Generator, seconds: float) -> Iterator[list[
 
 
 def group_by_length(draw: Callable[[], Spoken], rng: np.random.Generator, seconds: float) -> list[list[Spoken]]:
-    """One pool of utterances in batches of like-long ones, up to so many seconds each, in random order."""
+    """Return one pool of utterances in batches of like-long ones, up to so many seconds each, in
+    random order.
+    """
     pool = (draw() for _ in range(_POOL))
     fitting = sorted((u for u in pool if len(u.samples) <= _MAX_S * RATE_HZ), key=lambda u: len(u.samples))
     found: list[list[Spoken]] = [[]]

@@ -1,7 +1,9 @@
-"""Who is one unit: names as one form, and warnings where the corpus names people in a way that privacy cannot rest on.
+"""Who is one unit: names as one form, and warnings where the corpus names people in a way that
+privacy cannot rest on.
 
-A person spread over two units is protected as two, which the claim does not cover; so spellings that computers tell
-apart and people do not are one name. What may be one person or two is not decided here: it is counted and said.
+A person spread over two units is protected as two, which the claim does not cover; so spellings
+that computers tell apart and people do not are one name. What may be one person or two is not
+decided here: it is counted and said.
 """
 
 import collections

@@ -1,8 +1,9 @@
-"""From recordings to the sound of rows: each is decoded once, block by block, and its segments are cut as they pass.
+"""From recordings to the sound of rows: each is decoded once, block by block, and its segments are
+cut as they pass.
 
-Memory holds one block and the segments that it is in, however long the recording is. What becomes of a row depends on
-its file and on the row, never on what others say in the same recording. A recording that breaks off costs every row
-that ends after the break, and no other.
+Memory holds one block and the segments that it is in, however long the recording is. What becomes
+of a row depends on its file and on the row, never on what others say in the same recording. A
+recording that breaks off costs every row that ends after the break, and no other.
 """
 
 import itertools
@@ -29,7 +30,7 @@ _MEAN = "mean"  # of all channels: what the marks of recordings have always been
 
 
 def group_by_recording(found: Iterable[SourceRow | Rejected]) -> Iterator[list[SourceRow] | Rejected]:
-    """Rows in a row that are of one recording together; the order stays."""
+    """Return rows in a row that are of one recording together; the order stays."""
     group: list[SourceRow] = []
     for row in found:
         if group and (isinstance(row, Rejected) or not _same(row, group[0]) or len(group) == _MOST_ROWS):
@@ -46,7 +47,7 @@ def group_by_recording(found: Iterable[SourceRow | Rejected]) -> Iterator[list[S
 def decode_rows(
     rows: Sequence[SourceRow], config: DataConfig, sketcher: lineage.Sketcher
 ) -> Iterator[tuple[int, np.ndarray | DataError]]:
-    """The sound of rows of one recording, each as soon as it has passed.
+    """Decode the sound of rows of one recording, each as soon as it has passed.
 
     Args:
       rows: all with the same `audio`.
@@ -54,7 +55,8 @@ def decode_rows(
       sketcher: gets the whole recording, unless no row needs its end.
 
     Yields:
-      Index of a row, and its float32 samples (N,) at 16 kHz or why there are none: the kind, a colon, the particulars.
+      Index of a row, and its float32 samples (N,) at 16 kHz or why there are none: the kind, a
+        colon, the particulars.
     """
     left = set(range(len(rows)))
     try:
@@ -68,7 +70,9 @@ def decode_rows(
 def sketch_corpus(
     found: Iterable[SourceRow | Rejected], config: DataConfig, people_key: bytes | None = None
 ) -> lineage.Sketch:
-    """Sketch a corpus that was not taken in, by its first 5,000 rows: what the first stage would hear of them."""
+    """Sketch a corpus that was not taken in, by its first 5,000 rows: what the first stage would
+    hear of them.
+    """
     sketcher = lineage.Sketcher(people_key)
     for group in group_by_recording(itertools.islice(found, _MOST_LISTENED)):
         if isinstance(group, Rejected):
@@ -142,7 +146,8 @@ def _cut(
     source = rows[0].audio
     if not (len(source) if isinstance(source, bytes) else source.stat().st_size):
         raise audio.Unusable("empty: no samples")
-    # Rows that are whole recordings cannot be longer than a row may be, so no more is decoded for them.
+    # Rows that are whole recordings cannot be longer than a row may be, so no more is decoded for
+    # them.
     limit_s = config.max_seconds if all(map(_is_whole, rows)) else None
     with ExitStack() as stack:
         sound = stack.enter_context(audio.open_stream(source))
@@ -173,7 +178,9 @@ def _decode(
     *,
     whole: bool,
 ) -> Iterator[tuple[int, np.ndarray | DataError]]:
-    """Cut the spans of each voice; `whole` recordings that prove too long are left where that is known."""
+    """Cut the spans of each voice; `whole` recordings that prove too long are left where that is
+    known.
+    """
     listeners = {voice: _Listener(sound.rate_hz, found) for voice, found in spans.items()}
     if sound.channels > 1:
         listeners[_MEAN] = _Listener(sound.rate_hz, ())

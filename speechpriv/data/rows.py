@@ -1,4 +1,6 @@
-"""Rows of a corpus as found: what names an utterance, which columns say it, and which files it may point to."""
+"""Rows of a corpus as found: what names an utterance, which columns say it, and which files it may
+point to.
+"""
 
 import codecs
 import csv
@@ -56,7 +58,9 @@ class Columns(NamedTuple):
 
 @dataclass(frozen=True)
 class Roots:
-    """The folders whose files a corpus may name: else a manifest could bring in any recording of this machine."""
+    """The folders whose files a corpus may name: else a manifest could bring in any recording of
+    this machine.
+    """
 
     corpus: Path  # resolved
     audio: Path | None = None  # resolved; `data.audio_root`
@@ -68,17 +72,19 @@ class Roots:
 
 
 def find_column(present: Iterable[str], role: str, config: DataConfig) -> str | None:
-    """The column for a role (audio, text, unit): the one that `config` names, or else the first usual name there is."""
+    """Find the column for a role (audio, text, unit): the one that `config` names, or else the
+    first usual name there is.
+    """
     wanted, names = getattr(config, f"{role}_column"), set(present)
     return next((name for name in ([wanted] if wanted else _USUAL_NAMES[role]) if name in names), None)
 
 
 def find_columns(present: Iterable[str], config: DataConfig, where: str) -> Columns:
-    """The columns for all three roles, see `find_column`.
+    """Find the columns for all three roles, see `find_column`.
 
     Raises:
-      DataError: one is missing; the message says what to set. It lists the columns only if one of them has a usual
-        name: else the first line may be a row, and hold what somebody said.
+      DataError: one is missing; the message says what to set. It lists the columns only if one of
+        them has a usual name: else the first line may be a row, and hold what somebody said.
     """
     names = [str(name) for name in present]
     chosen = {role: find_column(names, role, config) for role in _USUAL_NAMES}
@@ -97,14 +103,16 @@ def find_columns(present: Iterable[str], config: DataConfig, where: str) -> Colu
 
 
 def format_cell(value: object) -> str:
-    """Write a value as text: a whole number without a point, so that 8, 8.0 and "8" are one; "" for any other kind."""
+    """Write a value as text: a whole number without a point, so that 8, 8.0 and "8" are one; "" for
+    any other kind.
+    """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def parse_seconds(value: object) -> float:
-    """A time as a number, NaN if it is none."""
+    """Parse a time as a number, NaN if it is none."""
     try:
         return float(str(value))
     except ValueError:
@@ -112,7 +120,9 @@ def parse_seconds(value: object) -> float:
 
 
 def parse_channel(value: object) -> int | None:
-    """Read a channel as a number from 0, None if it names none: a column of this name may hold something else."""
+    """Read a channel as a number from 0, None if it names none: a column of this name may hold
+    something else.
+    """
     text = format_cell(value)
     return int(text) if text.isascii() and text.isdigit() else {"A": 0, "B": 1}.get(text)
 
@@ -120,8 +130,8 @@ def parse_channel(value: object) -> int | None:
 def find_file(roots: Roots, folder: Path, name: str) -> Path | str:
     """Find the file that a row names, or say why it cannot be used.
 
-    A name is tried as it stands, with its back slashes turned, and in the other forms of Unicode, since file systems
-    differ in these.
+    A name is tried as it stands, with its back slashes turned, and in the other forms of Unicode,
+    since file systems differ in these.
 
     Args:
       roots: what links and dots in the name may not lead out of.
@@ -190,13 +200,14 @@ def read_tables(
 ) -> Found:
     """Read the rows of JSON-lines, csv or tsv files.
 
-    `offset` and `duration`, in seconds, name a part of the recording, and `parse_channel` one of its channels.
+    `offset` and `duration`, in seconds, name a part of the recording, and `parse_channel` one of
+    its channels.
 
     Args:
       files: each with the folder that paths in it are relative to.
       roots: what they may not leave.
-      config: names the columns; else the usual names are looked for, in each record of JSON by itself, so that no
-        row depends on another one.
+      config: names the columns; else the usual names are looked for, in each record of JSON by
+        itself, so that no row depends on another one.
       from_start: a duration without an offset names the first part of the recording.
 
     Raises:
@@ -215,7 +226,9 @@ def read_tables(
 
 
 class Named:
-    """Whether the rows of a corpus name their columns: an error only if none does, else each stands for itself."""
+    """Whether the rows of a corpus name their columns: an error only if none does, else each stands
+    for itself.
+    """
 
     def __init__(self, config: DataConfig) -> None:
         self._config = config
@@ -271,7 +284,8 @@ def read_pairs(file: Path) -> Iterator[tuple[str, str]]:
 def read_records(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """Read (line number, record) of every row; None for one that is damaged.
 
-    A line is a row: no field goes on in the next one, so that a quotation mark too many costs its own line.
+    A line is a row: no field goes on in the next one, so that a quotation mark too many costs its
+    own line.
 
     Raises:
       DataError: the file cannot be read.
@@ -297,7 +311,8 @@ def read_records(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
 def _cells(line: str, delimiter: str) -> list[str] | None:
     """The cells of one line, None if it is none by itself.
 
-    Between tabs a quotation mark is a character, as Common Voice has it, and a tab may stand behind a back slash.
+    Between tabs a quotation mark is a character, as Common Voice has it, and a tab may stand behind
+    a back slash.
     """
     try:
         if delimiter == "\t":
@@ -318,7 +333,8 @@ def _json(line: str) -> dict[str, Any] | None:
 
 @contextmanager
 def open_text(file: Path) -> Iterator[IO[str]]:
-    """Open a text file, also a compressed one; bytes that are not of its encoding become U+FFFD, which marks the row.
+    """Open a text file, also a compressed one; bytes that are not of its encoding become U+FFFD,
+    which marks the row.
 
     It is UTF-8 unless a byte order mark says UTF-16, as spreadsheets write it.
 

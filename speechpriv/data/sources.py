@@ -1,7 +1,8 @@
-"""Corpora as people keep them, read row by row: one small adapter a layout, nothing decoded, nothing executed.
+"""Corpora as people keep them, read row by row: one small adapter a layout, nothing decoded,
+nothing executed.
 
-What an adapter cannot make sense of it hands on as `Rejected`; only a corpus that cannot be read at all is an error.
-docs/sources.md says what each layout looks like.
+What an adapter cannot make sense of it hands on as `Rejected`; only a corpus that cannot be read at
+all is an error. docs/sources.md says what each layout looks like.
 """
 
 import hashlib
@@ -38,7 +39,9 @@ _Reader = Callable[[Path, Roots, DataConfig], Found]
 
 
 class Located(NamedTuple):
-    """Where a corpus is: its layout, and its resolved folder or file on this machine, None for a hub id."""
+    """Where a corpus is: its layout, and its resolved folder or file on this machine, None for a
+    hub id.
+    """
 
     layout: Layout
     path: Path | None
@@ -51,8 +54,8 @@ def open_source(config: DataConfig) -> Found:
       config: `path` is relative to the current directory.
 
     Raises:
-      DataError: here or while it is read: there is no such corpus, its layout or its columns are not known, or the
-        hub cannot be read.
+      DataError: here or while it is read: there is no such corpus, its layout or its columns are
+        not known, or the hub cannot be read.
     """
     layout, path = locate_corpus(config)
     if path is None:
@@ -64,7 +67,8 @@ def open_source(config: DataConfig) -> Found:
 
 
 def locate_corpus(config: DataConfig) -> Located:
-    """Find the corpus and its layout; for `auto`, by what is on disk. The hub is asked only with `source: hub`.
+    """Find the corpus and its layout; for `auto`, by what is on disk. The hub is asked only with
+    `source: hub`.
 
     Raises:
       DataError: nothing is there, or it is no layout that is known.
@@ -132,13 +136,16 @@ _FILE_LAYOUTS: dict[str, Layout] = {
 
 @dataclass(frozen=True)
 class Listed:
-    """A corpus on this machine, as an input of a stage: what its manifests list, and nothing else in its folder."""
+    """A corpus on this machine, as an input of a stage: what its manifests list, and nothing else
+    in its folder.
+    """
 
     config: DataConfig
     root: Path  # the folder that holds its files
 
     def fingerprint(self) -> str:
-        """A digest of all rows in their order, and of each recording's size and time, or its bytes in a table.
+        """Return a digest of all rows in their order, and of each recording's size and time, or its
+        bytes in a table.
 
         Nothing is decoded.
 
@@ -155,13 +162,17 @@ class Listed:
 
 
 def list_inputs(config: DataConfig) -> dict[str, Listed]:
-    """What on this machine a stage that reads the corpus depends on; nothing if that is on the hub or made up."""
+    """List what on this machine a stage that reads the corpus depends on; nothing if that is on the
+    hub or made up.
+    """
     path = None if config.made_up else locate_corpus(config).path
     return {"source": Listed(config, _root(path))} if path else {}
 
 
 def _known(audio: Path | bytes, root: Path) -> list[object]:
-    """What changes with a recording: a file's size and time, since to read all files would take as long as ingest."""
+    """What changes with a recording: a file's size and time, since to read all files would take as
+    long as ingest.
+    """
     if isinstance(audio, bytes):
         return [hashlib.sha256(audio).hexdigest()]
     name = str(audio).removeprefix(str(root))
@@ -173,7 +184,9 @@ def _known(audio: Path | bytes, root: Path) -> list[object]:
 
 
 def name_lineage(config: DataConfig, seed: int) -> str:
-    """16 hex digits that name the recordings: one privacy budget, whatever layout or manifest they are read by."""
+    """Return 16 hex digits that name the recordings: one privacy budget, whatever layout or
+    manifest they are read by.
+    """
     if config.source == "demo":
         name = f"demo\0{config.demo.model_dump_json()}\0{seed}"
     elif config.source == "risk":
@@ -206,13 +219,17 @@ def _is_inside(folder: Path, file: Path) -> bool:
 
 
 def _read_folder(path: Path, roots: Roots, config: DataConfig) -> Found:
-    """Read an audiofolder of Hugging Face: metadata.jsonl, .csv or .tsv, also in subfolders, which names start from."""
+    """Read an audiofolder of Hugging Face: metadata.jsonl, .csv or .tsv, also in subfolders, which
+    names start from.
+    """
     files = _files(path, "**/metadata.jsonl", "**/metadata.csv", "**/metadata.tsv")
     return rows.read_tables(((file, file.parent) for file in files), roots, config)
 
 
 def _read_common_voice(path: Path, roots: Roots, config: DataConfig) -> Found:
-    """Read Common Voice: a tsv beside clips/, or audios/ of spontaneous speech; of a folder, the validated clips."""
+    """Read Common Voice: a tsv beside clips/, or audios/ of spontaneous speech; of a folder, the
+    validated clips.
+    """
     marks = ("validated.tsv", "train.tsv", "ss-corpus-*.tsv", "*/validated.tsv", "*/*/validated.tsv")
     file = _files(path, *marks)[0]
     folder = file.parent / ("audios" if (file.parent / "audios").is_dir() else "clips")
@@ -220,7 +237,9 @@ def _read_common_voice(path: Path, roots: Roots, config: DataConfig) -> Found:
 
 
 def _read_nemo(path: Path, roots: Roots, config: DataConfig) -> Found:
-    """Read NeMo: JSON lines with audio_filepath, text, a speaker, and the offset and duration of a segment."""
+    """Read NeMo: JSON lines with audio_filepath, text, a speaker, and the offset and duration of a
+    segment.
+    """
     named = [file for pattern in ("*manifest*.json", "*manifest*.jsonl") for file in sorted(roots.corpus.glob(pattern))]
     files = _files(path, *(("*manifest*.json", "*manifest*.jsonl") if named else ("*.json", "*.jsonl")))
     tarred = [file for file in files if archives.is_tarred(file)]

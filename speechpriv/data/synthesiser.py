@@ -1,9 +1,10 @@
 """eSpeak NG in a process of its own, since the C library crashes on about one sentence in 100,000.
 
-Reads a request a line and answers each on its standard output: a line of JSON, then as many bytes of 16-bit samples
-as it says. The first line is sent unasked. `voices.py` is its only client. Every answer comes from a fork that has
-never spoken before: the library keeps its noise and flutter in globals, and would speak a text otherwise each time.
-Nothing but the standard library is imported, so that a fork takes a millisecond or two.
+Reads a request a line and answers each on its standard output: a line of JSON, then as many bytes
+of 16-bit samples as it says. The first line is sent unasked. `voices.py` is its only client. Every
+answer comes from a fork that has never spoken before: the library keeps its noise and flutter in
+globals, and would speak a text otherwise each time. Nothing but the standard library is imported,
+so that a fork takes a millisecond or two.
 """
 
 import ctypes
@@ -73,7 +74,9 @@ class Synthesiser:
         return 0
 
     def speak(self, text: str, voice: str, rate_wpm: int, pitch: int, pitch_range: int) -> Answer:
-        """Samples of `text`, (character offset, sample) of each word and (symbol, sample) of each phoneme."""
+        """Return samples of `text`, (character offset, sample) of each word and (symbol, sample) of
+        each phoneme.
+        """
         if not self._choose(voice):
             return {"unknown": voice, "bytes": 0}, b""
         for parameter, value in ((_RATE, rate_wpm), (_PITCH, pitch), (_PITCH_RANGE, pitch_range)):
@@ -87,7 +90,7 @@ class Synthesiser:
         return {"events": self._events, "phonemes": self._sounds, "bytes": len(samples)}, samples
 
     def pronounce(self, texts: list[str], accent: str) -> Answer:
-        """Phonemes of each text."""
+        """Return phonemes of each text."""
         if not self._choose(accent):
             return {"unknown": accent, "bytes": 0}, b""
         return {"phonemes": [self._phonemes(text) for text in texts], "bytes": 0}, b""

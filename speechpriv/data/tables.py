@@ -1,7 +1,8 @@
-"""Tables of Hugging Face's `datasets`: from the hub, saved to disk, or Parquet files; nothing in them is executed.
+"""Tables of Hugging Face's `datasets`: from the hub, saved to disk, or Parquet files; nothing in
+them is executed.
 
-Recordings are the bytes that a table holds, or an array of samples; a path in a table could name any file, and is
-followed in a local folder alone, where it must stay inside.
+Recordings are the bytes that a table holds, or an array of samples; a path in a table could name
+any file, and is followed in a local folder alone, where it must stay inside.
 """
 
 import io
@@ -39,7 +40,8 @@ def read_hub(config: DataConfig) -> Found:
 
 
 def read_parquet(path: Path, roots: Roots, config: DataConfig) -> Found:
-    """Read Parquet files: one, a folder's metadata.parquet, or else those in a folder that are of `data.hub_split`.
+    """Read Parquet files: one, a folder's metadata.parquet, or else those in a folder that are of
+    `data.hub_split`.
 
     Raises:
       DataError: none is of that split, or see `read_hub`.
@@ -60,7 +62,9 @@ def read_parquet(path: Path, roots: Roots, config: DataConfig) -> Found:
 
 
 def _of_split(folder: Path, split: str) -> list[Path]:
-    """A folder's Parquet files of a split, by name; runs and ledgers that lie there too are not looked into."""
+    """A folder's Parquet files of a split, by name; runs and ledgers that lie there too are not
+    looked into.
+    """
     found = []
     for file in sorted(folder.glob("**/*.parquet")):
         place = file.relative_to(folder)
@@ -82,7 +86,7 @@ def read_saved(path: Path, roots: Roots, config: DataConfig) -> Found:
 
 
 def is_saved(root: Path) -> bool:
-    """Whether `save_to_disk` wrote this folder."""
+    """Return whether `save_to_disk` wrote this folder."""
     return any((root / mark).is_file() for mark in _MARKS)
 
 
@@ -109,7 +113,8 @@ def _read(config: DataConfig, roots: Roots | None, load: Callable[[], Any]) -> F
     try:
         for record in table:
             unit, text = rows.format_cell(record[names.unit]), record[names.text]
-            # Its number among the unit's own: its place in the table would tell how many rows others have.
+            # Its number among the unit's own: its place in the table would tell how many rows
+            # others have.
             name = f"{config.hub_split}/{unit}/{spoken[unit]}"
             spoken[unit] += 1
             if labels:

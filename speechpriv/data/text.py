@@ -1,7 +1,8 @@
-"""Made-up English text: a wide vocabulary for pre-training, from word frequencies, names and number grammars.
+"""Made-up English text: a wide vocabulary for pre-training, from word frequencies, names and number
+grammars.
 
-Words come from `wordfreq` (Speer 2022, the extra `voices`), names from Faker. Everything is lower-case a-z and
-apostrophes, as a recogniser's transcript.
+Words come from `wordfreq` (Speer 2022, the extra `voices`), names from Faker. Everything is
+lower-case a-z and apostrophes, as a recogniser's transcript.
 """
 
 import functools
@@ -20,7 +21,9 @@ TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "nin
 
 
 def spoken_number(value: int) -> str:
-    """The English words of an integer in [0, 999,999]: 1984 -> "one thousand nine hundred eighty four"."""
+    """Return the English words of an integer in [0, 999,999]: 1984 -> "one thousand nine hundred
+    eighty four".
+    """
     if not 0 <= value < 1_000_000:
         raise ConfigError(f"spoken_number: {value} is outside 0 to 999,999.")
     if value < 10:
@@ -35,13 +38,13 @@ def spoken_number(value: int) -> str:
 
 
 def spoken_digits(digits: str) -> str:
-    """A digit string, digit by digit: "407" -> "four zero seven"."""
+    """Return a digit string, digit by digit: "407" -> "four zero seven"."""
     return " ".join(ONES[int(digit)] for digit in digits)
 
 
 @functools.cache
 def list_words() -> tuple[tuple[str, ...], np.ndarray]:
-    """The commonest English words, commonest first, with their probabilities (float64, sum 1)."""
+    """List the commonest English words, commonest first, with their probabilities (float64, sum 1)."""
     try:
         import wordfreq  # noqa: PLC0415  optional, as the voices are
     except ImportError as error:
@@ -56,7 +59,9 @@ def list_words() -> tuple[tuple[str, ...], np.ndarray]:
 
 @functools.cache
 def list_names(*which: str) -> tuple[str, ...]:
-    """Names of Faker's American list, lower-case: of the lists `which`, or `first_names` and `last_names`."""
+    """List names of Faker's American list, lower-case: of the lists `which`, or `first_names` and
+    `last_names`.
+    """
     from faker.providers.person.en_US import Provider  # noqa: PLC0415  a second to import, and only needed here
 
     listed = {name for one in which or ("first_names", "last_names") for name in getattr(Provider, one)}
@@ -64,14 +69,18 @@ def list_names(*which: str) -> tuple[str, ...]:
 
 
 def random_words(rng: np.random.Generator, count: int, flatness: float = 0.5) -> list[str]:
-    """Draw words independently with probability ~ frequency^(1 - flatness): 0 as in English, 1 uniform."""
+    """Draw words independently with probability ~ frequency^(1 - flatness): 0 as in English, 1
+    uniform.
+    """
     vocabulary, probability = list_words()
     weight = probability ** (1 - flatness)
     return [vocabulary[i] for i in rng.choice(len(vocabulary), size=count, p=weight / weight.sum())]
 
 
 def draw_sentence(rng: np.random.Generator) -> str:
-    """One made-up utterance of 1 to 12 words: words, commands, numbers, names or spelled letters."""
+    """Draw one made-up utterance of 1 to 12 words: words, commands, numbers, names or spelled
+    letters.
+    """
     kinds: Sequence[tuple[float, Callable[[np.random.Generator], str]]] = (
         (0.46, _word_salad),
         (0.18, _single_word),
@@ -85,7 +94,8 @@ def draw_sentence(rng: np.random.Generator) -> str:
 
 
 def _word_salad(rng: np.random.Generator) -> str:
-    # Natural and flattened frequencies are mixed: function words where they belong, rare words often enough.
+    # Natural and flattened frequencies are mixed: function words where they belong, rare words
+    # often enough.
     natural = random_words(rng, int(rng.integers(1, 7)), flatness=0.1)
     flat = random_words(rng, int(rng.integers(1, 5)), flatness=0.7)
     return " ".join(rng.permutation(natural + flat))

@@ -1,4 +1,6 @@
-"""Transcripts as people write them: what can be spelled goes on, all else is set aside by its reason."""
+"""Transcripts as people write them: what can be spelled goes on, all else is set aside by its
+reason.
+"""
 
 from speechpriv.errors import DataError
 from speechpriv.models import spelling, tags
@@ -7,10 +9,12 @@ from speechpriv.models import spelling, tags
 def clean_transcript(text: str) -> str:
     """Bring a transcript on one line and into one form of Unicode, without tags that say no word.
 
-    It stays as it was written, digits too: the scrubber reads it so, and `spelling.normalise` spells it for labels.
+    It stays as it was written, digits too: the scrubber reads it so, and `spelling.normalise`
+    spells it for labels.
 
     Raises:
-      DataError: it is not text, leaves out or hides what is said, has a word that cannot be spelled, or no word at all.
+      DataError: it is not text, leaves out or hides what is said, has a word that cannot be
+        spelled, or no word at all.
     """
     if "\ufffd" in text or text.encode("utf-8", "ignore").decode() != text:
         raise DataError("not text: bytes that are not UTF-8")

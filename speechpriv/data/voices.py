@@ -1,7 +1,8 @@
 """Made-up voices: eSpeak NG, with true word times.
 
-eSpeak NG (GPL-3) comes with the package `espeakng-loader`, the extra `voices`; it is started, in a process of its own
-(synthesiser.py), only when a voice is asked for. The same text in the same voice is the same, bit for bit.
+eSpeak NG (GPL-3) comes with the package `espeakng-loader`, the extra `voices`; it is started, in a
+process of its own (synthesiser.py), only when a voice is asked for. The same text in the same voice
+is the same, bit for bit.
 """
 
 import atexit
@@ -61,7 +62,9 @@ class SpokenWord:
 
 @dataclass(frozen=True)
 class Speech:
-    """Synthesised speech: float32 samples of shape (N,) at 16 kHz, its words and, where told, its phonemes in order."""
+    """Synthesised speech: float32 samples of shape (N,) at 16 kHz, its words and, where told, its
+    phonemes in order.
+    """
 
     samples: np.ndarray
     words: tuple[SpokenWord, ...]
@@ -69,12 +72,14 @@ class Speech:
 
 
 def list_variants() -> tuple[str, ...]:
-    """The timbre variants that the synthesiser ships, sorted."""
+    """List the timbre variants that the synthesiser ships, sorted."""
     return tuple(_synthesiser(os.getpid()).facts["variants"])
 
 
 def random_voice(rng: np.random.Generator, among: Sequence[str] | None = None) -> Voice:
-    """A voice drawn at random: any accent, a variant `among` those given (all), natural rates and pitches."""
+    """Return a voice drawn at random: any accent, a variant `among` those given (all), natural
+    rates and pitches.
+    """
     names = among or list_variants()
     return Voice(
         accent=ACCENTS[int(rng.integers(len(ACCENTS)))],
@@ -90,11 +95,12 @@ def speak(text: str, voice: Voice) -> Speech:
 
     Args:
       text: at least one word; words are separated by white space.
-      voice: any combination of `ACCENTS` and `variants()`. Of the few that the synthesiser crashes on, some at some
-        words, the pitch or else the variant is changed to ordinary ones.
+      voice: any combination of `ACCENTS` and `variants()`. Of the few that the synthesiser crashes
+        on, some at some words, the pitch or else the variant is changed to ordinary ones.
 
     Returns:
-      Speech at 16 kHz, peak below 1. The synthesiser joins some short words ("of the"): they share a span.
+      Speech at 16 kHz, peak below 1. The synthesiser joins some short words ("of the"): they share
+        a span.
 
     Raises:
       ConfigError: the synthesiser is not installed or does not know the voice.
@@ -117,7 +123,8 @@ def speak(text: str, voice: Voice) -> Speech:
 
 
 def list_phonemes(texts: Sequence[str], accent: str = "en-us") -> list[str]:
-    """How each text is pronounced: phonemes of the International Phonetic Alphabet, with marks of stress.
+    """List how each text is pronounced: phonemes of the International Phonetic Alphabet, with marks
+    of stress.
 
     Raises:
       ConfigError: the synthesiser is not installed or does not know the accent.
@@ -131,7 +138,9 @@ def list_phonemes(texts: Sequence[str], accent: str = "en-us") -> list[str]:
 
 
 def _words(text: str, events: list[tuple[int, int]], samples: int) -> tuple[SpokenWord, ...]:
-    """Words of `text` with the span of the event at or before each; `events` are (character offset, sample)."""
+    """Words of `text` with the span of the event at or before each; `events` are (character offset,
+    sample).
+    """
     starts = [start for start, _ in _tokens(text)]
     heard = sorted({max(s for s in starts if s <= at): sample for at, sample in reversed(events)}.items())
     ends = [sample for _, sample in heard[1:]] + [samples]

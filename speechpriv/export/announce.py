@@ -1,4 +1,6 @@
-"""Telling Home Assistant on the same network where the server is, by mDNS: needs the extra `zeroconf`."""
+"""Telling Home Assistant on the same network where the server is, by mDNS: needs the extra
+`zeroconf`.
+"""
 
 import ipaddress
 import socket
@@ -13,7 +15,8 @@ _SERVICE = "_wyoming._tcp.local."  # what Home Assistant looks for
 
 @asynccontextmanager
 async def announced(uri: str, name: str) -> AsyncIterator[None]:
-    """While inside, the network is told that `name` answers at `uri`; at the end, that it does no longer.
+    """Announce the server: while inside, the network is told that `name` answers at `uri`; at the
+    end, that it does no longer.
 
     Args:
       uri: `tcp://HOST:PORT`; with 0.0.0.0, all addresses of this machine are told.

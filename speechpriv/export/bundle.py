@@ -40,7 +40,8 @@ def run(
     phrases: gate.Phrases | None = None,
     literals: gate.Literals | None = None,
 ) -> dict[str, Any]:
-    """Export, compare with torch, pass the gate and write card and privacy.yaml; `signature.sign_bundle` comes afterwards.
+    """Export, compare with torch, pass the gate and write card and privacy.yaml;
+    `signature.sign_bundle` comes afterwards.
 
     Args:
       config: see `BundleConfig`.
@@ -49,7 +50,8 @@ def run(
         (figures.json), `corpus` (its test part is decoded for comparison), and `phrases` (what was
         published of what many say) if that is to be shipped.
       out_dir: becomes the bundle.
-      phrases: sentences that must not be in it, by kind, beside all transcripts of `corpus`: planted phrases, names.
+      phrases: sentences that must not be in it, by kind, beside all transcripts of `corpus`:
+        planted phrases, names.
       literals: keys and paths that must not be in it, by kind, beside the paths of this machine.
 
     Raises:
@@ -109,12 +111,14 @@ def run(
         min_parity=config.export.min_parity,
         override_reason=config.export.override_reason,
     )
-    # The card is searched for leaks too, so it is written first; a leak is never overridden, so the card is right.
+    # The card is searched for leaks too, so it is written first; a leak is never overridden, so the
+    # card is right.
     decision = decide(leaks=())
     written = screening_card.render_card if is_classifier else card.render_card
     text = written(replace(facts, override=decision.override, reasons=decision.reasons))
     (out_dir / "README.md").write_text(text, encoding="utf-8")
-    # The manifest is written after the search and holds the config: a draft of it is searched in its place.
+    # The manifest is written after the search and holds the config: a draft of it is searched in
+    # its place.
     store.write_json(out_dir / store.MANIFEST, {"config": config.model_dump(mode="json")})
     # A directory right under the root tells nothing, and names of so few bytes are found by chance.
     parents = {path.resolve().parent for path in inputs.values()}
@@ -142,7 +146,9 @@ def run(
 
 
 def _files(recogniser: asr.Recogniser, out_dir: Path) -> dict[str, Transcriber]:
-    """Write what the runtime decodes with, and open it: each file by name, the one that is not quantised first."""
+    """Write what the runtime decodes with, and open it: each file by name, the one that is not
+    quantised first.
+    """
     if isinstance(recogniser, asr.Classifier) and not labels.find_obstacle(recogniser):
         labels.export_classifier(recogniser, out_dir)
         return {onnx.MODEL: Transcriber(out_dir)}

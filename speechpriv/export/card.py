@@ -1,4 +1,5 @@
-"""The model card: one README.md that says what is guaranteed, what was found and how to use the model.
+"""The model card: one README.md that says what is guaranteed, what was found and how to use the
+model.
 
 The front matter is what the Hugging Face hub reads.
 """
@@ -195,7 +196,8 @@ class Facts:
       int8_limit: by how much 8-bit weights may raise the WER.
       publisher: who publishes it and what for.
       phrases_shipped: whether the published phrases are in the bundle.
-      override: why the gate was overridden, with `reasons`, all that stood against the export; None if it was not.
+      override: why the gate was overridden, with `reasons`, all that stood against the export; None
+        if it was not.
     """
 
     claim: Claim | None
@@ -219,7 +221,7 @@ class Facts:
 
 
 def render_card(facts: Facts) -> str:
-    """The text of README.md."""
+    """Render the text of README.md."""
     claim, verdict = facts.claim, facts.verdict
     this = _this(facts)
     torch_only = facts.layout == "torch"
@@ -252,7 +254,7 @@ def render_card(facts: Facts) -> str:
 
 
 def state_guarantee(claim: Claim | None) -> str:
-    """The claim in a sentence, and whom it trusts."""
+    """State the claim in a sentence, and whom it trusts."""
     return f"{claim.sentence()}\n\nTrust: {claim.trust_model}." if claim else _NOTHING
 
 
@@ -270,7 +272,7 @@ def _published(facts: Facts) -> str:
 
 
 def render_override(reason: str | None, reasons: Sequence[str]) -> str:
-    """Nothing, or a section that nobody can overlook."""
+    """Return nothing, or a section that nobody can overlook."""
     if reason is None:
         return ""
     lines = "\n".join(f"- {reason}" for reason in reasons)

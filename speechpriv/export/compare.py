@@ -24,7 +24,8 @@ class Hearing:
       parity: share of utterances with the same words as from torch, in [0, 1].
       wer: word errors for each word that was said.
       wer_increase: over torch's; below 0 where the file happens to hear better.
-      times_real_time: seconds of audio decoded in a second, one after another, on the machine that exported it.
+      times_real_time: seconds of audio decoded in a second, one after another, on the machine that
+        exported it.
     """
 
     parity: float
@@ -35,7 +36,9 @@ class Hearing:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What all files of a bundle hear, by name, on so many utterances; and torch's word error rate on them."""
+    """What all files of a bundle hear, by name, on so many utterances; and torch's word error rate
+    on them.
+    """
 
     compared: int
     torch_wer: float
@@ -43,7 +46,8 @@ class Comparison:
 
 
 def compare_with_torch(recogniser: Recogniser, files: Mapping[str, Transcriber], recordings: Corpus) -> Comparison:
-    """Decode the first 200 test utterances, which are in random order, with torch and with each file.
+    """Decode the first 200 test utterances, which are in random order, with torch and with each
+    file.
 
     Raises:
       DataError: nobody is in the test part.

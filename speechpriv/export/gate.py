@@ -1,4 +1,6 @@
-"""The gate: what must hold before a model may leave, and the search for what must not leave with it."""
+"""The gate: what must hold before a model may leave, and the search for what must not leave with
+it.
+"""
 
 import base64
 import itertools
@@ -19,9 +21,11 @@ Literals = Mapping[str, Iterable[str | bytes]]
 _WORD = re.compile(rb"[a-z0-9']+")
 _PHRASE_WORDS = 4
 _PHRASE_LETTERS = 12  # fewer turn up by chance in a file of random bytes: four single letters, in every other model
-# Words and letters, at least, of the kinds that may be short; a first name alone is a word in every vocabulary.
+# Words and letters, at least, of the kinds that may be short; a first name alone is a word in every
+# vocabulary.
 _SHORT = {"name": (2, 8), "term": (1, 6)}
-# Where any one word may stand: vocabularies, which come with the base model, and the report, which explains itself.
+# Where any one word may stand: vocabularies, which come with the base model, and the report, which
+# explains itself.
 _ANY_WORD = re.compile(r"(.*/)?((tokens|vocab|merges|tokenizer\w*|added_tokens)\.\w+|report\.\w+)")
 # What nobody means to release, whatever it says; blocks are in lower case.
 _PATTERNS = {
@@ -41,7 +45,8 @@ class Decision:
     Attributes:
       allowed: nothing stands against it, or all that does was overridden.
       reasons: what stands against it; one sentence each.
-      override: the typed reason for which it leaves in spite of `reasons`; None if it was not needed.
+      override: the typed reason for which it leaves in spite of `reasons`; None if it was not
+        needed.
     """
 
     allowed: bool
@@ -69,8 +74,10 @@ def decide_release(
       weights: digests of the safetensors that are to leave, by file; the verdict has those of the
         files that were scored.
       planned_epsilon: what this training was to stay within.
-      budget_epsilon: what all releases from the same recordings are to stay within together; None: as this one.
-      parity: share of utterances with the same words from the exported file as from torch, in [0, 1].
+      budget_epsilon: what all releases from the same recordings are to stay within together; None:
+        as this one.
+      parity: share of utterances with the same words from the exported file as from torch, in [0,
+        1].
       min_parity: the least that is accepted.
       leaks: from `scan_files`; they cannot be overridden.
       override_reason: lets a model leave for any other reason.
@@ -153,7 +160,9 @@ def find_leaks(
     literals: Literals | None = None,
     public: str = "",
 ) -> list[str]:
-    """`scan_files` for all transcripts, the home directory and the place where `directory` lies, and for what is given."""
+    """Run `scan_files` for all transcripts, the home directory and the place where `directory`
+    lies, and for what is given.
+    """
     texts = (row["text"] for row in recordings.table.select_columns("text"))
     here = {str(Path.home()), str(directory.resolve().parent)} - {"/"}
     return scan_files(
@@ -171,18 +180,22 @@ def scan_files(
     literals: Literals,
     public: str = "",
 ) -> list[str]:
-    """Search every file, and its name, for secrets, whatever their case; for absolute paths and private keys always.
+    """Search every file, and its name, for secrets, whatever their case; for absolute paths and
+    private keys always.
 
     Time grows with the size of the files, not with that times the number of phrases.
 
     Args:
       directory: searched with all below it.
-      phrases: what people said, by kind, for example {"transcript": [...]}; found whatever the punctuation and white
-        space between the words. Those with fewer than four words or twelve letters are left out, of the kind `name`
-        with fewer than two words or eight letters, of the kind `term` with fewer than six letters: they are common
-        phrases, or would be found by chance. A term of one word may be in a vocabulary, and in the report.
-      literals: keys and paths, by kind, few. Text is found as it is; bytes are found raw, in hex and in base 64.
-      public: fixed text that may be in the files; a phrase that it holds was not learned from anybody.
+      phrases: what people said, by kind, for example {"transcript": [...]}; found whatever the
+        punctuation and white space between the words. Those with fewer than four words or twelve
+        letters are left out, of the kind `name` with fewer than two words or eight letters, of the
+        kind `term` with fewer than six letters: they are common phrases, or would be found by
+        chance. A term of one word may be in a vocabulary, and in the report.
+      literals: keys and paths, by kind, few. Text is found as it is; bytes are found raw, in hex
+        and in base 64.
+      public: fixed text that may be in the files; a phrase that it holds was not learned from
+        anybody.
 
     Returns:
       `FILE: KIND` for each file and kind found, sorted; never the secret.
@@ -232,7 +245,9 @@ def _beginnings(words: list[bytes], index: _Index) -> Iterator[tuple[int, tuple[
 
 
 def _blocks(name: str, path: Path) -> Iterator[bytes]:
-    """The name and the content in lower case, in blocks that overlap by more than any secret is long."""
+    """The name and the content in lower case, in blocks that overlap by more than any secret is
+    long.
+    """
     yield name.lower().encode()
     if path.is_file():
         overlap = b""

@@ -1,4 +1,6 @@
-"""An exported model with 8-bit weights: dynamic quantisation, so that no recording is needed to calibrate it."""
+"""An exported model with 8-bit weights: dynamic quantisation, so that no recording is needed to
+calibrate it.
+"""
 
 from pathlib import Path
 
@@ -11,9 +13,11 @@ _OWN = ("onnx.", "onnxruntime.")  # beginnings of metadata that quantisation lea
 
 
 def quantise_weights(source: Path, target: Path) -> None:
-    """Write `source` with the weights of its matrix products as 8-bit integers, a scale for each output channel.
+    """Write `source` with the weights of its matrix products as 8-bit integers, a scale for each
+    output channel.
 
-    Convolutions stay as they are: as integers, `tiny-en` is a third smaller and a third slower (LOG.md).
+    Convolutions stay as they are: as integers, `tiny-en` is a third smaller and a third slower
+    (LOG.md).
 
     Args:
       source: an exported model.onnx.

@@ -1,7 +1,8 @@
 """A classifier as one ONNX file and its labels: probabilities of recordings, by onnxruntime alone.
 
-Log-mel: `audio_signal` (B, 80, T) and `length` (B,); samples: `samples` (B, N), all of one length; both to
-`probabilities` (B, C), in the order of labels.txt. Features are made outside, as for recognisers (`models.frontend`).
+Log-mel: `audio_signal` (B, 80, T) and `length` (B,); samples: `samples` (B, N), all of one length;
+both to `probabilities` (B, C), in the order of labels.txt. Features are made outside, as for
+recognisers (`models.frontend`).
 """
 
 import warnings
@@ -25,7 +26,7 @@ _MAX_DIFFERENCE = 1e-4  # of probabilities; 1e-7 is usual
 
 
 def find_obstacle(classifier: Classifier) -> str | None:
-    """Why it has no ONNX file, as a sentence; None if it has one."""
+    """Find why it has no ONNX file, as a sentence; None if it has one."""
     if _log_mel(classifier) or classifier.front_end.model_input_names[0] == "input_values":
         return None
     kind = type(classifier.front_end).__name__
@@ -33,7 +34,8 @@ def find_obstacle(classifier: Classifier) -> str | None:
 
 
 def export_classifier(classifier: Classifier, directory: Path) -> None:
-    """Write model.onnx (fp32) and labels.txt, and check the file against torch; any batch, any length.
+    """Write model.onnx (fp32) and labels.txt, and check the file against torch; any batch, any
+    length.
 
     Raises:
       ModelError: there is an `find_obstacle`, or the file does not compute what torch does.
@@ -60,7 +62,9 @@ def export_classifier(classifier: Classifier, directory: Path) -> None:
 
 
 def max_difference(classifier: Classifier, path: Path) -> float:
-    """Largest difference of a probability between `path` in onnxruntime and torch, on random input."""
+    """Return the largest difference of a probability between `path` in onnxruntime and torch, on
+    random input.
+    """
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     wrapper = _Probabilities(classifier).eval()
     names = [one.name for one in session.get_inputs()]

@@ -1,4 +1,6 @@
-"""One microphone, for trying a bundle: needs the extra `mic` (sounddevice, and the system's PortAudio)."""
+"""One microphone, for trying a bundle: needs the extra `mic` (sounddevice, and the system's
+PortAudio).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +12,8 @@ from speechpriv.errors import ConfigError, DataError
 
 
 def open_microphone() -> Callable[[float], np.ndarray]:
-    """What records for so many seconds: samples (N,), float32 at 16 kHz, kept in memory alone.
+    """Return what records for so many seconds: samples (N,), float32 at 16 kHz, kept in memory
+    alone.
 
     Raises:
       ConfigError: sounddevice or PortAudio is not there.

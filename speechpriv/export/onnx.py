@@ -1,8 +1,9 @@
 """A recogniser as one ONNX file and its tokens, laid out as sherpa-onnx reads them.
 
-Two layouts. Log-mel: `audio_signal` (B, 80, T) and `length` (B,) -> `logprobs`, for `from_nemo_ctc`. Samples:
-`samples` (B, N), all of one length -> `logprobs`, for `from_omnilingual_asr_ctc`. Models of other kinds are shipped in
-transformers' own format alone; `find_obstacle` says why.
+Two layouts. Log-mel: `audio_signal` (B, 80, T) and `length` (B,) -> `logprobs`, for
+`from_nemo_ctc`. Samples: `samples` (B, N), all of one length -> `logprobs`, for
+`from_omnilingual_asr_ctc`. Models of other kinds are shipped in transformers' own format alone;
+`find_obstacle` says why.
 """
 
 import warnings
@@ -29,7 +30,8 @@ _OPSET = 17
 _MAX_BYTES = 2**31 - 2**20  # a protobuf holds less than 2 GiB
 _MAX_DIFFERENCE = 1e-3  # of log-probabilities, in nats; 1e-6 is usual
 _LONGEST_S = 120  # of what the runtime hands over at most; see runtime.py
-# What sherpa-onnx computes for a NeMo model, whatever the file says; another front end would fail without a word.
+# What sherpa-onnx computes for a NeMo model, whatever the file says; another front end would fail
+# without a word.
 _FRONT_END = {
     "feature_size": 80,
     "sampling_rate": RATE_HZ,
@@ -41,14 +43,16 @@ _FRONT_END = {
 
 
 def choose_layout(recogniser: Recogniser) -> Literal["features", "samples", "torch"]:
-    """What the exported model is fed with; `torch`: it has no ONNX file, see `find_obstacle`."""
+    """Return what the exported model is fed with; `torch`: it has no ONNX file, see
+    `find_obstacle`.
+    """
     if find_obstacle(recogniser) or not isinstance(recogniser, CtcRecogniser):
         return "torch"
     return "features" if _layout_of(recogniser) is _FromFeatures else "samples"
 
 
 def find_obstacle(recogniser: Recogniser) -> str | None:
-    """Why sherpa-onnx could not decode with this model, as a sentence; None if it can."""
+    """Find why sherpa-onnx could not decode with this model, as a sentence; None if it can."""
     if not isinstance(recogniser, CtcRecogniser):
         return "It writes token by token, with an encoder and a decoder that one ONNX file cannot hold."
     kind = type(recogniser.front_end).__name__
@@ -66,7 +70,8 @@ def find_obstacle(recogniser: Recogniser) -> str | None:
 
 
 def export_recogniser(recogniser: CtcRecogniser, directory: Path) -> None:
-    """Write model.onnx (fp32) and tokens.txt, and check the file against torch; any batch, any length.
+    """Write model.onnx (fp32) and tokens.txt, and check the file against torch; any batch, any
+    length.
 
     Args:
       recogniser: in evaluation mode, as `asr.load` leaves it, adapters merged.
@@ -91,7 +96,9 @@ def export_recogniser(recogniser: CtcRecogniser, directory: Path) -> None:
 
 
 def max_difference(recogniser: CtcRecogniser, path: Path) -> float:
-    """Largest difference of a log-probability between `path` in onnxruntime and torch, on random input."""
+    """Return the largest difference of a log-probability between `path` in onnxruntime and torch,
+    on random input.
+    """
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     wrapper = _wrapped(recogniser)
     order = wrapper.order.tolist()
@@ -109,7 +116,9 @@ _Trial = tuple[dict[str, np.ndarray], torch.Tensor, list[int]]  # inputs of the 
 
 
 class _FromFeatures(torch.nn.Module):
-    """From normalised log-mel features to log-probabilities with the blank last: sherpa-onnx's NeMo layout."""
+    """From normalised log-mel features to log-probabilities with the blank last: sherpa-onnx's NeMo
+    layout.
+    """
 
     order: torch.Tensor
     inputs: ClassVar = ("audio_signal", "length")
@@ -124,7 +133,8 @@ class _FromFeatures(torch.nn.Module):
     def forward(self, features: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         frames = features.transpose(1, 2)
         mask = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
-        # The runtime pads a batch with another value than training did, and the first convolution would see it.
+        # The runtime pads a batch with another value than training did, and the first convolution
+        # would see it.
         frames = frames.masked_fill(~mask[..., None], 0.0)
         log_probs, _ = self._recogniser.log_probs_of(frames, mask)
         return log_probs[..., self.order]
@@ -156,11 +166,12 @@ class _FromFeatures(torch.nn.Module):
 
 
 class _FromSamples(torch.nn.Module):
-    """From samples of one length to log-probabilities with the blank last: sherpa-onnx's omnilingual layout.
+    """From samples of one length to log-probabilities with the blank last: sherpa-onnx's
+    omnilingual layout.
 
-    The runtime normalises each waveform with 1e-5 added to its variance, Hugging Face's front ends with 1e-7, which
-    quiet speech tells apart. So the file normalises again, which changes nothing that is normalised: it takes raw
-    samples too.
+    The runtime normalises each waveform with 1e-5 added to its variance, Hugging Face's front ends
+    with 1e-7, which quiet speech tells apart. So the file normalises again, which changes nothing
+    that is normalised: it takes raw samples too.
     """
 
     order: torch.Tensor
@@ -197,7 +208,9 @@ class _FromSamples(torch.nn.Module):
 
     @torch.no_grad()
     def _grow_positions(self) -> None:
-        """Tables of positions that grow when needed are constants in the file: let them be as long as it takes."""
+        """Tables of positions that grow when needed are constants in the file: let them be as long
+        as it takes.
+        """
         frames = self._recogniser.family.frames(self._recogniser.model, torch.tensor(_LONGEST_S * RATE_HZ))
         for module in self.encoder.modules():
             if hasattr(module, "extend_pe"):
@@ -217,7 +230,8 @@ def _wrapped(recogniser: CtcRecogniser) -> _Wrapper:
     layout = _layout_of(recogniser)
     if layout is None:
         raise TypeError(f"{type(recogniser.front_end).__name__} has no layout")
-    # The wrapper itself is put in evaluation mode: the exporter restores the mode it found there, all the way down.
+    # The wrapper itself is put in evaluation mode: the exporter restores the mode it found there,
+    # all the way down.
     return layout(recogniser).eval()
 
 
@@ -235,7 +249,9 @@ def compare_front_ends(front_end: Any) -> list[str]:
 
 
 def _symbols(recogniser: CtcRecogniser) -> list[str]:
-    """What tokens.txt calls each output: words are spelled as `transcribe` spells them, wherever no two tokens meet."""
+    """What tokens.txt calls each output: words are spelled as `transcribe` spells them, wherever no
+    two tokens meet.
+    """
     delimiter = getattr(recogniser.tokenizer, "word_delimiter_token", None)
     pieces = recogniser.tokenizer.convert_ids_to_tokens(_blank_last(recogniser).tolist()[:-1])
     # Published models have rows that their tokenizer knows nothing of.
@@ -248,12 +264,12 @@ def _symbols(recogniser: CtcRecogniser) -> list[str]:
 def _trace(wrapper: _Wrapper, path: Path) -> None:
     """Trace with the TorchScript exporter.
 
-    torch's newer exporter cannot lower Parakeet's attention as it comes, takes 20 times as long, and writes the
-    paths of this machine into every node.
+    torch's newer exporter cannot lower Parakeet's attention as it comes, takes 20 times as long,
+    and writes the paths of this machine into every node.
     """
     with warnings.catch_warnings():
-        # Said of what is checked afterwards on other shapes: that this exporter is the older one, that traced
-        # Python values become constants, and that some constants are not folded.
+        # Said of what is checked afterwards on other shapes: that this exporter is the older one,
+        # that traced Python values become constants, and that some constants are not folded.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             wrapper,

@@ -40,7 +40,7 @@ BIAS = "Noise costs rare voices and rare words more; nobody measured how much."
 
 
 def list_answers(claim: Claim) -> dict[str, str]:
-    """Each point and its answer, in the order in which they are read."""
+    """List each point and its answer, in the order in which they are read."""
     what = "units" if claim.sampling == "units" else "utterances"
     others = (
         "; ".join(f"run {other.run_id}: epsilon {other.epsilon:.4g}" for other in claim.other_releases)

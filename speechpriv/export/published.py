@@ -14,10 +14,12 @@ _BOOST = 1.5  # sherpa-onnx's own default
 
 
 def write_published(source: Path, claim: Claim | None, directory: Path) -> bool:
-    """Write the n-gram language model and the hotwords of a published table; both are made of nothing else.
+    """Write the n-gram language model and the hotwords of a published table; both are made of
+    nothing else.
 
     Args:
-      source: what the stage that published left: phrases.json (n-grams with weights) and release.json (the event).
+      source: what the stage that published left: phrases.json (n-grams with weights) and
+        release.json (the event).
       claim: that of the model they go with.
       directory: exists.
 
@@ -37,7 +39,9 @@ def write_published(source: Path, claim: Claim | None, directory: Path) -> bool:
 
 
 def _hotwords(table: dict[Gram, float]) -> list[str]:
-    """Runs of two words and more, heaviest first; none with what was scrubbed (`[NAME]`), which nobody says."""
+    """Runs of two words and more, heaviest first; none with what was scrubbed (`[NAME]`), which
+    nobody says.
+    """
     runs = (tuple(word for word in gram if not word.startswith("<")) for gram in table)
     spoken = (run for run in runs if len(run) >= 2 and not any(map(is_slot, run)))
     return list(dict.fromkeys(" ".join(run) for run in spoken))

@@ -21,7 +21,7 @@ _SCHEMA = Path(__file__).with_name("deployments-schema.json")
 
 
 def render_entry(claim: Claim, publisher: PublisherConfig, published: date) -> str:
-    """The text of privacy.yaml: a draft, as complete as the registry's third tier.
+    """Render the text of privacy.yaml: a draft, as complete as the registry's third tier.
 
     Raises:
       ConfigError: what was given of the publisher makes no valid entry.
@@ -105,7 +105,9 @@ def render_entry(claim: Claim, publisher: PublisherConfig, published: date) -> s
 
 
 def problems_of(text: str) -> list[str]:
-    """What keeps a text from being a valid registry entry, each with where it is; empty if nothing does."""
+    """Return what keeps a text from being a valid registry entry, each with where it is; empty if
+    nothing does.
+    """
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -1,12 +1,14 @@
 """An exported model in the runtime that will use it: first in a child process, then in this one.
 
-sherpa-onnx ends the whole process when a file lacks what it expects, so no file is opened here before a child has
-opened it and decoded with it. Started as `python -m speechpriv.export.runtime DIRECTORY WEIGHTS`, this file is the
-child; it says which loader it took. A bundle without ONNX files (`onnx.find_obstacle`) is decoded with torch. Where a bundle
-holds published phrases, onnxruntime runs the file and beam search decodes here: sherpa-onnx takes none with CTC.
+sherpa-onnx ends the whole process when a file lacks what it expects, so no file is opened here
+before a child has opened it and decoded with it. Started as `python -m speechpriv.export.runtime
+DIRECTORY WEIGHTS`, this file is the child; it says which loader it took. A bundle without ONNX
+files (`onnx.find_obstacle`) is decoded with torch. Where a bundle holds published phrases,
+onnxruntime runs the file and beam search decodes here: sherpa-onnx takes none with CTC.
 
-Audio is handed over as it is. The runtime reads whole output frames (40 or 80 ms) only, but silence added to a clip's
-end moves the normalisation of all its features, and costs more words than it saves (LOG.md).
+Audio is handed over as it is. The runtime reads whole output frames (40 or 80 ms) only, but silence
+added to a clip's end moves the normalisation of all its features, and costs more words than it
+saves (LOG.md).
 """
 
 import re
@@ -63,7 +65,8 @@ class Transcriber:
             self._decode = decoder(directory, weights, validate_model(directory, weights), threads)
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Words of each waveform: float32 samples of shape (N,) at 16 kHz, N > 0, at most `MAX_S` seconds.
+        """Return words of each waveform: float32 samples of shape (N,) at 16 kHz, N > 0, at most
+        `MAX_S` seconds.
 
         Raises:
           DataError: a waveform is empty or too long.
@@ -89,7 +92,8 @@ def validate_model(directory: Path, weights: Weights = "model.onnx", *, timeout_
       The name of the model's first input, which tells its loader.
 
     Raises:
-      ModelError: a file is missing, the child died, with its exit status and last words, or it did not end in time.
+      ModelError: a file is missing, the child died, with its exit status and last words, or it did
+        not end in time.
     """
     missing = [name for name in (weights, _TOKENS) if not (directory / name).is_file()]
     if missing:
@@ -106,7 +110,8 @@ def validate_model(directory: Path, weights: Weights = "model.onnx", *, timeout_
         raise ModelError(f"{directory}: sherpa-onnx did not decode one second of noise in {timeout_s:g} s.") from error
     said = child.stdout.decode(errors="replace").split()
     if child.returncode != 0 or not said or said[-1] not in _LOADERS:
-        # The last words quote the file, and what a stranger wrote into it is not for a terminal to obey.
+        # The last words quote the file, and what a stranger wrote into it is not for a terminal to
+        # obey.
         said_last = "".join(c if c.isprintable() or c == "\n" else "?" for c in child.stderr.decode(errors="replace"))
         lines = said_last.split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "no message")

@@ -1,4 +1,6 @@
-"""The model card of a model that gives labels; `card.py` has that of recognisers, and what both say."""
+"""The model card of a model that gives labels; `card.py` has that of recognisers, and what both
+say.
+"""
 
 from string import Template
 from typing import Any
@@ -81,7 +83,7 @@ FIXED_TEXT = "\n".join((_CARD, _ONNX, _ONNX_FILES, _HEADER, _FILES, *_LABELS.val
 
 
 def render_card(facts: Facts) -> str:
-    """The text of README.md."""
+    """Render the text of README.md."""
     claim, verdict = facts.claim, facts.verdict
     this = "private" if claim else "nonprivate"
     has_onnx = "model.onnx" in facts.comparison.files

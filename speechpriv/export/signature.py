@@ -1,8 +1,9 @@
-"""Signature over every file of a bundle, made and checked offline with OpenSSF's model signing (ECDSA, P-256).
+"""Signature over every file of a bundle, made and checked offline with OpenSSF's model signing
+(ECDSA, P-256).
 
-It tells that the files are as whoever holds the key left them. It tells nothing about who that is: a public key from
-beside the bundle proves no more than that bundle and key came from the same hand. So `verify` wants the key named, and
-takes none that it finds.
+It tells that the files are as whoever holds the key left them. It tells nothing about who that is:
+a public key from beside the bundle proves no more than that bundle and key came from the same hand.
+So `verify` wants the key named, and takes none that it finds.
 """
 
 import base64
@@ -24,17 +25,20 @@ _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 
 def own_key() -> Path:
-    """Where this installation's private key is, or will be: in the user's configuration folder."""
+    """Return where this installation's private key is, or will be: in the user's configuration
+    folder.
+    """
     folder = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(folder) / "speechpriv" / "signing-key.pem"
 
 
 def load_signing_key(configured: str | None) -> Path:
-    """The private key to sign with, which is there and can be used; asked for before anything is spent.
+    """Load the private key to sign with, which is there and can be used; asked for before anything
+    is spent.
 
     Args:
-      configured: a PEM file with an elliptic curve key without a password (P-256, P-384, P-521); None: this
-        installation's own, made now (mode 0600) if there is none.
+      configured: a PEM file with an elliptic curve key without a password (P-256, P-384, P-521);
+        None: this installation's own, made now (mode 0600) if there is none.
 
     Raises:
       ConfigError: it cannot be read, or is no such key.
@@ -59,7 +63,8 @@ def sign_bundle(directory: Path, private_key: Path) -> str:
     """Sign all files of a finished bundle, and put the public key beside it.
 
     Args:
-      directory: nothing in it may change afterwards. A signature by this key that still holds is kept.
+      directory: nothing in it may change afterwards. A signature by this key that still holds is
+        kept.
       private_key: from `load_signing_key`.
 
     Returns:
@@ -78,11 +83,11 @@ def sign_bundle(directory: Path, private_key: Path) -> str:
 
 
 def find_changes(directory: Path, public_key: Path) -> list[str]:
-    """What differs from what was signed, each with the file's name; empty if nothing does.
+    """Find what differs from what was signed, each with the file's name; empty if nothing does.
 
     Args:
-      directory: a bundle, or a link to one; its files may be links to files, as in the hub's cache: what
-        counts is what they hold.
+      directory: a bundle, or a link to one; its files may be links to files, as in the hub's cache:
+        what counts is what they hold.
       public_key: PEM, from whoever is trusted to have signed it.
 
     Raises:
@@ -106,7 +111,7 @@ def find_changes(directory: Path, public_key: Path) -> list[str]:
 
 
 def fingerprint_key(public_key: Path) -> str:
-    """`SHA256:` and the hex digest of a public key, to be compared with what its owner says.
+    """Return `SHA256:` and the hex digest of a public key, to be compared with what its owner says.
 
     Raises:
       ConfigError: it cannot be read, or is no public key.
@@ -124,7 +129,7 @@ def fingerprint_key(public_key: Path) -> str:
 
 
 def own_public_key() -> Path:
-    """The public half of this installation's key, to check what was signed here.
+    """Return the public half of this installation's key, to check what was signed here.
 
     Raises:
       ConfigError: nothing was signed here yet.
@@ -165,7 +170,8 @@ def _said(directory: Path, path: Path, error: Exception) -> list[str]:
     """What the library found, by file; it names files only in the text of a message."""
     if not str(error).startswith("Signature mismatch"):
         return [f"{store.SIGNATURE}: not made with this key, or damaged ({type(error).__name__})"]
-    # The library compares files only once the signature itself has been found good, so what it covers can be read.
+    # The library compares files only once the signature itself has been found good, so what it
+    # covers can be read.
     envelope = json.loads(path.read_text(encoding="utf-8"))["dsseEnvelope"]
     resources = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["resources"]
     signed = {resource["name"]: resource["digest"] for resource in resources}

@@ -1,8 +1,8 @@
 """A Wyoming speech-to-text server for an exported model: what Home Assistant talks to.
 
-Protocol: describe -> info; [transcribe], audio-start, audio-chunk*, audio-stop -> transcript. What was said is
-answered and forgotten: it is never logged and never kept. Audio becomes 16 kHz mono as it arrives, so that a client
-takes no more memory than `Limits.audio_s` of that.
+Protocol: describe -> info; [transcribe], audio-start, audio-chunk*, audio-stop -> transcript. What
+was said is answered and forgotten: it is never logged and never kept. Audio becomes 16 kHz mono as
+it arrives, so that a client takes no more memory than `Limits.audio_s` of that.
 """
 
 import asyncio
@@ -38,7 +38,8 @@ _MIN_RATE_HZ, _MAX_RATE_HZ = 4_000, 192_000
 _MAX_CHANNELS = 8
 _AT_ONCE = struct.pack("ii", 1, 0)  # lingering: on, for 0 s
 _FAREWELL_S = 2.0  # that a client has to take our last words in
-# PCM as Wyoming sends it: little-endian, 8 bits without sign, else with; 24 bits are read as the upper ones of 32.
+# PCM as Wyoming sends it: little-endian, 8 bits without sign, else with; 24 bits are read as the
+# upper ones of 32.
 _SAMPLE_TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("u1"),
     2: np.dtype("<i2"),
@@ -210,7 +211,9 @@ class _Client(AsyncEventHandler):
         self._recording: _Recording | None = None
 
     async def run(self) -> None:
-        """Serve until the client leaves or breaks the rules; whatever it does, others do not notice."""
+        """Serve until the client leaves or breaks the rules; whatever it does, others do not
+        notice.
+        """
         self._desk.clients += 1
         try:
             await self._converse()
@@ -242,7 +245,9 @@ class _Client(AsyncEventHandler):
         _log.info("connection refused (%s)", code)
 
     async def _hang_up(self) -> None:
-        """Close, once the client has read and left, or its time is over: whoever does neither holds no connection."""
+        """Close, once the client has read and left, or its time is over: whoever does neither holds
+        no connection.
+        """
         try:
             async with asyncio.timeout(_FAREWELL_S):
                 self.writer.write_eof()
@@ -252,7 +257,8 @@ class _Client(AsyncEventHandler):
                 self.writer.close()
                 await self.writer.wait_closed()
         except TimeoutError:
-            # What was not read is thrown away: the system would keep it, and the connection, for many minutes.
+            # What was not read is thrown away: the system would keep it, and the connection, for
+            # many minutes.
             self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self.writer.transport.abort()
         except OSError:  # it is gone already
@@ -263,7 +269,8 @@ class _Client(AsyncEventHandler):
             await self._refuse("busy", f"Expected at most {self._desk.limits.clients} clients at once.")
             return
         while True:
-            # The time is for the whole event: a client that sends a byte now and then is no better than a silent one.
+            # The time is for the whole event: a client that sends a byte now and then is no better
+            # than a silent one.
             async with asyncio.timeout(self._desk.limits.idle_s):
                 event = await async_read_event(self.reader)
             if event is None or not await self.handle_event(event):
@@ -280,7 +287,8 @@ class _Client(AsyncEventHandler):
             self._add(_Form.of(event), event.payload or b"")
         elif AudioStop.is_type(event.type):
             await self._finish()
-        # Any other event belongs to a part of the protocol that is not offered: it is passed over, as Wyoming asks.
+        # Any other event belongs to a part of the protocol that is not offered: it is passed over,
+        # as Wyoming asks.
 
     def _begin(self, form: _Form) -> _Recording:
         return _Recording(form, self._desk.limits.audio_s)

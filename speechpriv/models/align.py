@@ -10,20 +10,22 @@ from speechpriv.audio import RATE_HZ
 from speechpriv.models import spelling
 from speechpriv.models.asr import CtcRecogniser
 
-# Where between two peaks a word boundary lies: nearest to a synthesiser's true times, and before nearly all (LOG.md).
+# Where between two peaks a word boundary lies: nearest to a synthesiser's true times, and before
+# nearly all (LOG.md).
 _LEAN, _EARLIEST = 0.8, 0.4
 _LEAST_S = 0.06  # per letter or digit: nobody says a written number faster ("one million" is 0.5 s, in seven digits)
 
 
 @dataclass(frozen=True)
 class AlignedWord:
-    """Samples [start, end) in which a word is heard, and how sure the recogniser is of its pieces, 0 to 1.
+    """Samples [start, end) in which a word is heard, and how sure the recogniser is of its pieces,
+    0 to 1.
 
     `earliest` is the sample at which it may already begin: what cuts words out cuts from there.
 
-    A word that is not written as it is said ("7:30", "&") is aligned by how it reads, which is a guess: "0" may be said
-    "oh". So it takes all the time between the peaks of its neighbours. Where nothing of it is said (`[NAME]`, "-"), the
-    same, and its confidence is 1: only theirs can tell.
+    A word that is not written as it is said ("7:30", "&") is aligned by how it reads, which is a
+    guess: "0" may be said "oh". So it takes all the time between the peaks of its neighbours. Where
+    nothing of it is said (`[NAME]`, "-"), the same, and its confidence is 1: only theirs can tell.
     """
 
     start: int
@@ -38,8 +40,8 @@ def align_words(
 ) -> list[AlignedWord] | None:
     """Align the white-space separated words of `text` with audio that says them.
 
-    A CTC recogniser marks each piece with a short peak; between the last peak of one word and the first of the
-    next the boundary is set at a fixed share of the way.
+    A CTC recogniser marks each piece with a short peak; between the last peak of one word and the
+    first of the next the boundary is set at a fixed share of the way.
 
     Args:
       recogniser: any CTC recogniser.
@@ -48,7 +50,8 @@ def align_words(
       log_probs: shape (T, V), what the recogniser says of `samples`, if that is known already.
 
     Returns:
-      One entry a word, in order, covering the audio without overlap; None if the words do not fit the audio.
+      One entry a word, in order, covering the audio without overlap; None if the words do not fit
+        the audio.
 
     Source: torchaudio.functional.forced_align; Graves et al. 2006 for CTC.
     """
@@ -65,7 +68,8 @@ def align_words(
     spans = torchaudio.functional.merge_tokens(path[0], scores[0].exp(), blank=recogniser.blank)
     read = [not own or not _as_written(*both) for own, both in zip(pieces, zip(words, said, strict=True), strict=True)]
     found = _words(pieces, read, spans, recogniser.samples_per_frame, len(samples))
-    # Where the recogniser is wrong, the time for a word that is read may be nothing: there would be no cut.
+    # Where the recogniser is wrong, the time for a word that is read may be nothing: there would be
+    # no cut.
     lengths = [(word, at.end - at.start) for word, guess, at in zip(words, read, found, strict=True) if guess]
     return found if all(_can_be_said(word, length) for word, length in lengths) else None
 
@@ -87,7 +91,9 @@ def _words(
     samples_per_frame: int,
     samples: int,
 ) -> list[AlignedWord]:
-    """Group token spans (in frames) by word and turn them into sample spans; words that are `read` have no peaks."""
+    """Group token spans (in frames) by word and turn them into sample spans; words that are `read`
+    have no peaks.
+    """
     peaks: list[tuple[float, float] | None] = []
     confidences = []
     taken = 0
@@ -106,9 +112,11 @@ def _words(
 
 
 def _boundaries(peaks: list[tuple[float, float] | None], frames: float, lean: float) -> list[float]:
-    """The len(peaks) + 1 word boundaries, in frames, from the first and last peak of each word that has any.
+    """The len(peaks) + 1 word boundaries, in frames, from the first and last peak of each word that
+    has any.
 
-    Between two words with peaks a boundary lies at the share `lean` of the way from one to the other.
+    Between two words with peaks a boundary lies at the share `lean` of the way from one to the
+    other.
     """
     known = [(index, *peak) for index, peak in enumerate(peaks) if peak is not None]
     edges = [0.0]

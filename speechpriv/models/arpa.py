@@ -1,4 +1,6 @@
-"""N-gram language models in the ARPA format, which CTC decoders read (KenLM's users): made of counts, read again."""
+"""N-gram language models in the ARPA format, which CTC decoders read (KenLM's users): made of
+counts, read again.
+"""
 
 import math
 from collections import defaultdict
@@ -22,7 +24,8 @@ Chances = dict[Gram, float]
 
 @dataclass(frozen=True)
 class Language:
-    """A model as read: base-10 logarithms of probabilities by n-gram, and of back-off weights by context.
+    """A model as read: base-10 logarithms of probabilities by n-gram, and of back-off weights by
+    context.
 
     `<unk>` stands for every word without a 1-gram, after other words and before them too.
     """
@@ -32,7 +35,10 @@ class Language:
     weights: Mapping[Gram, float]
 
     def chance(self, context: Gram, word: str) -> float:
-        """Natural logarithm of the probability of `word` after `context`; of its last `order - 1` words at most."""
+        """Return the natural logarithm of the probability of `word` after `context`; of its last
+        `order
+        - 1` words at most.
+        """
         found = 0.0 if (word,) in self.chances else -math.log10(_UNKNOWN_WORDS)
         context, word = tuple(map(self._known, context[max(0, len(context) - self.order + 1) :])), self._known(word)
         while (chance := self.chances.get((*context, word))) is None:  # ends with the 1-gram, which every word has
@@ -45,7 +51,7 @@ class Language:
 
 
 def read(path: Path) -> Language:
-    """A model from its file.
+    """Read a model from its file.
 
     Raises:
       ModelError: the file is not in the ARPA format, or has no probability for unknown words.
@@ -59,25 +65,26 @@ def read(path: Path) -> Language:
 
 
 def build_language_model(table: Mapping[Gram, float]) -> Language:
-    """The language model of a table of n-grams with weights, as `render_arpa` writes it."""
+    """Build the language model of a table of n-grams with weights, as `render_arpa` writes it."""
     return _parsed(render_arpa(table))
 
 
 def sort_published(directory: Path) -> dict[Gram, float]:
-    """N-grams with weights as the phrasebook stage published them, largest weight first."""
+    """Return N-grams with weights as the phrasebook stage published them, largest weight first."""
     return {tuple(gram): weight for *gram, weight in store.read_json(directory / PUBLISHED)}
 
 
 def render_arpa(table: Mapping[Gram, float]) -> str:
-    """The language model of a table of n-grams with weights, as text.
+    """Render the language model of a table of n-grams with weights, as text.
 
-    Of each context a fixed share is left to shorter ones, and last to unknown words (interpolation with a constant
-    weight, as Jelinek and Mercer 1980, written as back-off). Weights of shorter n-grams are sums over the longer ones:
-    nothing but the table is read. What was scrubbed (`[NAME]`) is an unknown word.
+    Of each context a fixed share is left to shorter ones, and last to unknown words (interpolation
+    with a constant weight, as Jelinek and Mercer 1980, written as back-off). Weights of shorter
+    n-grams are sums over the longer ones: nothing but the table is read. What was scrubbed
+    (`[NAME]`) is an unknown word.
 
     Args:
-      table: weights > 0 of n-grams of one order, 2 at least, with `<s>` before a sentence and `</s>` after it; some of
-        those that were said may be missing.
+      table: weights > 0 of n-grams of one order, 2 at least, with `<s>` before a sentence and
+        `</s>` after it; some of those that were said may be missing.
 
     Raises:
       ModelError: the table is empty.
@@ -121,7 +128,9 @@ def _parsed(text: str) -> Language:
 
 
 def _shorter(longer: Mapping[Gram, float]) -> dict[Gram, float]:
-    """Weights of n-grams' last words, and of contexts that are nothing's last words: a context has to be there too."""
+    """Weights of n-grams' last words, and of contexts that are nothing's last words: a context has
+    to be there too.
+    """
     found: dict[Gram, float] = defaultdict(float)
     contexts: dict[Gram, float] = defaultdict(float)
     for gram, weight in longer.items():
@@ -140,7 +149,9 @@ def _words(weights: Mapping[Gram, float]) -> Chances:
 
 
 def _chances(weights: Mapping[Gram, float], shorter: Chances) -> Chances:
-    """Probability of each n-gram's last word after the others, with what is left for all other words mixed in."""
+    """Probability of each n-gram's last word after the others, with what is left for all other
+    words mixed in.
+    """
     totals: dict[Gram, float] = defaultdict(float)
     for gram, weight in weights.items():
         totals[gram[:-1]] += weight

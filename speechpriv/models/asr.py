@@ -1,4 +1,6 @@
-"""Recognisers: a Hugging Face model with its front end and its tokenizer, behind one small set of verbs."""
+"""Recognisers: a Hugging Face model with its front end and its tokenizer, behind one small set of
+verbs.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +35,9 @@ TINY_EN = Path(__file__).parent.parent / "assets" / "tiny-en"
 
 
 class Recogniser(Protocol):
-    """What can be trained, asked and saved. As loaded, the model is in evaluation mode: nothing is dropped."""
+    """What can be trained, asked and saved. As loaded, the model is in evaluation mode: nothing is
+    dropped.
+    """
 
     @property
     def model(self) -> Any:
@@ -48,31 +52,38 @@ class Recogniser(Protocol):
         """Whether utterances of unlike length may share a batch."""
 
     def encode(self, text: str) -> list[int]:
-        """Token indices of a text, as the model learns to write them; empty for a text with no words left."""
+        """Return the token indices of a text, as the model learns to write them; empty for a text
+        with no words left.
+        """
 
     def hear(self, utterance: Utterance) -> EncodedUtterance:
-        """What the output layer gets of an utterance."""
+        """Return what the output layer gets of an utterance."""
 
     def losses(self, utterances: Sequence[Utterance | EncodedUtterance]) -> torch.Tensor:
-        """Negative log-likelihood of each utterance's text, shape (B,), in nats, as if it were alone.
+        """Return the negative log-likelihood of each utterance's text, shape (B,), in nats, as if
+        it were alone.
 
         Infinite, with an infinite gradient, where the text cannot be written for the audio.
         """
 
     def phrase_losses(self, samples: np.ndarray, targets: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Negative log-likelihood, (P,), of many texts, as `encode` gives them, in the same samples, encoded once."""
+        """Return the negative log-likelihood, (P,), of many texts, as `encode` gives them, in the
+        same samples, encoded once.
+        """
 
     def n_best(self, samples: np.ndarray, width: int) -> list[str]:
-        """Up to `width` texts of a waveform, normalised, the likeliest first."""
+        """Return up to `width` texts of a waveform, normalised, the likeliest first."""
 
     def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
-        """Mean log-probability, <= 0, that the model gives to what it finds likeliest in each waveform, shape (B,)."""
+        """Return the mean log-probability, <= 0, that the model gives to what it finds likeliest in
+        each waveform, shape (B,).
+        """
 
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Greedy words, normalised, of waveforms of shape (N,) at 16 kHz each."""
+        """Return greedy words, normalised, of waveforms of shape (N,) at 16 kHz each."""
 
     def fits(self, samples: int, text: str) -> bool:
-        """Whether the loss of `text` in so many samples is finite."""
+        """Return whether the loss of `text` in so many samples is finite."""
 
     def save(self, directory: Path) -> None:
         """Write what `load` reads."""
@@ -82,7 +93,8 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
     """Load a recogniser of any family in `families.FAMILIES`.
 
     Args:
-      name_or_path: `tiny-en` (embedded), a directory that `Recogniser.save` or a bundle wrote, or a hub id.
+      name_or_path: `tiny-en` (embedded), a directory that `Recogniser.save` or a bundle wrote, or a
+        hub id.
       device: where the model lives, as torch names it.
 
     Raises:
@@ -105,7 +117,8 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
 
 
 def load_classifier(name_or_path: str, labels: Sequence[str], device: str = "cpu") -> Classifier:
-    """A classifier on top of a recogniser's encoder, its output layer yet to learn; see `classify.make_classifier`.
+    """Load a classifier on top of a recogniser's encoder, its output layer yet to learn; see
+    `classify.make_classifier`.
 
     Raises:
       ModelError: as `load`; or no classifier can be made of it.
@@ -128,7 +141,9 @@ def _load_classifier(name_or_path: str, config: Any, device: str) -> Classifier:
 
 
 def _load_weights(kind: Any, name_or_path: str) -> Any:
-    """Load a whole model; of safetensors only, since a pickled checkpoint can run code when it is opened."""
+    """Load a whole model; of safetensors only, since a pickled checkpoint can run code when it is
+    opened.
+    """
     with _reading(name_or_path, "weights") as source:
         model, found = kind.from_pretrained(source, use_safetensors=True, dtype=torch.float32, output_loading_info=True)
     if missing := len(found["missing_keys"]):  # transformers would leave them random, and only warn
@@ -142,7 +157,7 @@ def _load_front_end(name_or_path: str) -> Any:
 
 
 def family_name(name_or_path: str) -> str:
-    """The family of a recogniser, as `families.FAMILIES` calls it; reads no weights.
+    """Return the family of a recogniser, as `families.FAMILIES` calls it; reads no weights.
 
     Raises:
       ModelError: as `load`.
@@ -165,7 +180,9 @@ _PARTS = {
 
 @contextmanager
 def _reading(name_or_path: str, part: str) -> Iterator[str]:
-    """Give the directory or hub id to read a part from, in silence; what goes wrong is a ModelError."""
+    """Give the directory or hub id to read a part from, in silence; what goes wrong is a
+    ModelError.
+    """
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -8,7 +8,9 @@ import torch
 
 
 def plan_batches(lengths: Sequence[int], *, pads: bool) -> Iterator[list[int]]:
-    """Indices of utterances to be run together: all of them where padding does no harm, else those of one length."""
+    """Return indices of utterances to be run together: all of them where padding does no harm, else
+    those of one length.
+    """
     if pads and lengths:
         yield list(range(len(lengths)))
         return
@@ -23,7 +25,8 @@ def split_passes(lengths: Sequence[int], most: float, *, stretch: float = math.i
     Args:
       lengths: shape (B,).
       most: of a pass, with padding; a longer one is a pass by itself.
-      stretch: how many times as long as the shortest of its pass something may be; 1 for no padding.
+      stretch: how many times as long as the shortest of its pass something may be; 1 for no
+        padding.
 
     Returns:
       Indices of each pass; over all of them, the shortest comes first.
@@ -39,6 +42,8 @@ def split_passes(lengths: Sequence[int], most: float, *, stretch: float = math.i
 
 
 def make_unusable(model: torch.nn.Module) -> torch.Tensor:
-    """An infinite loss with gradients that are not finite, so that a unit that holds it is left out and counted."""
+    """Return an infinite loss with gradients that are not finite, so that a unit that holds it is
+    left out and counted.
+    """
     weight = next((p for p in model.parameters() if p.requires_grad), next(model.parameters()))
     return (weight.float().square().sum() + 1) * torch.inf

@@ -13,7 +13,8 @@ from speechpriv.models.arpa import END, START, Gram, Language
 Prefix = tuple[int, ...]
 Weigh = Callable[[Prefix], float]
 
-# Chosen on made-up people (LOG.md). The bonus for each word makes up for what a language model takes from longer texts.
+# Chosen on made-up people (LOG.md). The bonus for each word makes up for what a language model
+# takes from longer texts.
 _WEIGHT, _BONUS, _WIDTH = 0.3, 2.0, 16
 _LEAST = 1e-3  # of a token's probability in a frame: less likely ones change no text, and most of the time goes there
 _BOUNDARIES = str.maketrans("▁|", "  ")  # how SentencePiece and wav2vec 2.0 write the space between two words
@@ -22,7 +23,7 @@ _BOUNDARIES = str.maketrans("▁|", "  ")  # how SentencePiece and wav2vec 2.0 w
 def search_prefixes(
     log_probs: np.ndarray, blank: int, width: int, *, weigh: Weigh = lambda _: 0.0, least: float = 0.0
 ) -> dict[Prefix, float]:
-    """Token lists whose paths, all added up, are likeliest.
+    """Return token lists whose paths, all added up, are likeliest.
 
     Args:
       log_probs: shape (T, V), of one recording.
@@ -32,7 +33,8 @@ def search_prefixes(
       least: tokens less likely than this in a frame are not looked at.
 
     Returns:
-      Up to `width` token lists, the likeliest first, each with what it is worth in nats, up to a constant that they
+      Up to `width` token lists, the likeliest first, each with what it is worth in nats, up to a
+        constant that they
       share; an empty list where nothing is said.
 
     Source: Hannun et al. 2014, arXiv:1408.2873, Algorithm 1.
@@ -62,7 +64,8 @@ def search_prefixes(
 
 
 def search_words(log_probs: np.ndarray, blank: int, pieces: Sequence[str], language: Language) -> str:
-    """The words that acoustics and a language model together find likeliest (shallow fusion).
+    """Return the words that acoustics and a language model together find likeliest (shallow
+    fusion).
 
     Args:
       log_probs: shape (T, V), of one recording.
@@ -93,7 +96,9 @@ def search_words(log_probs: np.ndarray, blank: int, pieces: Sequence[str], langu
 
 
 class _Written(NamedTuple):
-    """What the language model makes of a prefix: its words so far, and the one that is being spelled."""
+    """What the language model makes of a prefix: its words so far, and the one that is being
+    spelled.
+    """
 
     worth: float
     said: Gram

@@ -1,7 +1,8 @@
-"""Models that give a recording a label: behind the verbs of a recogniser, whose only word the label is.
+"""Models that give a recording a label: behind the verbs of a recogniser, whose only word the label
+is.
 
-So labels are learned privately, audited and measured by the same code as words. The loss is the label's negative
-log-likelihood (cross-entropy), in nats.
+So labels are learned privately, audited and measured by the same code as words. The loss is the
+label's negative log-likelihood (cross-entropy), in nats.
 """
 
 import copy
@@ -22,7 +23,8 @@ from speechpriv.models.ctc import CtcRecogniser
 from speechpriv.models.spelling import normalise
 from speechpriv.models.utterance import EncodedUtterance, Utterance
 
-# transformers has no classifier of this family: its CTC model is one, whose output layer gets the mean of all frames.
+# transformers has no classifier of this family: its CTC model is one, whose output layer gets the
+# mean of all frames.
 POOLED = "parakeet_ctc"
 TASK = "single_label_classification"  # as a config's problem_type says it
 
@@ -52,24 +54,24 @@ class Classifier:
         return head
 
     def encode(self, text: str) -> list[int]:
-        """The index of a label, alone; empty for all other texts."""
+        """Return the index of a label, alone; empty for all other texts."""
         label = normalise(text)
         return [self.labels.index(label)] if label in self.labels else []
 
     def features(self, waveforms: Sequence[np.ndarray]) -> families.Features:
-        """The model's input (B, T, ...), and its mask (B, T), True where real."""
+        """Return the model's input (B, T, ...), and its mask (B, T), True where real."""
         features, mask = self._family.features(self.front_end, waveforms)
         return features.to(self.model.device), mask.to(self.model.device)
 
     def log_probs_of(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities of the labels, (B, C)."""
+        """Return the log-probabilities of the labels, (B, C)."""
         if self._pooled:
             return self._output(self._mean(features, mask))
         masked = {"attention_mask": mask} if self.pads and self.model.config.model_type != "whisper" else {}
         return torch.log_softmax(self.model(features, **masked).logits.float(), -1)
 
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
-        """Log-probabilities of the labels, (B, C)."""
+        """Return the log-probabilities of the labels, (B, C)."""
         found = [torch.empty(0)] * len(waveforms)
         for batch in plan_batches([len(samples) for samples in waveforms], pads=self.pads):
             rows = self.log_probs_of(*self.features([waveforms[i] for i in batch]))
@@ -79,7 +81,7 @@ class Classifier:
 
     @torch.no_grad()
     def hear(self, utterance: Utterance) -> EncodedUtterance:
-        """What the output layer gets of a recording, (1, H)."""
+        """Return what the output layer gets of a recording, (1, H)."""
         features, mask = self.features([utterance.samples])
         if self._pooled:
             return EncodedUtterance(self._mean(features, mask), utterance.text)
@@ -92,7 +94,8 @@ class Classifier:
         return EncodedUtterance(inputs[0].clone(), utterance.text)
 
     def losses(self, utterances: Sequence[Utterance | EncodedUtterance]) -> torch.Tensor:
-        """Negative log-likelihood of each recording's label, (B,), in nats; all are of one kind.
+        """Return the negative log-likelihood of each recording's label, (B,), in nats; all are of
+        one kind.
 
         Infinite where the text is no label, or the recording too short for a frame.
         """
@@ -110,34 +113,36 @@ class Classifier:
 
     @torch.inference_mode()
     def phrase_losses(self, samples: np.ndarray, targets: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Negative log-likelihood of each of some labels, as `encode` gives them, (P,), in nats."""
+        """Return the negative log-likelihood of each of some labels, as `encode` gives them, (P,),
+        in nats.
+        """
         log_probs = self.log_probs([samples])[0]
         return torch.stack([-log_probs[target[0]] if target else log_probs.new_tensor(torch.inf) for target in targets])
 
     @torch.inference_mode()
     def n_best(self, samples: np.ndarray, width: int) -> list[str]:
-        """Up to `width` labels, the likeliest first."""
+        """Return up to `width` labels, the likeliest first."""
         return [self.labels[i] for i in self.log_probs([samples])[0].argsort(descending=True)[:width].tolist()]
 
     @torch.inference_mode()
     def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
-        """Log-probability of the likeliest label of each waveform, <= 0."""
+        """Return the log-probability of the likeliest label of each waveform, <= 0."""
         found: np.ndarray = self.log_probs(waveforms).amax(-1).double().cpu().numpy()
         return found
 
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """The likeliest label of each waveform of shape (N,) at 16 kHz."""
+        """Return the likeliest label of each waveform of shape (N,) at 16 kHz."""
         return [self.labels[int(row.argmax())] for row in self.log_probs(waveforms)] if len(waveforms) else []
 
     @torch.inference_mode()
     def probabilities(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
-        """Of each label, (B, C), for waveforms of shape (N,) at 16 kHz."""
+        """Return the probability of each label, (B, C), for waveforms of shape (N,) at 16 kHz."""
         found: np.ndarray = self.log_probs(waveforms).exp().double().cpu().numpy()
         return found
 
     def fits(self, samples: int, text: str) -> bool:
-        """Whether the loss of `text` in so many samples is finite."""
+        """Return whether the loss of `text` in so many samples is finite."""
         return bool(self.encode(text)) and samples >= _LEAST_SAMPLES
 
     def save(self, directory: Path) -> None:
@@ -177,14 +182,14 @@ _LEAST_SAMPLES = 1_600  # a tenth of a second: in every family some frames
 
 
 def is_classifier(config: Any) -> bool:
-    """Whether a model's config says that it gives labels."""
+    """Return whether a model's config says that it gives labels."""
     kinds = [str(name) for name in config.architectures or ()]
     named = any(name.endswith(("ForSequenceClassification", "ForAudioClassification")) for name in kinds)
     return named or (config.model_type == POOLED and config.problem_type == TASK)
 
 
 def make_classifier(recogniser: Any, source: str, labels: Sequence[str]) -> Classifier:
-    """A classifier on top of a base, its output layer yet to learn.
+    """Return a classifier on top of a base, its output layer yet to learn.
 
     Args:
       recogniser: the base, as `asr.load` gives it.

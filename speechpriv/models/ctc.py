@@ -1,4 +1,6 @@
-"""Recognisers that spell frame by frame: connectionist temporal classification (Graves et al. 2006)."""
+"""Recognisers that spell frame by frame: connectionist temporal classification (Graves et al.
+2006).
+"""
 
 import functools
 import itertools
@@ -21,8 +23,8 @@ from speechpriv.models.utterance import EncodedUtterance, Utterance
 
 _SAFE = 1e-290  # of a phrase's probability: what is lost below float64's 2e-308 on the way cannot be seen above this
 _PASS = 2**24  # log-probabilities copied at once
-# Seconds that are heard at once where nothing is learned, of longer ones so many at a time, and beyond each end of
-# those: attention takes memory with the square of the length.
+# Seconds that are heard at once where nothing is learned, of longer ones so many at a time, and
+# beyond each end of those: attention takes memory with the square of the length.
 _WHOLE_S, _PART_S, _CONTEXT_S = 120, 60, 5
 
 
@@ -30,7 +32,8 @@ _WHOLE_S, _PART_S, _CONTEXT_S = 120, 60, 5
 class CtcRecogniser:
     """A model of a CTC family, its front end and its tokenizer; see `asr.Recogniser`.
 
-    `language`: of what is said, if anything is known; heeded where waveforms are transcribed, and nowhere else.
+    `language`: of what is said, if anything is known; heeded where waveforms are transcribed, and
+    nowhere else.
     """
 
     model: Any
@@ -68,7 +71,9 @@ class CtcRecogniser:
         return 60 * RATE_HZ // (self._frames_of(120 * RATE_HZ) - self._frames_of(60 * RATE_HZ))
 
     def encode(self, text: str) -> list[int]:
-        """Token indices of `normalise(text)`; empty for a text with no words left. What has no token is left out."""
+        """Return the token indices of `normalise(text)`; empty for a text with no words left. What
+        has no token is left out.
+        """
         words = normalise(text)
         if not words:
             return []
@@ -87,13 +92,14 @@ class CtcRecogniser:
         return {index for index, token in spelled.items() if token not in (" ", "|", "▁")}
 
     def features(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The model's input (B, T, ...), and its mask (B, T), True where real."""
+        """Return the model's input (B, T, ...), and its mask (B, T), True where real."""
         with torch.autocast("cpu", enabled=False):  # features are made there, and in full
             features, mask = self.family.features(self.front_end, waveforms)
         return features.to(self.model.device), mask.to(self.model.device)
 
     def log_probs(self, waveforms: Sequence[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities (B, T', V) of the output frames, and how many of them are real, (B,).
+        """Return the log-probabilities (B, T', V) of the output frames, and how many of them are
+        real, (B,).
 
         What is longer than two minutes is heard a minute at a time, unless there is a gradient.
         """
@@ -118,7 +124,9 @@ class CtcRecogniser:
 
     @torch.no_grad()
     def hear(self, utterance: Utterance, *, all_layers: bool = True) -> EncodedUtterance:
-        """Run the encoder, or all layers of it but the last: once is enough where nothing of that learns."""
+        """Run the encoder, or all layers of it but the last: once is enough where nothing of that
+        learns.
+        """
         features, mask = self.features([utterance.samples])
         if all_layers:
             hidden, lengths = self._hidden(features, mask)
@@ -132,7 +140,8 @@ class CtcRecogniser:
         return EncodedUtterance(inputs[0][0].clone(), utterance.text, int(lengths[0]))
 
     def losses(self, utterances: Sequence[Utterance | EncodedUtterance]) -> torch.Tensor:
-        """CTC negative log-likelihood of each utterance, shape (B,), in nats; all are of one kind.
+        """Return the CTC negative log-likelihood of each utterance, shape (B,), in nats; all are of
+        one kind.
 
         Infinite where the words cannot fit the audio (Graves et al. 2006): more tokens than frames.
         """
@@ -154,26 +163,32 @@ class CtcRecogniser:
 
     @torch.inference_mode()
     def phrase_losses(self, samples: np.ndarray, targets: Sequence[Sequence[int]]) -> torch.Tensor:
-        """CTC negative log-likelihood of each of many token lists, (P,), in nats; the audio is encoded once."""
+        """Return the CTC negative log-likelihood of each of many token lists, (P,), in nats; the
+        audio is encoded once.
+        """
         log_probs, _ = self.log_probs([samples])
         return ctc_phrase_losses(log_probs[0], targets, self.blank)
 
     @torch.inference_mode()
     def n_best(self, samples: np.ndarray, width: int) -> list[str]:
-        """Up to `width` texts, the likeliest first, by prefix beam search."""
+        """Return up to `width` texts, the likeliest first, by prefix beam search."""
         log_probs, _ = self.log_probs([samples])
         return [self.decode(tokens) for tokens in beam.search_prefixes(log_probs[0].cpu().numpy(), self.blank, width)]
 
     @torch.inference_mode()
     def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
-        """Of each waveform the mean log-probability of the likeliest token of a frame, <= 0; NaN: there is no frame."""
+        """Return, of each waveform, the mean log-probability of the likeliest token of a frame, <=
+        0; NaN: there is no frame.
+        """
         log_probs, lengths = self.log_probs(waveforms)
         likeliest = zip(log_probs.amax(-1), lengths.tolist(), strict=True)
         return np.array([float(row[:length].mean()) for row, length in likeliest])
 
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Words of each waveform, normalised: greedy, or by `beam.search_words` with a language model."""
+        """Return words of each waveform, normalised: greedy, or by `beam.search_words` with a
+        language model.
+        """
         log_probs, lengths = self.log_probs(waveforms)
         if self.language:
             found = zip(log_probs.float().cpu().numpy(), lengths.tolist(), strict=True)
@@ -185,7 +200,9 @@ class CtcRecogniser:
         return [self._collapse(row[:length]) for row, length in zip(best, lengths.tolist(), strict=True)]
 
     def fits(self, samples: int, text: str) -> bool:
-        """Whether a CTC path exists for `text` in so many audio samples: frames >= tokens + adjacent repeats."""
+        """Return whether a CTC path exists for `text` in so many audio samples: frames >= tokens +
+        adjacent repeats.
+        """
         tokens = self.encode(text)
         repeats = sum(a == b for a, b in itertools.pairwise(tokens))
         return len(tokens) + repeats <= self._frames_of(samples)
@@ -198,12 +215,15 @@ class CtcRecogniser:
     def _hidden(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encoder states (B, T', H) and how many of each are real, (B,)."""
         encoder = self.model.get_submodule(self.family.encoder)
-        # Where nothing is padded, no mask is needed, and wav2vec 2.0 with group norm was trained without.
+        # Where nothing is padded, no mask is needed, and wav2vec 2.0 with group norm was trained
+        # without.
         hidden = encoder(features, attention_mask=mask if self.pads else None).last_hidden_state
         return hidden, self.family.frames(self.model, mask.sum(-1))
 
     def _in_parts(self, samples: np.ndarray) -> torch.Tensor:
-        """Log-probabilities (T', V) of a long waveform: its features are made at once, what is above them is not."""
+        """Log-probabilities (T', V) of a long waveform: its features are made at once, what is
+        above them is not.
+        """
         features, mask = self.features([samples])
         total = self._frames_of(len(samples))
         part, context = (seconds * RATE_HZ // self.samples_per_frame for seconds in (_PART_S, _CONTEXT_S))
@@ -218,7 +238,9 @@ class CtcRecogniser:
         return torch.cat(found)
 
     def _last_layer(self, states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """States (B, T, H) from before the encoder's last layer, of which so many (B,) are real, after it."""
+        """States (B, T, H) from before the encoder's last layer, of which so many (B,) are real,
+        after it.
+        """
         if (last_layer := self.family.last_layer) is None:
             raise ModelError(
                 f"{self.model.config.model_type}: cannot go on from before its last layer; give it the utterances."
@@ -254,25 +276,29 @@ class CtcRecogniser:
 def ctc_losses(
     log_probs: torch.Tensor, lengths: torch.Tensor, targets: Sequence[Sequence[int]], blank: int
 ) -> torch.Tensor:
-    """CTC negative log-likelihood (B,) in nats of token lists under log-probabilities (B, T, V)."""
+    """Return the CTC negative log-likelihood (B,) in nats of token lists under log-probabilities
+    (B, T, V).
+    """
     flat = torch.tensor([token for tokens in targets for token in tokens], dtype=torch.long, device=log_probs.device)
     counts = torch.tensor([len(tokens) for tokens in targets], dtype=torch.long)
-    # In float64: probabilities of whole paths are small, and in float32 gradients come out wrong by 1e-5.
+    # In float64: probabilities of whole paths are small, and in float32 gradients come out wrong by
+    # 1e-5.
     losses = torch.nn.functional.ctc_loss(
         log_probs.double().transpose(0, 1), flat, lengths.long().cpu(), counts, blank=blank, reduction="none"
     )
-    # Without a single frame torch gives an infinite loss, but the gradient 0. It is to be as unusable as every
-    # other infinite loss, so that a unit that holds it is left out and counted.
+    # Without a single frame torch gives an infinite loss, but the gradient 0. It is to be as
+    # unusable as every other infinite loss, so that a unit that holds it is left out and counted.
     unheard = torch.where(lengths == 0, math.inf, 0.0).to(log_probs)
     return losses.to(log_probs) - unheard * log_probs.sum((1, 2))
 
 
 def ctc_phrase_losses(log_probs: torch.Tensor, targets: Sequence[Sequence[int]], blank: int) -> torch.Tensor:
-    """CTC negative log-likelihood of many token lists under the same frames; they take no gradient.
+    """Return the CTC negative log-likelihood of many token lists under the same frames; they take
+    no gradient.
 
-    The forward recursion of all phrases at once, in probabilities rather than their logarithms. Every path's product
-    only shrinks, so what underflows is less than 2e-308 for each state and frame; a phrase that ends so near to that
-    that it could matter goes through `ctc_losses`.
+    The forward recursion of all phrases at once, in probabilities rather than their logarithms.
+    Every path's product only shrinks, so what underflows is less than 2e-308 for each state and
+    frame; a phrase that ends so near to that that it could matter goes through `ctc_losses`.
 
     Args:
       log_probs: shape (T, V), of one recording.
@@ -280,7 +306,8 @@ def ctc_phrase_losses(log_probs: torch.Tensor, targets: Sequence[Sequence[int]],
       blank: index of the blank.
 
     Returns:
-      Shape (P,), in nats, float64. Infinite where a list cannot fit T frames; not a number if a probability is none.
+      Shape (P,), in nats, float64. Infinite where a list cannot fit T frames; not a number if a
+        probability is none.
 
     Source: Graves et al. 2006, section 4.1.
     """

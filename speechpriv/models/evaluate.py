@@ -39,9 +39,9 @@ def run(
 ) -> dict[str, Any]:
     """Score the base, the private model and the twin on the test split of `inputs["corpus"]`.
 
-    If `phrases` are among the inputs, the private model is scored a second time, with the language model of what was
-    published (`private_with_phrases`). Writes `figures.json`. These figures describe the test people without noise: a
-    release outside the ledger, said so in the claim.
+    If `phrases` are among the inputs, the private model is scored a second time, with the language
+    model of what was published (`private_with_phrases`). Writes `figures.json`. These figures
+    describe the test people without noise: a release outside the ledger, said so in the claim.
     """
     corpus = corpora.read(inputs["corpus"])
     models = {
@@ -65,7 +65,7 @@ def run(
 
 
 def by_unit(recogniser: Recogniser, corpus: Corpus) -> dict[str, tuple[int, int]]:
-    """Word errors and words of each unit in the test split of `corpus`.
+    """Return word errors and words of each unit in the test split of `corpus`.
 
     Raises:
       DataError: nobody is in the test split.
@@ -81,7 +81,9 @@ def by_unit(recogniser: Recogniser, corpus: Corpus) -> dict[str, tuple[int, int]
 
 
 def add_language_model(recogniser: Recogniser, phrases: Path) -> Recogniser:
-    """The same, with the language model of what was published; as it is if nothing was, or it decodes with none."""
+    """Return the same, with the language model of what was published; as it is if nothing was, or
+    it decodes with none.
+    """
     table = arpa.sort_published(phrases)
     if not table or not isinstance(recogniser, asr.CtcRecogniser):
         return recogniser
@@ -89,11 +91,13 @@ def add_language_model(recogniser: Recogniser, phrases: Path) -> Recogniser:
 
 
 def measure_accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
-    """Accuracy on the test split of `corpus`.
+    """Measure accuracy on the test split of `corpus`.
 
     Returns:
-      `wer` (word errors per reference word, may exceed 1), `word_accuracy` (1 - WER, at least 0), `exact` (share
-      of utterances transcribed without any error), and the numbers of utterances, words and speakers behind them.
+      `wer` (word errors per reference word, may exceed 1), `word_accuracy` (1 - WER, at least 0),
+        `exact` (share
+      of utterances transcribed without any error), and the numbers of utterances, words and
+        speakers behind them.
 
     Raises:
       DataError: nobody is in the test split.
@@ -111,7 +115,7 @@ def measure_accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
 
 
 def word_error_rate(recogniser: Recogniser, said: Sequence[Spoken]) -> float:
-    """Word errors per reference word on recordings with their words, each heard alone."""
+    """Return word errors per reference word on recordings with their words, each heard alone."""
     heard = [recogniser.transcribe([samples])[0] for samples, _ in said]
     return float(jiwer.wer([normalise(words) for _, words in said], heard))
 

@@ -1,7 +1,8 @@
 """Hugging Face's recogniser families: where they differ, and nothing else.
 
-Only some families hear an utterance the same way whether or not it is padded to the length of another. Where padding
-seeps in (statistics over time, convolutions without a mask), utterances of unlike length never share a batch.
+Only some families hear an utterance the same way whether or not it is padded to the length of
+another. Where padding seeps in (statistics over time, convolutions without a mask), utterances of
+unlike length never share a batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ Features = tuple[torch.Tensor, torch.Tensor]  # (B, T, ...) and which of T are r
 
 
 def front_end_features(front_end: Any, waveforms: Sequence[np.ndarray]) -> Features:
-    """What the model's own feature extractor makes of waveforms of shape (N,) each."""
+    """Return what the model's own feature extractor makes of waveforms of shape (N,) each."""
     found = front_end(
         list(waveforms), sampling_rate=RATE_HZ, padding="longest", return_attention_mask=True, return_tensors="pt"
     )
@@ -70,9 +71,11 @@ class Ctc:
     pads: Callable[[Any], bool] = lambda _: False  # config -> whether utterances of unlike length may share a batch
     features: Callable[[Any, Sequence[np.ndarray]], Features] = front_end_features
     model: Any = AutoModelForCTC
-    # Encoder, states before its last layer (B, T, H), which are real (B, T) -> states after it; None: not offered.
+    # Encoder, states before its last layer (B, T, H), which are real (B, T) -> states after it;
+    # None: not offered.
     last_layer: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
-    # Ends of names of layers whose weights are read past the layer, or that see no utterance, only positions.
+    # Ends of names of layers whose weights are read past the layer, or that see no utterance, only
+    # positions.
     lora_skips: tuple[str, ...] = ()
 
 
@@ -104,7 +107,7 @@ def _normed_by_frame(config: Any) -> bool:
 
 
 def last_layer(model: Any) -> torch.nn.Module:
-    """The last layer of a model's encoder, or of its decoder if it has one."""
+    """Return the last layer of a model's encoder, or of its decoder if it has one."""
     stacks = [module for name, module in model.named_modules() if name.endswith(("encoder.layers", "decoder.layers"))]
     found: torch.nn.Module = stacks[-1][-1]
     return found

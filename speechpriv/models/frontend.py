@@ -1,8 +1,9 @@
-"""Log-mel features as sherpa-onnx computes them for NeMo models, so that a model hears the same in both.
+"""Log-mel features as sherpa-onnx computes them for NeMo models, so that a model hears the same in
+both.
 
-Three things differ from `ParakeetFeatureExtractor`, and with them the words of a quarter of all utterances: windows are
-centred half a hop later, the signal is mirrored at its ends, and the Hann window is periodic. No torch is needed, since
-a server that only answers has none.
+Three things differ from `ParakeetFeatureExtractor`, and with them the words of a quarter of all
+utterances: windows are centred half a hop later, the signal is mirrored at its ends, and the Hann
+window is periodic. No torch is needed, since a server that only answers has none.
 """
 
 import numpy as np
@@ -24,12 +25,12 @@ Floats = npt.NDArray[np.float32]
 
 
 def count_frames(samples: int) -> int:
-    """How many feature frames so many samples give."""
+    """Count how many feature frames so many samples give."""
     return (samples + HOP // 2) // HOP
 
 
 def log_mel(samples: np.ndarray, filters: Floats) -> Floats:
-    """Features (T, F), normalised per band, of samples (N,) at 16 kHz.
+    """Return features (T, F), normalised per band, of samples (N,) at 16 kHz.
 
     Args:
       samples: floats, full scale at 1.
@@ -51,7 +52,8 @@ def log_mel(samples: np.ndarray, filters: Floats) -> Floats:
 
 
 def mel_filters(bands: int) -> Floats:
-    """The filter bank (F, 257) of NeMo models: triangles on Slaney's scale up to 8 kHz, each of area 1 in Hz.
+    """Return the filter bank (F, 257) of NeMo models: triangles on Slaney's scale up to 8 kHz, each
+    of area 1 in Hz.
 
     Source: Slaney 1998, Auditory Toolbox: linear up to 1 kHz, then 27 bands for a factor of 6.4.
     """

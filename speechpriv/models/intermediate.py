@@ -1,6 +1,8 @@
-"""What the middle of an encoder is asked while its end learns to spell: which phoneme is said in each frame.
+"""What the middle of an encoder is asked while its end learns to spell: which phoneme is said in
+each frame.
 
-The loss of an intermediate layer, after Lee and Watanabe 2021 (intermediate CTC); here the frames are known.
+The loss of an intermediate layer, after Lee and Watanabe 2021 (intermediate CTC); here the frames
+are known.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +17,11 @@ UNTOLD = -100  # of a frame whose phoneme is not known: no loss
 def label_frames(
     phonemes: Sequence[tuple[str, int]], samples: int, samples_per_frame: int, index_of: Mapping[str, int]
 ) -> torch.Tensor:
-    """What is being said in the middle of each frame of an utterance.
+    """Return what is being said in the middle of each frame of an utterance.
 
     Args:
-      phonemes: each with its first sample, in order; "" is a pause, as is what comes before the first.
+      phonemes: each with its first sample, in order; "" is a pause, as is what comes before the
+        first.
       samples: of the utterance.
       samples_per_frame: the encoder's.
       index_of: the symbols that are asked for; others are `UNTOLD`.
@@ -50,7 +53,7 @@ class PhonemeHead(torch.nn.Module):
         self.hidden = inputs[0]
 
     def loss(self, targets: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy a frame of the batch that the encoder saw last, in nats.
+        """Return the mean cross-entropy a frame of the batch that the encoder saw last, in nats.
 
         Args:
           targets: `label_frames`, padded with `UNTOLD` to shape (B, T').

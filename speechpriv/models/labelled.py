@@ -1,4 +1,6 @@
-"""Stage: a base with an output layer for labels, yet to learn; what the private model and its twin start from."""
+"""Stage: a base with an output layer for labels, yet to learn; what the private model and its twin
+start from.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -13,7 +13,8 @@ _ALPHABET = list("abcdefghijklmnopqrstuvwxyz'▁")
 
 
 def train_tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:
-    """Byte-pair pieces (Sennrich et al. 2016) with U+2581 as word boundary; every text in a-z and ' can be spelled.
+    """Return byte-pair pieces (Sennrich et al. 2016) with U+2581 as word boundary; every text in
+    a-z and ' can be spelled.
 
     Args:
       texts: lower-case text to count pieces in.
@@ -35,7 +36,8 @@ def train_tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:
 def make_recogniser(
     pieces: ParakeetTokenizer, *, hidden: int, layers: int, channels: int, subsampling: int = 8
 ) -> CtcRecogniser:
-    """An untrained conformer-CTC (Gulati et al. 2020) on NeMo-style log-mel features of 10 ms.
+    """Return an untrained conformer-CTC (Gulati et al. 2020) on NeMo-style log-mel features of 10
+    ms.
 
     Args:
       pieces: what it spells with.
@@ -61,7 +63,8 @@ def make_recogniser(
         },
     )
     model = ParakeetForCTC(config)
-    # The library's normal(0, 0.02) shrinks the signal to 5e-7 through five convolutions, and nothing is learned.
+    # The library's normal(0, 0.02) shrinks the signal to 5e-7 through five convolutions, and
+    # nothing is learned.
     for module in model.modules():
         if isinstance(module, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Linear):
             module.reset_parameters()

@@ -48,32 +48,36 @@ AMOUNT = rf"(?:(?:{_WHOLE})(?:\.\d+)?|\.\d+)"
 
 
 def spell_cardinal(value: int) -> str:
-    """123 -> "one hundred twenty three"."""
+    """Spell 123 -> "one hundred twenty three"."""
     return _spoken(value, "cardinal")
 
 
 def spell_ordinal(value: int) -> str:
-    """22 -> "twenty second"."""
+    """Spell 22 -> "twenty second"."""
     return _spoken(value, "ordinal")
 
 
 def spell_year(value: int) -> str:
-    """1984 -> "nineteen eighty four"."""
+    """Spell 1984 -> "nineteen eighty four"."""
     return _spoken(value, "year")
 
 
 def spell_digits(text: str) -> str:
-    """Every digit of a text by itself; all else is left out."""
+    """Spell every digit of a text by itself; all else is left out."""
     return " ".join(_ONES[int(sign)] for sign in text if "0" <= sign <= "9")
 
 
 def is_year(value: int) -> bool:
-    """Whether a number of four digits reads as a year, which is how most such numbers are said."""
+    """Return whether a number of four digits reads as a year, which is how most such numbers are
+    said.
+    """
     return 1100 <= value < 2000 or 2010 <= value < 2100
 
 
 def spell_amount(text: str) -> str:
-    """Digits with commas or a decimal point: "1,500.5" -> "one thousand five hundred point five"."""
+    """Spell digits with commas or a decimal point: "1,500.5" -> "one thousand five hundred point
+    five".
+    """
     whole, point, part = text.replace(",", "").partition(".")
     said = (
         ""
@@ -86,7 +90,9 @@ def spell_amount(text: str) -> str:
 
 
 def spell_month(word: str, *, certain: bool = False) -> str:
-    """The month that a word names, or ""; `certain`: not where it may be a verb ("may", "march")."""
+    """Spell the month that a word names, or ""; `certain`: not where it may be a verb ("may",
+    "march").
+    """
     low = word.lower()
     if certain and word == low and low in ("may", "march", "mar", "dec", "sep", "jan"):
         return ""
@@ -94,7 +100,7 @@ def spell_month(word: str, *, certain: bool = False) -> str:
 
 
 def spell_written(word: str, beside: tuple[str, str]) -> str | None:
-    """How a written word is said, if all of it is one of the forms known here.
+    """Return how a written word is said, if all of it is one of the forms known here.
 
     Args:
       word: without edge punctuation, ASCII but for signs of currency and degrees.
@@ -132,12 +138,12 @@ def _plural(noun: str, count: str) -> str:
 
 
 def spell_unit(word: str, count: str) -> str:
-    """A unit of measure beside a number: ("km", "5") -> "kilometers"; "" if it is none."""
+    """Spell a unit of measure beside a number: ("km", "5") -> "kilometers"; "" if it is none."""
     return _plural(UNITS[word.lower()], count) if word.lower() in UNITS else ""
 
 
 def spell_currency(word: str, count: str = "") -> str:
-    """The name of a sign of currency, "" if it is none."""
+    """Spell the name of a sign of currency, "" if it is none."""
     if word in ("¢", "c"):
         return _plural("cent", count)
     return _plural(_MONEY[word][0], count) if word in _MONEY else ""

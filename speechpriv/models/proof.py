@@ -113,7 +113,9 @@ def _check_outputs(recogniser: CtcRecogniser | Seq2SeqRecogniser, name: str) -> 
 
 
 def _check_spelling(recogniser: CtcRecogniser | Seq2SeqRecogniser, name: str) -> None:
-    """See that words and the spaces between them come back as they were encoded, by its own letters."""
+    """See that words and the spaces between them come back as they were encoded, by its own
+    letters.
+    """
     known = "".join(letter for letter in "abcdefghijklmnopqrstuvwxyz'" if _spells(recogniser, letter))
     if len(known) < len("abcdefghijklmnopqrstuvwxyz") // 2:
         raise ModelError(

@@ -50,7 +50,9 @@ class Seq2SeqRecogniser:
         return head
 
     def encode(self, text: str) -> list[int]:
-        """Token indices of `normalise(text)` as the decoder is to write them, with the end of sequence."""
+        """Return the token indices of `normalise(text)` as the decoder is to write them, with the
+        end of sequence.
+        """
         words = normalise(text)
         if not words:
             return []
@@ -65,7 +67,8 @@ class Seq2SeqRecogniser:
         return normalise(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def losses(self, utterances: Sequence[Utterance | EncodedUtterance]) -> torch.Tensor:
-        """Teacher-forced negative log-likelihood of each utterance's tokens, shape (B,), in nats; all are of one kind.
+        """Return the teacher-forced negative log-likelihood of each utterance's tokens, shape (B,),
+        in nats; all are of one kind.
 
         Infinite where there are no words, or more than the decoder or the front end can take.
         """
@@ -85,12 +88,15 @@ class Seq2SeqRecogniser:
 
     @torch.no_grad()
     def hear(self, utterance: Utterance) -> EncodedUtterance:
-        """Run all but the output layer: once is enough where nothing else learns and nothing is tied to it."""
+        """Run all but the output layer: once is enough where nothing else learns and nothing is
+        tied to it.
+        """
         return EncodedUtterance(self._hidden([utterance.samples], [self.encode(utterance.text)])[0], utterance.text)
 
     @torch.inference_mode()
     def phrase_losses(self, samples: np.ndarray, targets: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Teacher-forced negative log-likelihood of each of many token lists, (P,), in nats; the audio is encoded once.
+        """Return the teacher-forced negative log-likelihood of each of many token lists, (P,), in
+        nats; the audio is encoded once.
 
         Infinite for an empty list, and where `fits` says no.
         """
@@ -110,7 +116,7 @@ class Seq2SeqRecogniser:
 
     @torch.inference_mode()
     def n_best(self, samples: np.ndarray, width: int) -> list[str]:
-        """Up to `width` texts, the likeliest first, by beam search."""
+        """Return up to `width` texts, the likeliest first, by beam search."""
         if len(samples) < _LEAST_SAMPLES:
             return [""]
         written = self._generated([samples], num_beams=width, num_return_sequences=width)
@@ -118,7 +124,9 @@ class Seq2SeqRecogniser:
 
     @torch.inference_mode()
     def confidence(self, waveforms: Sequence[np.ndarray]) -> np.ndarray:
-        """Mean log-probability of the likeliest token at each place of a greedy text, <= 0; NaN if too short."""
+        """Return the mean log-probability of the likeliest token at each place of a greedy text, <=
+        0; NaN if too short.
+        """
         return np.array([self._confidence(samples) for samples in waveforms])
 
     def _confidence(self, samples: np.ndarray) -> float:
@@ -130,7 +138,7 @@ class Seq2SeqRecogniser:
 
     @torch.inference_mode()
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> list[str]:
-        """Greedy words of each waveform, normalised."""
+        """Return greedy words of each waveform, normalised."""
         found = [""] * len(waveforms)
         heard = [i for i, samples in enumerate(waveforms) if len(samples) >= _LEAST_SAMPLES]
         for batch in plan_batches([len(waveforms[i]) for i in heard], pads=self.pads):
@@ -140,7 +148,7 @@ class Seq2SeqRecogniser:
         return found
 
     def fits(self, samples: int, text: str) -> bool:
-        """Whether there are words, and the front end and the decoder can take them whole."""
+        """Return whether there are words, and the front end and the decoder can take them whole."""
         return self._takes(samples, len(self.encode(text)))
 
     def save(self, directory: Path) -> None:

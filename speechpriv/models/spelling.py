@@ -49,7 +49,8 @@ _LETTERS = str.maketrans(
 def normalise(text: str) -> str:
     """Spell a text as it is said and as a recogniser learns it: small letters a-z and apostrophes.
 
-    "Café at 7:30!" is "cafe at seven thirty"; scrubbed slots (`[NAME]`), tags and what cannot be spelled are gone.
+    "Café at 7:30!" is "cafe at seven thirty"; scrubbed slots (`[NAME]`), tags and what cannot be
+    spelled are gone.
     """
     if is_plain(text):
         return " ".join(text.translate(_PLAIN).lower().split())
@@ -57,7 +58,9 @@ def normalise(text: str) -> str:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text is letters and punctuation that nobody says: it is said as it is written."""
+    """Return whether a text is letters and punctuation that nobody says: it is said as it is
+    written.
+    """
     text = text.rstrip()
     if text.endswith("."):
         text = text[:-1]
@@ -85,14 +88,14 @@ def spell_words(text: str) -> list[str]:
 
 
 def words_and_slots(text: str) -> list[str]:
-    """The words as `normalise` has them, with scrubbed slots (`[NAME]`) where they are."""
+    """Return the words as `normalise` has them, with scrubbed slots (`[NAME]`) where they are."""
     if is_plain(text):
         return text.translate(_PLAIN).lower().split()
     return [word for _, token, said in _tokens(text) for word in ([token] if is_slot(token) else _plain(said))]
 
 
 def find_unspellable(text: str) -> str:
-    """Why `text` has a word of which a sign would be lost; "" if it has none."""
+    """Find why `text` has a word of which a sign would be lost; "" if it has none."""
     for _, _, said in _tokens(text):
         for sign in "".join(_OTHER.findall(said)):
             if not verbalise.is_harmless(sign):
@@ -111,7 +114,7 @@ def canonicalise(text: str) -> str:
 
 
 def is_slot(word: str) -> bool:
-    """Whether a word stands for what was scrubbed, as `[NAME]`."""
+    """Return whether a word stands for what was scrubbed, as `[NAME]`."""
     return _SLOT.fullmatch(word) is not None
 
 

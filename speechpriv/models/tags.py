@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[ _-]*[\d:.]+$")
 
 
 def split_entries(text: str) -> frozenset[str]:
-    """The entries of a literal, apart by commas or lines."""
+    """Return the entries of a literal, apart by commas or lines."""
     return frozenset(line.strip() for line in text.replace("\n", ",").split(",") if line.strip())
 
 
@@ -77,17 +77,18 @@ REDACTED = split_entries("""
 
 
 def find_tags(text: str) -> list[tuple[int, int, Kind]]:
-    """Where there are tags, as characters [start, end), in order, and what they stand for.
+    """Find where there are tags, as characters [start, end), in order, and what they stand for.
 
-    `silent`: no word. `untranscribed`: speech that is not in the text. `redacted`: speech that the text hides.
-    `unknown`: angle, square or curly brackets with something else in them. Linear in the text.
+    `silent`: no word. `untranscribed`: speech that is not in the text. `redacted`: speech that the
+    text hides. `unknown`: angle, square or curly brackets with something else in them. Linear in
+    the text.
     """
     kinds = ((*match.span(), _kind(match[0])) for match in _BRACKETS.finditer(text))
     return [(start, end, kind) for start, end, kind in kinds if kind is not None]
 
 
 def list_kinds(text: str) -> set[Kind]:
-    """The kinds of all tags, and of marks without brackets, in a transcript as it was found."""
+    """List the kinds of all tags, and of marks without brackets, in a transcript as it was found."""
     found: set[Kind] = {kind for *_, kind in find_tags(text)}
     for mark in MARKS.findall(text):
         found.add("untranscribed" if mark[0] in "xy" else "redacted")

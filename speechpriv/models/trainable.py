@@ -1,4 +1,6 @@
-"""Which weights learn: all, low-rank adapters, biases with norms and output layer, or the last layers alone."""
+"""Which weights learn: all, low-rank adapters, biases with norms and output layer, or the last
+layers alone.
+"""
 
 import functools
 import re
@@ -19,11 +21,12 @@ def choose_trainable(recogniser: Recogniser, which: Trainable, *, lora_rank: int
     """Freeze all weights but those that `which` trains.
 
     Args:
-      recogniser: changed in place; with `lora`, adapters are put into its linear layers (see `merge_adapters`).
-      which: `all`; `lora`: adapters (Hu et al. 2021, arXiv:2106.09685) and the output layer, unless that is tied to
-        the embeddings; `bias_norm_head`: biases, norms and the output layer (bias terms: Ben Zaken et al. 2021,
-        arXiv:2106.10199); `last_layer`: the last layer of encoder or decoder, and the output layer; `head`: the
-        output layer.
+      recogniser: changed in place; with `lora`, adapters are put into its linear layers (see
+        `merge_adapters`).
+      which: `all`; `lora`: adapters (Hu et al. 2021, arXiv:2106.09685) and the output layer, unless
+        that is tied to the embeddings; `bias_norm_head`: biases, norms and the output layer (bias
+        terms: Ben Zaken et al. 2021, arXiv:2106.10199); `last_layer`: the last layer of encoder or
+        decoder, and the output layer; `head`: the output layer.
       lora_rank: of each adapter; alpha is twice that.
       seed: of the adapters' first matrices.
 
@@ -53,7 +56,9 @@ def choose_trainable(recogniser: Recogniser, which: Trainable, *, lora_rank: int
 
 
 def merge_adapters(recogniser: Recogniser) -> None:
-    """Add what adapters learned to the weights they adapt, and take them out; the model is an ordinary one again."""
+    """Add what adapters learned to the weights they adapt, and take them out; the model is an
+    ordinary one again.
+    """
     for name, layer in list(recogniser.model.named_modules()):
         if isinstance(layer, BaseTunerLayer):
             layer.merge()
@@ -62,7 +67,9 @@ def merge_adapters(recogniser: Recogniser) -> None:
 
 
 def plan_encoding(recogniser: Recogniser, which: Trainable) -> Callable[[Utterance], EncodedUtterance] | None:
-    """How to run once for each utterance what never learns; None where the utterance itself is needed each time."""
+    """Return how to run once for each utterance what never learns; None where the utterance itself
+    is needed each time.
+    """
     if which == "head" and not head_is_tied(recogniser):
         return recogniser.hear
     if which == "last_layer" and isinstance(recogniser, CtcRecogniser) and recogniser.family.last_layer is not None:
@@ -71,7 +78,9 @@ def plan_encoding(recogniser: Recogniser, which: Trainable) -> Callable[[Utteran
 
 
 def head_is_tied(recogniser: Recogniser) -> bool:
-    """Whether a weight of the output layer is used elsewhere too, as Whisper's is by the decoder's embeddings."""
+    """Return whether a weight of the output layer is used elsewhere too, as Whisper's is by the
+    decoder's embeddings.
+    """
     head = {id(parameter) for parameter in recogniser.head.parameters()}
     users = sum(
         any(id(parameter) in head for parameter in module.parameters(recurse=False))

@@ -14,7 +14,9 @@ class Utterance(NamedTuple):
 
 
 class EncodedUtterance(NamedTuple):
-    """An utterance as the first layer that learns gets it: hidden states of shape (T, H), and the words."""
+    """An utterance as the first layer that learns gets it: hidden states of shape (T, H), and the
+    words.
+    """
 
     hidden: torch.Tensor
     text: str

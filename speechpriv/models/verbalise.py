@@ -58,7 +58,8 @@ def verbalise_words(words: Sequence[str]) -> list[str]:
     What cannot be said is left in it, sign by sign; see `spelling.find_unspellable`.
 
     Args:
-      words: of one text, folded (`spelling.fold`), without white space; neighbours tell how a number is read.
+      words: of one text, folded (`spelling.fold`), without white space; neighbours tell how a
+        number is read.
     """
     parts = [_parted(word) for word in words]
     found: list[str] = []
@@ -162,12 +163,12 @@ def _letters(core: str) -> str:
 
 
 def is_harmless(sign: str) -> bool:
-    """Whether a sign is punctuation that nobody says."""
+    """Return whether a sign is punctuation that nobody says."""
     return sign.isspace() or (sign not in "#*\\[]{}" and unicodedata.category(sign)[0] in "PCZ")
 
 
 def without_quotes(word: str) -> str:
-    """A word without quotation marks; a repeated call changes nothing."""
+    """Return a word without quotation marks; a repeated call changes nothing."""
     core = word.strip("'")
     if word == core or not core:
         return core

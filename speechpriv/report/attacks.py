@@ -1,4 +1,6 @@
-"""What the audit found besides its tests: what a stranger got out, who was told apart, what became of the canaries."""
+"""What the audit found besides its tests: what a stranger got out, who was told apart, what became
+of the canaries.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +23,7 @@ _STATES = {
 
 
 def build_section(facts: Facts) -> dict[str, Any]:
-    """The tables of the page's section on the audit; each empty where it was not measured."""
+    """Build the tables of the page's section on the audit; each empty where it was not measured."""
     verdict = facts.verdict
     return {
         "extraction": _extraction(verdict.get("extraction") or {}),
@@ -47,7 +49,8 @@ def _extraction(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _hits(hits: Mapping[str, Any]) -> str:
-    return f"{format_number(hits.get('hits'))} of {format_number(hits.get('tries'))} (at most {format_percent(hits.get('at_most'))})"
+    found, tries, most = (hits.get(name) for name in ("hits", "tries", "at_most"))
+    return f"{format_number(found)} of {format_number(tries)} (at most {format_percent(most)})"
 
 
 def _membership(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -96,7 +99,9 @@ def _survival(found: Mapping[str, Any]) -> list[str]:
 
 
 def _published(found: Mapping[str, Any]) -> list[str]:
-    """Sentences: what the table of phrases, from which the model learned first, tells on single people."""
+    """Sentences: what the table of phrases, from which the model learned first, tells on single
+    people.
+    """
     if not found:
         return []
     count = {name: format_number(value) for name, value in found.items()}
@@ -111,7 +116,9 @@ def _published(found: Mapping[str, Any]) -> list[str]:
 
 
 def _comparison(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Median exposure by repeats for other ways to train on the same corpus, if `benchmarks/exposure.py` was run."""
+    """Median exposure by repeats for other ways to train on the same corpus, if
+    `benchmarks/exposure.py` was run.
+    """
     tiers = [f"{format_number(tier)} ×" for tier in found.get("repeats", ())]
     rows = [
         (

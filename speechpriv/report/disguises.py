@@ -1,4 +1,6 @@
-"""What attackers get of the disguised voices, of this run's and, if they were compared, of every method's."""
+"""What attackers get of the disguised voices, of this run's and, if they were compared, of every
+method's.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +20,7 @@ _GUESSING = Mark("guessing", 50.0, "50 %")
 
 
 def build_section(facts: Facts) -> dict[str, Any]:
-    """The page's section on voices; parts are empty where nothing was measured."""
+    """Build the page's section on voices; parts are empty where nothing was measured."""
     voices = facts.voices
     return {
         "voices": draw_attackers(facts),
@@ -40,7 +42,9 @@ def build_section(facts: Facts) -> dict[str, Any]:
 
 
 def draw_attackers(facts: Facts) -> Plot | None:
-    """Equal error rate of each attacker, with its interval, several recordings of a person heard together."""
+    """Draw the equal error rate of each attacker, with its interval, several recordings of a person
+    heard together.
+    """
     marks = [
         Mark(label, 100 * eer, _told(rate), tone, *_ends(rate))
         for name, label, tone in _ATTACKERS
@@ -52,7 +56,9 @@ def draw_attackers(facts: Facts) -> Plot | None:
 
 
 def draw_comparison(facts: Facts) -> Plot | None:
-    """Equal error rate of the strongest attacker on each method, against the words that learning from it costs."""
+    """Draw the equal error rate of the strongest attacker on each method, against the words that
+    learning from it costs.
+    """
     places: dict[str, Place] = {}
     for found in facts.disguises:
         rate, wer = _rate(found, "semi_informed", "pooled"), to_finite(found.get("wer"))

@@ -1,6 +1,7 @@
 """What a finished or unfinished run wrote down about itself, for the report, and what leaves.
 
-Only files named here are opened, and nothing that names a person: no corpus, no transcript, no loss on private data.
+Only files named here are opened, and nothing that names a person: no corpus, no transcript, no loss
+on private data.
 """
 
 import json
@@ -32,7 +33,8 @@ _RELEASED_MODELS = ("base", "private", "private_with_phrases")  # never the non-
 class Facts:
     """What is known of a run; a part is empty where its stage has not run.
 
-    The mappings are the JSON files of the stages as they are: the page takes from them what it names, nothing else.
+    The mappings are the JSON files of the stages as they are: the page takes from them what it
+    names, nothing else.
     """
 
     name: str  # of the run directory; its path is not told
@@ -57,11 +59,11 @@ class Facts:
     is_release: bool = False  # whether no figure of training people is left, see `select_released`
 
     def counts(self, stage: str) -> Mapping[str, Any]:
-        """Counts of a stage; empty if it has not run."""
+        """Return counts of a stage; empty if it has not run."""
         return self.stages.get(stage, {}).get("counts", {})
 
     def setting(self, section: str, name: str) -> Any:
-        """One value of the config, None if there is none."""
+        """Return one value of the config, None if there is none."""
         return self.config.get(section, {}).get(name)
 
 
@@ -104,7 +106,7 @@ def read_facts(run_dir: Path) -> Facts:
 
 
 def select_released(facts: Facts) -> Facts:
-    """What of a run may be shown to everybody: what is named here, and nothing else.
+    """Return what of a run may be shown to everybody: what is named here, and nothing else.
 
     Nothing in it was computed from training people's recordings but what the claim covers: of their
     counts, of attackers on their voices, of the non-private twin, and of how long it all took,

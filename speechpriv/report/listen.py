@@ -1,4 +1,6 @@
-"""The second page, for those who may hear the recordings: what was done to them, and how training went on them."""
+"""The second page, for those who may hear the recordings: what was done to them, and how training
+went on them.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ Curve = tuple[str, str, Plot]  # title, caption, picture
 
 
 def build_page(private: Path, name: str, unit: str, clip_norm: float | None) -> dict[str, Any]:
-    """Everything that the page shows, of the private directory of the run `name`."""
+    """Build everything that the page shows, of the private directory of the run `name`."""
     history = private / "train" / "history.json"
     seen = store.read_json(history) if history.is_file() else []
     return {
@@ -25,7 +27,8 @@ def build_page(private: Path, name: str, unit: str, clip_norm: float | None) -> 
 
 
 def read_curves(history: Sequence[Mapping[str, Any]], clip_norm: float | None) -> list[Curve]:
-    """What private training saw by step: the share of its cohort that was cut, and how long gradients were.
+    """Return what private training saw by step: the share of its cohort that was cut, and how long
+    gradients were.
 
     Args:
       history: a mapping a step, see `train.finetune`.

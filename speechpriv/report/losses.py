@@ -1,7 +1,8 @@
-"""Rows in, rows out, stage by stage: what was dropped and why, what was planted, and what nobody can account for.
+"""Rows in, rows out, stage by stage: what was dropped and why, what was planted, and what nobody
+can account for.
 
-A stage's rows come from the stage before it, so that what the two say must agree; where it does not, the rest is shown
-as what it is.
+A stage's rows come from the stage before it, so that what the two say must agree; where it does
+not, the rest is shown as what it is.
 """
 
 from collections.abc import Mapping
@@ -62,7 +63,7 @@ class Step:
         return self.rows_out - self.rows_in - told
 
     def changes(self) -> str:
-        """All between in and out, in words: the numbers add up."""
+        """Return all between in and out, in words: the numbers add up."""
         parts = (
             [f"{format_number(total)} dropped ({_listed(self.dropped)})"]
             if (total := sum(self.dropped.values()))
@@ -81,7 +82,9 @@ class Step:
 
 
 def list_way(facts: Facts) -> list[Step]:
-    """The stages from the source to training, as far as they have run; training is that of one of both models."""
+    """List the stages from the source to training, as far as they have run; training is that of one
+    of both models.
+    """
     found: list[Step] = []
     left = _count(facts, "ingest", "rows_read")
     for stage, out, added, removed in _WAY:
@@ -92,7 +95,9 @@ def list_way(facts: Facts) -> list[Step]:
 
 
 def list_steps(facts: Facts) -> list[Step]:
-    """`list_way`, the other training, and the stages beside it that look at some of the rows."""
+    """List the stages of `list_way`, the other training, and the stages beside it that look at some
+    of the rows.
+    """
     found = list_way(facts)
     if found and found[-1].stage in TRAINED:
         found += _trained(facts, found[-1].rows_in)[1:]
@@ -104,7 +109,7 @@ def list_steps(facts: Facts) -> list[Step]:
 
 
 def build_table(facts: Facts) -> list[tuple[str, str, str, str]]:
-    """Stage, rows in, rows out, and what lies between."""
+    """Build the table: stage, rows in, rows out, and what lies between."""
     return [
         (_LABELS.get(one.stage, one.stage), format_number(one.rows_in), format_number(one.rows_out), one.changes())
         for one in list_steps(facts)
@@ -119,7 +124,7 @@ def print_table(run_dir: Path) -> None:
 
 
 def render_text(facts: Facts) -> str:
-    """The table for a terminal or a log; empty where no stage has read rows."""
+    """Render the table for a terminal or a log; empty where no stage has read rows."""
     rows = [("rows", "in", "out", ""), *build_table(facts)]
     widest = max(len(row[0]) for row in rows)
     return "\n".join(f"{a:<{widest}} {b:>10} {c:>10}  {d}".rstrip() for a, b, c, d in rows) if len(rows) > 1 else ""

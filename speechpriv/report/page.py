@@ -1,4 +1,5 @@
-"""The report: one self-contained HTML file that a privacy officer, an engineer and a manager can all read.
+"""The report: one self-contained HTML file that a privacy officer, an engineer and a manager can
+all read.
 
 It has two editions: one for everybody, without any figure of training people that no epsilon
 covers, and one with all figures, which stays in `private/`. Recordings and curves of training on
@@ -18,7 +19,8 @@ PAGE = "report.html"
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write `report.html` in `<run_dir>/release`, and beside it `report.md` and `report.json`, from what has run.
+    """Write `report.html` in `<run_dir>/release`, and beside it `report.md` and `report.json`, from
+    what has run.
 
     Also writes the same three with all figures, and `listen.html`, to `private/`; they stay there.
 
@@ -49,7 +51,8 @@ def _write(facts: Facts, directory: Path, mode: int) -> None:
 
 
 def write_comparison(run_dirs: Sequence[Path], path: Path) -> Path:
-    """Write one page with the figures of several runs side by side, and the settings in which they differ.
+    """Write one page with the figures of several runs side by side, and the settings in which they
+    differ.
 
     It has all figures, as the edition in `private/`, and only its owner may read it.
 
@@ -67,7 +70,7 @@ def write_comparison(run_dirs: Sequence[Path], path: Path) -> Path:
 
 
 def render_page(facts: Facts) -> str:
-    """The page as HTML, of all facts or of those that may be released.
+    """Render the page as HTML, of all facts or of those that may be released.
 
     It runs no script, fetches nothing and names no path of this machine.
     """

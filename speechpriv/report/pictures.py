@@ -55,7 +55,7 @@ _REASONS = {
 
 
 def draw_members(facts: Facts) -> Plot | None:
-    """Of 100 members, how many the best attacker names at 1 % false alarms."""
+    """Draw, of 100 members, how many the best attacker names at 1 % false alarms."""
     if facts.claim is None:
         return None
     named = math.ceil(100 * facts.claim.members_named_at_1_percent)  # as in its sentence, rounded up
@@ -65,7 +65,9 @@ def draw_members(facts: Facts) -> Plot | None:
 
 
 def draw_accuracy(facts: Facts) -> Plot | None:
-    """Word accuracy and WER of the models; only a run that published phrases has a model that is told them."""
+    """Draw word accuracy and WER of the models; only a run that published phrases has a model that
+    is told them.
+    """
     if gives_labels(facts):
         return _areas(facts)
     marks = []
@@ -84,12 +86,12 @@ def draw_accuracy(facts: Facts) -> Plot | None:
 
 
 def gives_labels(facts: Facts) -> bool:
-    """Whether the models give labels, and no words."""
+    """Return whether the models give labels, and no words."""
     return any("auroc" in found for found in facts.figures.values())
 
 
 def describe_cost(facts: Facts) -> str:
-    """What privacy cost, by word accuracy or by AUROC; in a release, without twin, the gain."""
+    """Return what privacy cost, by word accuracy or by AUROC; in a release, without twin, the gain."""
     value, measure = ("auroc", "AUROC") if gives_labels(facts) else ("word_accuracy", "word accuracy")
     base, twin, private = (to_finite(facts.figures.get(name, {}).get(value)) for name in COMPARED)
     return format_gain(base, private, measure) if facts.is_release else format_cost(base, twin, private, measure)
@@ -109,7 +111,7 @@ def _areas(facts: Facts) -> Plot:
 
 
 def draw_calibration(facts: Facts) -> Plot | None:
-    """Of fifths of the test people, by probability: how many have what is looked for."""
+    """Draw, of fifths of the test people, by probability: how many have what is looked for."""
     found = facts.figures.get("private", {}).get("calibration") or ()
     places = [
         Place(
@@ -131,7 +133,9 @@ def draw_calibration(facts: Facts) -> Plot | None:
 
 
 def draw_flow(facts: Facts) -> Plot | None:
-    """Recordings on their way from the source to training: what left them on the way, and what was added."""
+    """Draw recordings on their way from the source to training: what left them on the way, and what
+    was added.
+    """
     way = losses.list_way(facts)
     if not way:
         return None
@@ -158,7 +162,7 @@ def draw_flow(facts: Facts) -> Plot | None:
 
 
 def draw_people(facts: Facts) -> Plot | None:
-    """How many units each part of the corpus has."""
+    """Return how many units each part of the corpus has."""
     ingest, planted = facts.counts("ingest"), facts.counts("plant").get("planted")
     parts: tuple[tuple[str, Any, Tone], ...] = (
         ("To train on", ingest.get("units_train"), "private"),
@@ -172,7 +176,9 @@ def draw_people(facts: Facts) -> Plot | None:
 
 
 def set_aside(facts: Facts) -> Plot | None:
-    """Recordings not used, by reason: quarantined when read, or dropped by a stage before training, or by training."""
+    """Return recordings not used, by reason: quarantined when read, or dropped by a stage before
+    training, or by training.
+    """
     reasons: dict[str, int] = {}
     for step in losses.list_way(facts):
         for reason, count in step.dropped.items():
@@ -182,7 +188,9 @@ def set_aside(facts: Facts) -> Plot | None:
 
 
 def draw_tally(name: str, title: str, found: Any, tone: Tone) -> Plot | None:
-    """Counts by kind, largest first; what follows a colon in a kind is about single rows and stays out."""
+    """Draw counts by kind, largest first; what follows a colon in a kind is about single rows and
+    stays out.
+    """
     counts: dict[str, float] = {}
     for kind, count in (found if isinstance(found, Mapping) else {}).items():
         short = format_value(str(kind).partition(":")[0].replace("_", " ").lower())
@@ -196,7 +204,7 @@ def draw_tally(name: str, title: str, found: Any, tone: Tone) -> Plot | None:
 
 
 def draw_spent(facts: Facts) -> Plot | None:
-    """Epsilon over the steps, from nothing to what is claimed."""
+    """Draw epsilon over the steps, from nothing to what is claimed."""
     claimed = facts.claim.epsilon if facts.claim else None
     points = _points(facts.epsilon_by_step)
     first = format_number(points[0][1]) if points and points[0][0] == 0 else "0"
@@ -211,13 +219,15 @@ def draw_spent(facts: Facts) -> Plot | None:
 
 
 def draw_published(facts: Facts) -> list[tuple[str, float]]:
-    """Phrases that were published and their noisy weights, largest first; long ones are left out."""
+    """Draw phrases that were published and their noisy weights, largest first; long ones are left
+    out.
+    """
     said = [(_in_words(gram), to_finite(weight)) for *gram, weight in facts.phrases if 0 < len(gram) <= _GRAM]
     return sorted(((gram, weight) for gram, weight in said if weight is not None), key=lambda pair: -pair[1])
 
 
 def draw_phrases(facts: Facts) -> Plot | None:
-    """What most people say, as it was published: with noise, and only what many say."""
+    """Return what most people say, as it was published: with noise, and only what many say."""
     ranked = draw_published(facts)
     marks = [Mark(gram, weight, format_number(weight), "private") for gram, weight in ranked]
     frame = Frame("phrases", "Published phrases", _read_out(marks[:MOST_ITEMS]), "weight, with noise")
@@ -225,7 +235,9 @@ def draw_phrases(facts: Facts) -> Plot | None:
 
 
 def draw_rehearsal(facts: Facts) -> Plot | None:
-    """Loss while learning from published phrases: it is on made-up speech, and tells nothing more than they do."""
+    """Draw the loss while learning from published phrases: it is on made-up speech, and tells
+    nothing more than they do.
+    """
     points = _points(facts.rehearsal)
     if not points:
         return None
@@ -234,7 +246,9 @@ def draw_rehearsal(facts: Facts) -> Plot | None:
 
 
 def public_errors(facts: Facts) -> Plot | None:
-    """WER on made-up speech during private training: what of its own hearing the model forgets, or wins."""
+    """Return the WER on made-up speech during private training: what of its own hearing the model
+    forgets, or wins.
+    """
     points = _points(facts.wer_by_step)
     if not points:
         return None
@@ -243,7 +257,9 @@ def public_errors(facts: Facts) -> Plot | None:
 
 
 def draw_exposures(facts: Facts) -> list[tuple[str, Plot]]:
-    """Exposure of the canaries by repeats, one picture a model, all on the same vertical axis."""
+    """Draw the exposure of the canaries by repeats, one picture a model, all on the same vertical
+    axis.
+    """
     columns = {name: _by_repeats(facts.exposures.get(name, ())) for name, _, _ in AUDITED}
     largest = max((bits for groups in columns.values() for _, values in groups for bits in values), default=0.0)
     chance = Mark("chance", 1.0, "1 bit")
@@ -261,7 +277,7 @@ def draw_exposures(facts: Facts) -> list[tuple[str, Plot]]:
 
 
 def draw_bounds(facts: Facts) -> Plot:
-    """Epsilon that the attack proves, against epsilon that is claimed."""
+    """Draw epsilon that the attack proves, against epsilon that is claimed."""
     marks = []
     for name, label, tone in AUDITED:
         if facts.is_release and name not in facts.verdict:
@@ -282,7 +298,7 @@ def draw_bounds(facts: Facts) -> Plot:
 
 
 def told_apart(facts: Facts) -> Plot | None:
-    """How well those who took part are told from others, with intervals."""
+    """Return how well those who took part are told from others, with intervals."""
     membership = facts.verdict.get("membership") or {}
     marks = []
     for attacker, label in _ATTACKERS.items():
@@ -297,7 +313,9 @@ def told_apart(facts: Facts) -> Plot | None:
 
 
 def draw_ledger(facts: Facts) -> Plot | None:
-    """Epsilon of each run on the corpus, of all together, and what is left of the budget set on it."""
+    """Draw epsilon of each run on the corpus, of all together, and what is left of the budget set
+    on it.
+    """
     claim, limit, left = facts.claim, *(to_finite(facts.budget.get(name)) for name in ("epsilon", "left"))
     if claim is None:
         return None
@@ -317,7 +335,7 @@ def draw_ledger(facts: Facts) -> Plot | None:
 
 
 def draw_formats(facts: Facts) -> Plot | None:
-    """Size and speed of each file that a runtime can decode with."""
+    """Draw size and speed of each file that a runtime can decode with."""
     marks = []
     for name, heard in (facts.bundle.get("counts", {}).get("files") or {}).items():
         if name in facts.sizes_bytes:
@@ -333,7 +351,7 @@ def draw_formats(facts: Facts) -> Plot | None:
 
 
 def draw_durations(facts: Facts) -> Plot | None:
-    """Seconds that each stage took."""
+    """Draw seconds that each stage took."""
     taken = [(stage, to_finite(manifest.get("duration_s"))) for stage, manifest in facts.stages.items()]
     marks = [Mark(stage, seconds, format_duration(seconds)) for stage, seconds in taken if seconds is not None]
     return plots.draw_bars(Frame("durations", "Time by stage", _read_out(marks), "time"), marks) if marks else None

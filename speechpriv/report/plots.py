@@ -1,7 +1,9 @@
-"""Plots as inline SVG: pure functions from numbers to a picture and the table that says the same in words.
+"""Plots as inline SVG: pure functions from numbers to a picture and the table that says the same in
+words.
 
-Colours are classes, so that the page's light and dark style apply. A picture is 400 units wide, narrow enough for its
-text to stay readable on a phone. Every mark has a <title>, which browsers show on hover; no script is needed.
+Colours are classes, so that the page's light and dark style apply. A picture is 400 units wide,
+narrow enough for its text to stay readable on a phone. Every mark has a <title>, which browsers
+show on hover; no script is needed.
 """
 
 import math
@@ -52,7 +54,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Column:
-    """A value with its interval, at a place on the horizontal axis, and the single values behind it."""
+    """A value with its interval, at a place on the horizontal axis, and the single values behind
+    it.
+    """
 
     label: str
     value: float
@@ -76,7 +80,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Frame:
-    """What every picture needs: an id unique on the page, a title, a one-sentence description, what is measured."""
+    """What every picture needs: an id unique on the page, a title, a one-sentence description, what
+    is measured.
+    """
 
     id: str
     title: str
@@ -85,14 +91,16 @@ class Frame:
 
 
 def to_finite(value: Any) -> float | None:
-    """The value as a float if it is a number that can be drawn, else None."""
+    """Return the value as a float if it is a number that can be drawn, else None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         return None
     return float(value)
 
 
 def draw_bars(frame: Frame, marks: Sequence[Mark], maximum: float | None = None) -> Plot:
-    """Horizontal bars, each under its label and its value; `maximum` defaults to the largest value."""
+    """Draw horizontal bars, each under its label and its value; `maximum` defaults to the largest
+    value.
+    """
     scale = maximum or max((mark.value or 0 for mark in marks), default=0) or 1
 
     def x(value: float | None) -> float:
@@ -122,7 +130,9 @@ def draw_bars(frame: Frame, marks: Sequence[Mark], maximum: float | None = None)
 
 
 def draw_dots(frame: Frame, marks: Sequence[Mark], reference: Mark | None = None) -> Plot:
-    """One labelled dot a row, with its interval, on a shared axis from zero; `reference` is a dashed line."""
+    """Draw one labelled dot a row, with its interval, on a shared axis from zero; `reference` is a
+    dashed line.
+    """
     everything = [*marks, reference] if reference else list(marks)
     ticks = _ticks(max((end or 0 for mark in everything for end in (mark.value, mark.high)), default=0))
     top, bottom = 26, 34 + 42 * len(marks)
@@ -156,7 +166,8 @@ def draw_dots(frame: Frame, marks: Sequence[Mark], reference: Mark | None = None
 def draw_strip(
     frame: Frame, groups: Sequence[tuple[str, Sequence[float]]], *, tone: Tone, maximum: float, reference: Mark
 ) -> Plot:
-    """A column of dots a group, its median as a bar; the dashed `reference` is what to expect by chance.
+    """Draw a column of dots a group, its median as a bar; the dashed `reference` is what to expect
+    by chance.
 
     Args:
       frame: `measure` names the vertical axis.
@@ -194,9 +205,10 @@ def draw_strip(
 def draw_curve(
     frame: Frame, points: Sequence[tuple[float, float]], reference: Mark | None = None, *, stairs: bool = False
 ) -> Plot:
-    """A line through at least one point, against steps; `reference` is a dashed level.
+    """Draw a line through at least one point, against steps; `reference` is a dashed level.
 
-    With `stairs` each value holds since the point before: what grows is at most that much in between.
+    With `stairs` each value holds since the point before: what grows is at most that much in
+    between.
     """
     left, top, height = 30, 26, 190
     points = _thin(sorted(points))
@@ -227,7 +239,8 @@ def draw_curve(
 
 
 def draw_whiskers(frame: Frame, columns: Sequence[Column], axis: str, reference: Mark) -> Plot:
-    """Values with intervals, evenly apart whatever their labels say; those of the tone `private` are joined.
+    """Draw values with intervals, evenly apart whatever their labels say; those of the tone
+    `private` are joined.
 
     Args:
       frame: `measure` names the vertical axis.
@@ -266,7 +279,7 @@ def draw_whiskers(frame: Frame, columns: Sequence[Column], axis: str, reference:
 
 
 def draw_scatter(frame: Frame, places: Sequence[Place], axis: str, reference: Mark) -> Plot:
-    """Named points on two axes from zero.
+    """Draw named points on two axes from zero.
 
     Args:
       frame: `measure` names the vertical axis.
@@ -303,7 +316,7 @@ def draw_scatter(frame: Frame, places: Sequence[Place], axis: str, reference: Ma
 
 
 def make_standalone(plot: Plot, style: str) -> str:
-    """The picture as a file of its own, with the page's style sheet in it."""
+    """Return the picture as a file of its own, with the page's style sheet in it."""
     own = f"<style>{style}\nsvg {{ background: var(--page); font: 16px/1.55 system-ui, sans-serif; }}</style>"
     first, rest = str(plot.svg).split(">", 1)
     # On a page there is room around it.
@@ -312,7 +325,7 @@ def make_standalone(plot: Plot, style: str) -> str:
 
 
 def draw_hundred(frame: Frame, marked: int) -> Plot:
-    """One hundred dots, `marked` of them (0 to 100) filled: a chance that can be counted."""
+    """Draw one hundred dots, `marked` of them (0 to 100) filled: a chance that can be counted."""
     body = [
         _tag(
             "circle", cx=20 + 40 * (i % 10), cy=20 + 40 * (i // 10), r=13, **{"class": "one" if i < marked else "none"}

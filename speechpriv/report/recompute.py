@@ -8,7 +8,9 @@ from speechpriv.report.facts import Facts
 
 
 def list_commands(facts: Facts) -> list[tuple[str, str]]:
-    """What each command computes, and the command; only those for which the run has what they need."""
+    """List what each command computes, and the command; only those for which the run has what they
+    need.
+    """
     run, config = shlex.quote(f"runs/{facts.name}"), shlex.quote(facts.name.rpartition("-")[0] or facts.name)
     again = f"speechpriv run {config}"
     found = [("The whole run, with the same overrides if it had any; what is done is skipped", again)]

@@ -36,13 +36,14 @@ def write_samples(private: Path, disguises: Mapping[str, Disguise]) -> str:
 
 
 def pick_samples(private: Path) -> list[dict[str, Any]]:
-    """A few short recordings of the training part, each after every stage that changed how it sounds.
+    """Return a few short recordings of the training part, each after every stage that changed how
+    it sounds.
 
     Those that lost words come first, since there is most to hear.
 
     Args:
-      private: with the corpora of the stages; none are picked before the voices are disguised, or where
-        a corpus was deleted since.
+      private: with the corpora of the stages; none are picked before the voices are disguised, or
+        where a corpus was deleted since.
     """
     if not _are_there(private):
         return []

@@ -1,4 +1,6 @@
-"""The report in few words: Markdown for a pull request, JSON for programs, and several runs beside one another."""
+"""The report in few words: Markdown for a pull request, JSON for programs, and several runs beside
+one another.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,9 @@ class Line:
 
 
 def collect_figures(facts: Facts) -> dict[str, Any]:
-    """All that the page shows in numbers, as plain values: counts, claim, accuracy, audit, what is shipped."""
+    """Collect all that the page shows in numbers, as plain values: counts, claim, accuracy, audit,
+    what is shipped.
+    """
     return {
         "run": facts.name,
         "verdict": facts.verdict.get("verdict"),
@@ -57,12 +61,12 @@ def _told(counts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_json(facts: Facts) -> str:
-    """`collect_figures` as JSON; what is infinite is null there."""
+    """Return `collect_figures` as JSON; what is infinite is null there."""
     return json.dumps(_plain(collect_figures(facts)), indent=2, allow_nan=False) + "\n"
 
 
 def render_markdown(facts: Facts) -> str:
-    """A summary for a pull request: verdict, claim, accuracy, audit, what is shipped."""
+    """Render a summary for a pull request: verdict, claim, accuracy, audit, what is shipped."""
     verdict = format_value(facts.verdict.get("verdict", "NOT AUDITED"))
     rows = [(line.label, line.cells[0]) for line in compare_runs([facts])]
     told = [
@@ -76,7 +80,7 @@ def render_markdown(facts: Facts) -> str:
 
 
 def compare_runs(runs: Sequence[Facts]) -> list[Line]:
-    """The figures that decide between runs, a line each; lines that no run has are left out."""
+    """Return the figures that decide between runs, a line each; lines that no run has are left out."""
     found = [_figures(facts) for facts in runs]
     labels = dict.fromkeys(label for one in found for label in one)
     return [Line(label, tuple(one.get(label, "-") for one in found)) for label in labels]

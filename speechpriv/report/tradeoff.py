@@ -1,4 +1,6 @@
-"""Privacy against accuracy: figures with intervals by epsilon, from what each training got of each test unit."""
+"""Privacy against accuracy: figures with intervals by epsilon, from what each training got of each
+test unit.
+"""
 
 import csv
 import math
@@ -22,7 +24,8 @@ Statistic = Callable[[np.ndarray], float]  # of pairs, shape (U, 2), one a test 
 
 @dataclass(frozen=True)
 class Point:
-    """One training: what it got of each test unit, as a pair of numbers that the statistic understands.
+    """One training: what it got of each test unit, as a pair of numbers that the statistic
+    understands.
 
     Epsilon 0 is the base as it is, infinity ordinary training.
     """
@@ -34,7 +37,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Level:
-    """The figure at one epsilon: the mean over seeds, its interval over test units, and each seed's own."""
+    """The figure at one epsilon: the mean over seeds, its interval over test units, and each seed's
+    own.
+    """
 
     epsilon: float
     mean: float
@@ -45,16 +50,17 @@ class Level:
 
 
 def word_error_rate(counts: np.ndarray) -> float:
-    """Errors per word of units with (errors, words) each, shape (U, 2)."""
+    """Return errors per word of units with (errors, words) each, shape (U, 2)."""
     errors, words = counts.sum(axis=0)
     return float(errors / words) if words else math.nan
 
 
 def group_by_epsilon(points: Sequence[Point], statistic: Statistic, draws: int = _DRAWS) -> list[Level]:
-    """The points by epsilon, smallest first.
+    """Return the points by epsilon, smallest first.
 
-    The interval is a percentile bootstrap over test units, the same units drawn for every seed: it says how the mean
-    over these seeds would vary with other test people. What another training would get, the seeds themselves show.
+    The interval is a percentile bootstrap over test units, the same units drawn for every seed: it
+    says how the mean over these seeds would vary with other test people. What another training
+    would get, the seeds themselves show.
 
     Raises:
       DataError: points of one epsilon were measured on different units, or on none.
@@ -99,7 +105,7 @@ def write_curve(directory: Path, found: Sequence[Level], measure: str, title: st
 
 
 def draw_picture(found: Sequence[Level], measure: str, title: str) -> str:
-    """The curve as a file of its own, light and dark as its reader has it."""
+    """Draw the curve as a file of its own, light and dark as its reader has it."""
     base = next((level for level in found if level.epsilon == 0), None)
     columns = [
         Column(
@@ -116,7 +122,7 @@ def draw_picture(found: Sequence[Level], measure: str, title: str) -> str:
 
 
 def read_point(path: Path, identity: str) -> Point | None:
-    """A point that was kept, if it is there and the same."""
+    """Read a point that was kept, if it is there and the same."""
     found = store.read_json(path) if path.is_file() else {}
     if found.get("identity") != identity:
         return None

@@ -1,4 +1,6 @@
-"""What the page says besides its pictures: each part takes the facts it names, and leaves all others out."""
+"""What the page says besides its pictures: each part takes the facts it names, and leaves all
+others out.
+"""
 
 import json
 import re
@@ -51,7 +53,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 def build_view(facts: Facts) -> View:
-    """Everything that the template shows."""
+    """Build everything that the template shows."""
     parts: tuple[Callable[[Facts], View], ...] = (
         _top, _data, disguises.build_section, _training, _audit, attacks.build_section, _samples, _export, _check,
     )  # fmt: skip
@@ -146,10 +148,11 @@ def _phrases_told(facts: Facts) -> str:
     counts = facts.counts("phrases")
     if not counts:
         return ""
-    told = f"{format_number(counts.get('phrases'))} phrases of {format_number(counts.get('words'))} words, for epsilon "
-    told += f"{format_number(counts.get('epsilon'))} of the {format_number(facts.claim.epsilon if facts.claim else None)} in all."
+    phrases, words, epsilon = (format_number(counts.get(name)) for name in ("phrases", "words", "epsilon"))
+    claimed = format_number(facts.claim.epsilon if facts.claim else None)
+    told = f"{phrases} phrases of {words} words, for epsilon {epsilon} of the {claimed} in all."
     steps = to_finite(facts.counts("rehearse").get("steps"))
-    learned = f"Made-up voices spoke sentences of them, and the base model learned from these for {format_number(steps)} steps."
+    learned = f"Synthetic voices spoke sentences of them; the base learned from these for {format_number(steps)} steps."
     return f"{told} {learned}" if steps else told
 
 
@@ -158,7 +161,8 @@ def _phrases(claim: Claim) -> list[tuple[str, str]]:
     if claim.phrases is None:
         return []
     event = json.loads(claim.phrases)
-    told = f"noise multiplier {format_number(event['noise_multiplier'])}; slips with probability {format_number(event['slip'])}"
+    noise, slip = format_number(event["noise_multiplier"]), format_number(event["slip"])
+    told = f"noise multiplier {noise}; thresholding delta {slip}"
     return [("phrases of many, learned first", told)]
 
 
@@ -210,7 +214,7 @@ def _samples(facts: Facts) -> View:
 
 
 def list_players(samples: Sequence[Mapping[str, Any]]) -> list[View]:
-    """Recordings to listen to, as many as fit."""
+    """List recordings to listen to, as many as fit."""
     shown: list[View] = []
     letters = 0
     for sample in samples:
@@ -292,7 +296,7 @@ def _settings(facts: Facts) -> dict[str, Any]:
 
 
 def find_differing(runs: Sequence[Facts]) -> list[Line]:
-    """Settings that are not the same in all runs, by their dotted names."""
+    """Find settings that are not the same in all runs, by their dotted names."""
     found = [dict(_leaves(_settings(facts))) for facts in runs]
     names = dict.fromkeys(name for one in found for name in one)
     settings = [Line(name, tuple(format_value(one.get(name, "-")) for one in found)) for name in names]
@@ -308,5 +312,5 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def name_unit(facts: Facts) -> str:
-    """Whose privacy is protected: the noun."""
+    """Return whose privacy is protected: the noun."""
     return facts.claim.unit if facts.claim else format_value(facts.setting("privacy", "unit_name") or "speaker")

@@ -13,7 +13,9 @@ _MOST_LETTERS = 400
 
 
 def format_number(value: Any, digits: int = 3) -> str:
-    """A number to `digits` significant digits, integers whole; text as it is; None as "not measured"."""
+    """Format a number to `digits` significant digits, integers whole; text as it is; None as "not
+    measured".
+    """
     if value is None:
         return "not measured"
     if isinstance(value, float) and math.isinf(value):
@@ -27,25 +29,25 @@ def format_number(value: Any, digits: int = 3) -> str:
 
 
 def format_percent(share: Any, digits: int = 1) -> str:
-    """A share of 1 as a percentage."""
+    """Format a share of 1 as a percentage."""
     found = to_finite(share)
     return format_number(share) if found is None else f"{100 * found:.{digits}f} %"
 
 
 def format_size(n_bytes: int) -> str:
-    """A file's size in decimal units."""
+    """Format a file's size in decimal units."""
     if n_bytes < 1_000:
         return f"{n_bytes} B"
     return f"{n_bytes / 1e3:.1f} kB" if n_bytes < 1_000_000 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def format_duration(seconds: float) -> str:
-    """A time as minutes and seconds where it is longer than a minute."""
+    """Format a time as minutes and seconds where it is longer than a minute."""
     return f"{seconds:.1f} s" if seconds < 60 else format_clock(seconds)
 
 
 def format_value(value: Any) -> str:
-    """Any value as one short line."""
+    """Format any value as one short line."""
     if isinstance(value, Mapping):
         text = ", ".join(f"{key}: {format_number(item)}" for key, item in value.items())
     elif isinstance(value, list | tuple):
@@ -56,23 +58,26 @@ def format_value(value: Any) -> str:
 
 
 def format_lines(values: Any) -> list[str]:
-    """A list, or one value, as short lines; the first of them where there are too many."""
+    """Format a list, or one value, as short lines; the first of them where there are too many."""
     items = list(values) if isinstance(values, list | tuple) else [values] if values else []
     more = [f"and {len(items) - MOST_ITEMS} more"] if len(items) > MOST_ITEMS else []
     return [format_value(item) for item in items[:MOST_ITEMS]] + more
 
 
 def format_cost(base: float | None, twin: float | None, private: float | None, measure: str = "word accuracy") -> str:
-    """What privacy cost, by a measure (shares of 1) before, without and with privacy."""
+    """Return what privacy cost, by a measure (shares of 1) before, without and with privacy."""
     if base is None or twin is None or private is None:
         return "The three models have not all been measured, so the price is not known."
     if private <= base:
         return (
-            f"Training with privacy gained nothing: {measure} {format_percent(private)}, {format_percent(base)} before it. "
-            f"Without privacy it would be {format_percent(twin)}."
+            f"Training with privacy gained nothing: {measure} {format_percent(private)}, "
+            f"{format_percent(base)} before it. Without privacy it would be {format_percent(twin)}."
         )
     if private >= twin:
-        return f"Privacy cost nothing measurable: {measure} {format_percent(private)} with it, {format_percent(twin)} without."
+        return (
+            f"Privacy cost nothing measurable: {measure} {format_percent(private)} with it, "
+            f"{format_percent(twin)} without."
+        )
     return (
         f"Privacy costs {100 * (twin - private):.1f} points of {measure}. The private model keeps "
         f"{format_percent((private - base) / (twin - base), 0)} of what training without privacy gains."
@@ -80,7 +85,7 @@ def format_cost(base: float | None, twin: float | None, private: float | None, m
 
 
 def format_gain(base: float | None, private: float | None, measure: str = "word accuracy") -> str:
-    """What training with privacy gained, by a measure (shares of 1) before it and after it."""
+    """Return what training with privacy gained, by a measure (shares of 1) before it and after it."""
     if base is None or private is None:
         return "The models have not all been measured, so what training gained is not known."
     return f"Training with privacy took {measure} from {format_percent(base)} to {format_percent(private)}."

@@ -1,4 +1,6 @@
-"""Ages over 89, which tell people apart as younger ones do not: "she is ninety two years old", "aged 94"."""
+"""Ages over 89, which tell people apart as younger ones do not: "she is ninety two years old",
+"aged 94".
+"""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ _JOINED = re.compile(r"([0-9]{2,3})-?(?:years?-olds?|yo|y/o)|ninety(?:-[a-z]+)?-
 
 
 def find_ages(u: Utterance) -> Iterator[Hit]:
-    """Ages of 90 to 125 that something says are a person's."""
+    """Find ages of 90 to 125 that something says are a person's."""
     for start, end, age in _numbers(u):
         if _LEAST <= age <= _MOST and (_is_old(u, start, end) or _is_stated(u, start, end)):
             yield start, end, "AGE", "age.carrier"
@@ -29,7 +31,9 @@ def find_ages(u: Utterance) -> Iterator[Hit]:
 
 
 def _numbers(u: Utterance) -> Iterator[tuple[int, int, int]]:
-    """First word, index after the last, and value of each number that may be an age; also "a hundred and four"."""
+    """First word, index after the last, and value of each number that may be an age; also "a
+    hundred and four".
+    """
     for span in u.numbers:
         if len(span.digits) <= 3:
             yield span.start, span.end, int(span.digits)
@@ -48,7 +52,9 @@ def _is_old(u: Utterance, start: int, end: int) -> bool:
 
 
 def _is_stated(u: Utterance, start: int, end: int) -> bool:
-    """Whether the number stands where only an age does: "aged 94", "grandma turned", "i am ninety three"."""
+    """Whether the number stands where only an age does: "aged 94", "grandma turned", "i am ninety
+    three".
+    """
     before = u.before(start, 5)
     if not before:
         return False

@@ -24,7 +24,9 @@ _REASONS = ("low_confidence", "not_alignable", "nothing_left")  # for which a ro
 
 
 class CleanConfig(Section):
-    """What is looked for, what stands in its place, and the recogniser that aligns words with audio."""
+    """What is looked for, what stands in its place, and the recogniser that aligns words with
+    audio.
+    """
 
     scrub: ScrubConfig
 
@@ -48,11 +50,13 @@ def run(
     device: str = "cpu",
     on_row: Callable[[int], None] = store.ignore_progress,
 ) -> dict[str, Any]:
-    """Scrub every row of `inputs["corpus"]`; rows that cannot be scrubbed with certainty are dropped and counted.
+    """Scrub every row of `inputs["corpus"]`; rows that cannot be scrubbed with certainty are
+    dropped and counted.
 
-    Writes a corpus and, for private eyes, `scrub.jsonl`: a line for each row that was changed or dropped, with which
-    rule fired on which words, the samples that were cut, how sure the alignment was of its least sure word, and which
-    words of the new text are made up. Never a word of anybody's.
+    Writes a corpus and, for private eyes, `scrub.jsonl`: a line for each row that was changed or
+    dropped, with which rule fired on which words, the samples that were cut, how sure the alignment
+    was of its least sure word, and which words of the new text are made up. Never a word of
+    anybody's.
 
     Args:
       config: see `ScrubConfig`.
@@ -63,7 +67,8 @@ def run(
       on_row: is told how many rows are done.
 
     Raises:
-      ConfigError: values are to be replaced, and the synthesiser is not installed; or the tagger cannot be read.
+      ConfigError: values are to be replaced, and the synthesiser is not installed; or the tagger
+        cannot be read.
       DataError: no row is left.
     """
     corpus = corpora.read(inputs["corpus"])
@@ -98,7 +103,7 @@ def run(
 
 
 def list_names(texts: Iterable[str]) -> set[str]:
-    """Names of people in transcripts, for a search through what is to be released."""
+    """List names of people in transcripts, for a search through what is to be released."""
     return {text[found.start : found.end] for text in texts for found in detect.find(text) if found.kind == "NAME"}
 
 
@@ -146,7 +151,9 @@ def _without(text: str, findings: Sequence[Finding]) -> str:
 
 
 def _replaced(text: str, findings: Sequence[Finding], values: Sequence[str]) -> tuple[str, list[list[int]]]:
-    """`text` with `values` in the findings' place, and which of its words are made up, as [first, end)."""
+    """`text` with `values` in the findings' place, and which of its words are made up, as [first,
+    end).
+    """
     new, made_up, longer = _with(text, findings, values), [], 0
     for (first, end, _), value in zip(detect.word_indices(text, findings), values, strict=True):
         count = len(value.split())

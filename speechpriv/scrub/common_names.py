@@ -9,7 +9,8 @@ from speechpriv.scrub.words import word_set
 
 _PROVIDERS = (en_US, en_GB, en_IN, en_NG, en_NZ, de_DE, es_ES, fr_FR, it_IT, pl_PL, pt_BR)
 
-# Names that are also words: believed beside another name, after "my name is", capitalised, or where a phrase ends.
+# Names that are also words: believed beside another name, after "my name is", capitalised, or where
+# a phrase ends.
 COMMON = word_set(
     "abbey ale alexa amber angel april aria art ash asia august aura autumn bacon bail baker ball banks baptist bar "
     "barber baron basil bass bath bay bean beard beau beer bell berry best bill birch bird bishop black blanc "
@@ -37,7 +38,8 @@ COMMON = word_set(
     "wall walls ware warmer warner warrior washington waters watt watts way weaver weeks wells west white whitehouse "
     "will willow wills winter winters wise wolf wood woods york young zion"
 )
-# Of these, the ones that seldom are a surname even right after a first name ("tell anna good night").
+# Of these, the ones that seldom are a surname even right after a first name ("tell anna good
+# night").
 LOOSE = word_set(
     "may will long little good best read day short small love more way date power price page case house mark else till "
     "post street low real sales pages low reader edit ring per star rain chance"
@@ -54,7 +56,9 @@ _MORE = word_set(
 
 @cache
 def list_names() -> tuple[frozenset[str], frozenset[str]]:
-    """First names, and all names, of Faker's lists with and without accents, and of the words that are names too."""
+    """List first names, and all names, of Faker's lists with and without accents, and of the words
+    that are names too.
+    """
     providers = [module.Provider for module in _PROVIDERS]
     first = _plain(name for provider in providers for name in provider.first_names) | _MORE
     last = _plain(name for provider in providers for name in provider.last_names)

@@ -1,4 +1,6 @@
-"""Where a person is found on the net: e-mail, web and network addresses, and user names; spoken or written."""
+"""Where a person is found on the net: e-mail, web and network addresses, and user names; spoken or
+written.
+"""
 
 import re
 from collections.abc import Iterator
@@ -58,7 +60,9 @@ _MAC = re.compile(r"[0-9a-f]{2}(?P<sep>[:-])(?:[0-9a-f]{2}(?P=sep)){4}[0-9a-f]{2
 
 
 def find_emails(u: Utterance) -> Iterator[Hit]:
-    """A mailbox, "at", and a host; "at amazon dot com" is a shop unless someone's mailbox stands before it."""
+    """Find a mailbox, "at", and a host; "at amazon dot com" is a shop unless someone's mailbox
+    stands before it.
+    """
     for i, word in enumerate(u.words):
         if word in ("at", "@") and i:
             end = _host_end(u.words, i + 1 + (u.word(i + 1) == "sign"))
@@ -88,7 +92,9 @@ def _in_mailbox(words: list[str], i: int) -> bool:
 
 
 def find_urls(u: Utterance) -> Iterator[Hit]:
-    """Hosts, with the path after "slash"; the hosts that everybody visits are let go unless a path follows."""
+    """Find hosts, with the path after "slash"; the hosts that everybody visits are let go unless a
+    path follows.
+    """
     for i, word in enumerate(u.words):
         if word == "dot" and i and not (i > 1 and u.words[i - 2] == "dot"):
             end = _host_end(u.words, i - 1)
@@ -106,7 +112,9 @@ def find_urls(u: Utterance) -> Iterator[Hit]:
 
 
 def _url_start(words: list[str], label: int) -> int:
-    """Where the host starts whose label before the first "dot" is known: up to two words before, or at "www dot"."""
+    """Where the host starts whose label before the first "dot" is known: up to two words before, or
+    at "www dot".
+    """
     start = label
     while start and label - start < 2 and words[start - 1] not in STOP and words[start - 1] not in _CONNECTORS:
         start -= 1
@@ -130,7 +138,9 @@ def _is_host(word: str) -> bool:
 
 
 def _host_end(words: list[str], i: int) -> int:
-    """Index after the host that starts at word i, "example dot co dot uk" or "example.com"; 0 where there is none."""
+    """Index after the host that starts at word i, "example dot co dot uk" or "example.com"; 0 where
+    there is none.
+    """
     if i < len(words) and _is_host(words[i]):
         return i + 1
     j = i + (words[i + 1 : i + 2] == ["dot"] and words[i] not in DETERMINERS)  # "live dot com", not "the dot com"
@@ -146,7 +156,7 @@ def _host_end(words: list[str], i: int) -> int:
 
 
 def user_names(u: Utterance) -> Iterator[Hit]:
-    """What follows "my user name is", "follow me on instagram at"; and "@jane" written."""
+    """Return what follows "my user name is", "follow me on instagram at"; and "@jane" written."""
     for i, word in enumerate(u.words):
         if word[0] == "@" and len(word) > 1 and "." not in word:
             yield i, i + 1, "USERNAME", "username.written"
@@ -187,7 +197,9 @@ def _handle_end(u: Utterance, start: int) -> int:
 
 
 def find_network_addresses(u: Utterance) -> Iterator[Hit]:
-    """Internet (version 4 and 6) and hardware addresses, written or with "dot" and "colon" said."""
+    """Find internet (version 4 and 6) and hardware addresses, written or with "dot" and "colon"
+    said.
+    """
     for i, word in enumerate(u.words):
         if word.isalpha():
             continue

@@ -25,13 +25,16 @@ _BIRTH_WRITTEN = re.compile(
     r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}|[0-9]{1,2}(?:st|nd|rd|th)$|[0-9]{1,2}/[0-9]{1,2}$"
 )
 _LOW_ORDINALS = word_set("first second third fourth fifth sixth seventh eighth ninth")
-# A month by itself is a date after these; "may" and "march" are verbs too, and need the stricter ones.
+# A month by itself is a date after these; "may" and "march" are verbs too, and need the stricter
+# ones.
 _BEFORE_MONTH = word_set("in since last this next early late of mid until by")
 _BEFORE_VERBS = word_set("in since last early late")
 
 
 def find_births(u: Utterance) -> Iterator[Hit]:
-    """A date after "date of birth is", "born on" or "birthday is"; questions about the famous are let go."""
+    """Find a date after "date of birth is", "born on" or "birthday is"; questions about the famous
+    are let go.
+    """
     for i, carrier in enumerate(u.words):
         if carrier not in BIRTHS or (carrier == "born" and u.words[0] in QUESTIONS):
             continue
@@ -52,7 +55,9 @@ def find_births(u: Utterance) -> Iterator[Hit]:
 
 
 def _spread(u: Utterance, start: int) -> tuple[int, int, bool]:
-    """Index after the words of a date from `start`, how many digits were said, and whether a month or the like was."""
+    """Index after the words of a date from `start`, how many digits were said, and whether a month
+    or the like was.
+    """
     at = end = start
     digits, dated = 0, False
     while at < min(len(u.words), start + 14):
@@ -71,7 +76,9 @@ def _spread(u: Utterance, start: int) -> tuple[int, int, bool]:
 
 
 def find_dates(u: Utterance) -> Iterator[Hit]:
-    """Every date more exact than a year: "the third of may", "march 5 2021", "5/12/2021", "in june"."""
+    """Find every date more exact than a year: "the third of may", "march 5 2021", "5/12/2021", "in
+    june".
+    """
     yield from _dates(u, 0, len(u.words), _ends(u))
 
 
@@ -94,7 +101,9 @@ def _dates(u: Utterance, first: int, last: int, ends: dict[int, NumberSpan]) -> 
 
 
 def _day_before(u: Utterance, month: int, ends: dict[int, NumberSpan]) -> int:
-    """Index where the day starts that is said before a month, "twenty second of may"; the month's where none is."""
+    """Index where the day starts that is said before a month, "twenty second of may"; the month's
+    where none is.
+    """
     back = month - 1 - (u.word(month - 1) == "of")
     if back < 0 or not _is_day(u, back, ends):
         return month

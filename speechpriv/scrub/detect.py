@@ -1,9 +1,10 @@
-"""Personal data in a transcript, spoken ("double seven oh", "at gmail dot com") or written, in any case.
+"""Personal data in a transcript, spoken ("double seven oh", "at gmail dot com") or written, in any
+case.
 
-A rule reads the words of the utterance and yields word ranges; `find` runs the rules of a profile and joins what
-overlaps. Evidence is a carrier phrase before or after ("my account number is"), a checksum, or a shape that commands
-do not have (seven digits said one by one). With such evidence, a rule that doubts where the data ends covers a word
-too many, not one too few.
+A rule reads the words of the utterance and yields word ranges; `find` runs the rules of a profile
+and joins what overlaps. Evidence is a carrier phrase before or after ("my account number is"), a
+checksum, or a shape that commands do not have (seven digits said one by one). With such evidence, a
+rule that doubts where the data ends covers a word too many, not one too few.
 """
 
 import re
@@ -19,7 +20,9 @@ from speechpriv.scrub.utterance import read_utterance
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Personal data at text[start:end], always whole words; `rule` names what fired, for the private evidence."""
+    """Personal data at text[start:end], always whole words; `rule` names what fired, for the
+    private evidence.
+    """
 
     start: int
     end: int
@@ -32,11 +35,13 @@ def find(text: str, profile: Profile = "default", custom: Custom = NOTHING) -> l
 
     Args:
       text: any string; spoken forms, written forms, mixed case or none.
-      profile: which rules are run: "default"; "hipaa", the 18 identifiers of Safe Harbor; "strict", more than that.
+      profile: which rules are run: "default"; "hipaa", the 18 identifiers of Safe Harbor; "strict",
+        more than that.
       custom: the user's own terms, words to keep, patterns and model; see `terms.find_custom`.
 
     Returns:
-      Sorted, non-overlapping findings over whole words (edge punctuation left out). Time is linear in the text.
+      Sorted, non-overlapping findings over whole words (edge punctuation left out). Time is linear
+        in the text.
 
     Raises:
       ConfigError: the profile is unknown.
@@ -61,7 +66,8 @@ def find(text: str, profile: Profile = "default", custom: Custom = NOTHING) -> l
 
 
 def word_indices(text: str, findings: Sequence[Finding]) -> list[tuple[int, int, str]]:
-    """The words of `text.split()` that each finding covers, as (start, end, kind) with `end` exclusive.
+    """Return the words of `text.split()` that each finding covers, as (start, end, kind) with `end`
+    exclusive.
 
     The same indices are cut from the audio, so a word that is touched anywhere counts as covered.
     """
@@ -71,7 +77,9 @@ def word_indices(text: str, findings: Sequence[Finding]) -> list[tuple[int, int,
 
 
 def mask(text: str, findings: Sequence[Finding]) -> str:
-    """`text` with each finding (sorted, not overlapping) replaced by [KIND] and all else byte for byte."""
+    """Return `text` with each finding (sorted, not overlapping) replaced by [KIND] and all else
+    byte for byte.
+    """
     pieces, at = [], 0
     for finding in findings:
         pieces += [text[at : finding.start], f"[{finding.kind}]"]

@@ -1,4 +1,5 @@
-"""Numbers and codes that a carrier phrase names ("my account number is ..."), or that their own shape gives away.
+"""Numbers and codes that a carrier phrase names ("my account number is ..."), or that their own
+shape gives away.
 
 `CARRIERS` is the table to extend: a kind, the phrases that announce it, and how long it may be.
 """
@@ -139,7 +140,9 @@ _SPOKEN_POSTCODE = re.compile(r"[a-z]{1,2}[0-9][0-9a-z]?[0-9][abd-hjlnp-uw-z]{2}
 
 
 def find_identifiers(u: Utterance) -> Iterator[Hit]:
-    """Phone, card, social security, account and such numbers; hits may overlap; linear in the number of words."""
+    """Find phone, card, social security, account and such numbers; hits may overlap; linear in the
+    number of words.
+    """
     for code in _codes(u):
         hit = _lettered(u, code)
         if hit:
@@ -200,7 +203,8 @@ def _identify(u: Utterance, run: Sequence[NumberSpan]) -> Hit | None:  # noqa: P
 
 
 def _codes(u: Utterance) -> Iterator[list[NumberSpan]]:
-    """Numbers with the letters and mixed words around them ("s w one a", "ab12"), across "dash" and "um".
+    """Numbers with the letters and mixed words around them ("s w one a", "ab12"), across "dash" and
+    "um".
 
     Letters come as spans without parts. A code has at least one digit.
     """
@@ -260,7 +264,9 @@ def _carrier(words: Sequence[str], start: int, end: int) -> Carrier | None:
 
 
 def any_number(u: Utterance) -> Iterator[Hit]:
-    """Every number of four digits or more that is no amount, and every word that mixes letters and digits."""
+    """Return every number of four digits or more that is no amount, and every word that mixes
+    letters and digits.
+    """
     for span in u.numbers:
         if len(span.digits) >= 4 and u.word(span.end) not in MEASURES and not is_counting(span.parts):
             yield span.start, span.end, "NUMBER", "number.any"

@@ -1,4 +1,6 @@
-"""Single letters as people say them: "s", "double s", "s as in sierra", "m for mike", "capital b", "bravo"."""
+"""Single letters as people say them: "s", "double s", "s as in sierra", "m for mike", "capital b",
+"bravo".
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -44,7 +46,7 @@ LETTERS = ALPHABET | frozenset(chr(code) for code in range(ord("b"), ord("z") + 
 
 
 def find_spelled(u: Utterance) -> Iterator[Hit]:
-    """Words that are spelled out: four letters, or three after "spelled"."""
+    """Find words that are spelled out: four letters, or three after "spelled"."""
     at = 0
     while at < len(u.words):
         start, letters, said = at, "", 0
@@ -60,7 +62,7 @@ def find_spelled(u: Utterance) -> Iterator[Hit]:
 
 
 def find_joined(u: Utterance) -> Iterator[Hit]:
-    """Words that are spelled out with signs between: "s-m-i-t-h", "S.M.I.T.H."."""
+    """Find words that are spelled out with signs between: "s-m-i-t-h", "S.M.I.T.H."."""
     for i, word in enumerate(u.words):
         if len(word) >= 7 and word[1] in "-." and (letters := _joined(word)) and not _is_common(letters):
             yield i, i + 1, "SPELLED", "spelled.joined"

@@ -1,4 +1,6 @@
-"""Names of people: what a carrier phrase announces ("my name is", "call", "doctor"), held against lists of names."""
+"""Names of people: what a carrier phrase announces ("my name is", "call", "doctor"), held against
+lists of names.
+"""
 
 from collections.abc import Iterator
 
@@ -63,7 +65,9 @@ _MESSAGES = word_set("message messages voicemail voicemails text texts email ema
 
 
 def find_people(u: Utterance) -> Iterator[Hit]:
-    """Names after what announces them; in a request to play something only the strong announcements count."""
+    """Find names after what announces them; in a request to play something only the strong
+    announcements count.
+    """
     media = False
     end, last, before = 0, "", ""
     for i, word in enumerate(u.words[:-1]):
@@ -85,7 +89,9 @@ def find_people(u: Utterance) -> Iterator[Hit]:
 
 
 def people_before(u: Utterance) -> Iterator[Hit]:
-    """Names before what tells them: "anna smith speaking", "anna smith medical record", "is anna in"."""
+    """Return names before what tells them: "anna smith speaking", "anna smith medical record", "is
+    anna in".
+    """
     first, known = list_names()
     for i, word in enumerate(u.words):
         speaks = word in _SPEAKS and (word != "here" or i < 4)
@@ -156,7 +162,9 @@ _CLINIC = word_set("office appointment visit visits near nearby strange who")
 
 
 def _capital_name(u: Utterance, i: int, strength: str) -> bool:
-    """Whether an unknown word is a name by its capital letter, after a role or a verb that takes a person."""
+    """Whether an unknown word is a name by its capital letter, after a role or a verb that takes a
+    person.
+    """
     if not u.capital(i):
         seen = strength == "doctor" and u.word(i - 2) not in DETERMINERS and u.words[i] not in _CLINIC
         return (seen and _settled(u, i)) or _introduced(u, i)
@@ -169,12 +177,15 @@ def _capital_name(u: Utterance, i: int, strength: str) -> bool:
     )
 
 
-# After these comes a name and nothing else: a word that is on no list and ends the request is a surname.
+# After these comes a name and nothing else: a word that is on no list and ends the request is a
+# surname.
 _TAKE_A_NAME = word_set("call ring phone dial facetime skype with to from by meet")
 
 
 def _rang(u: Utterance, i: int) -> bool:
-    """Whether word i is called and the next, on no list, ends the request as a surname does: "call grace hopper"."""
+    """Whether word i is called and the next, on no list, ends the request as a surname does: "call
+    grace hopper".
+    """
     after = u.word(i + 1)
     return (
         u.word(i - 1) in _TAKE_A_NAME
@@ -188,7 +199,9 @@ def _rang(u: Utterance, i: int) -> bool:
 
 
 def _introduced(u: Utterance, i: int) -> bool:
-    """Whether somebody says who is speaking: "this is zebirce calling", "i'm enfes heinonen from the office"."""
+    """Whether somebody says who is speaking: "this is zebirce calling", "i'm enfes heinonen from
+    the office".
+    """
     if u.word(i - 1) not in ("is", "i'm", "am", "it's") or u.before(i, 2) == ["what", "is"]:
         return False
     one, two, three = u.words[i], u.word(i + 1), u.word(i + 2)
@@ -198,7 +211,9 @@ def _introduced(u: Utterance, i: int) -> bool:
 
 
 def _pair(u: Utterance, i: int, strength: str) -> bool:
-    """Whether words i and i + 1, both words too, are a whole name: "call fields combs", "text rose king"."""
+    """Whether words i and i + 1, both words too, are a whole name: "call fields combs", "text rose
+    king".
+    """
     word, after = _bare(u.words[i]), _bare(u.words[i + 1])
     if word in list_names()[0]:
         return _goes_on(u, i + 1, sure=strength in ("strong", "title"))
@@ -223,7 +238,9 @@ def _settled(u: Utterance, i: int) -> bool:
 
 
 def people_anywhere(u: Utterance) -> Iterator[Hit]:
-    """A first name that is no other word, alone or with a surname, and a known surname beside a capital."""
+    """Return a first name that is no other word, alone or with a surname, and a known surname
+    beside a capital.
+    """
     first, known = list_names()
     at = 0
     while at < len(u.words):

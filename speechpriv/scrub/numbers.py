@@ -1,8 +1,10 @@
-"""Spoken numbers to digits: "double seven oh nineteen eighty four" -> "7701984", with the words they came from.
+"""Spoken numbers to digits: "double seven oh nineteen eighty four" -> "7701984", with the words
+they came from.
 
-Transcripts spell numbers out, and people say one number in many ways: digit by digit, in pairs, with repeats,
-with hundreds. The reading chosen is the one people mean when they dictate an identifier, so nothing is summed across
-a pause between groups: "twenty five" is 25, but "nineteen eighty four" is 19 and 84, which makes 1984.
+Transcripts spell numbers out, and people say one number in many ways: digit by digit, in pairs,
+with repeats, with hundreds. The reading chosen is the one people mean when they dictate an
+identifier, so nothing is summed across a pause between groups: "twenty five" is 25, but "nineteen
+eighty four" is 19 and 84, which makes 1984.
 """
 
 import re
@@ -23,7 +25,8 @@ _REPEATS = {"double": 2, "triple": 3, "treble": 3, "quadruple": 4}
 _WORDS = frozenset(_BASES) | frozenset(_REPEATS) | {"hundred", "thousand", "and"}
 NUMBER_WORDS = frozenset(_BASES)  # without one of these, or a digit, there is no number
 _EDGES = ".,;:!?\"'()[]{}…"
-# 415-555-2671, +1.415.555.2671, 415)555-2671: digits joined by what people write between the groups of one number.
+# 415-555-2671, +1.415.555.2671, 415)555-2671: digits joined by what people write between the groups
+# of one number.
 _WRITTEN = re.compile(r"\+?[0-9]+(?:[-()]+[0-9]+)*|\+?[0-9]+(?:\.[0-9]+){2,}")
 _GROUP = re.compile(r"[0-9]+")
 _END = ""  # an atom that belongs to no number
@@ -50,14 +53,16 @@ class NumberSpan:
 
 
 def find_numbers(words: Sequence[str]) -> list[NumberSpan]:
-    """Every maximal run of number words, in order; linear in the number of words.
+    """Find every maximal run of number words, in order; linear in the number of words.
 
     Args:
-      words: the words of an utterance in any case; edge punctuation is ignored, hyphens join number words
-        ("twenty-five", "555-2671"). Decimals, prices, clock times and slashed dates are not number words.
+      words: the words of an utterance in any case; edge punctuation is ignored, hyphens join number
+        words ("twenty-five", "555-2671"). Decimals, prices, clock times and slashed dates are not
+        number words.
 
     Returns:
-      Non-overlapping spans with word ranges [start, end). A lone "oh" is an exclamation, not a zero.
+      Non-overlapping spans with word ranges [start, end). A lone "oh" is an exclamation, not a
+        zero.
     """
     atoms: list[str] = []
     owners: list[int] = []  # the word each atom came from
@@ -86,7 +91,9 @@ def find_numbers(words: Sequence[str]) -> list[NumberSpan]:
 
 
 def is_counting(parts: Sequence[str]) -> bool:
-    """True for a countdown, a count or a times table: four numbers or more, three steps in four alike and not 0."""
+    """Return whether this is a countdown, a count or a times table: four numbers or more, three
+    steps in four alike and not 0.
+    """
     if len(parts) < 4:
         return False
     values = [int(part[-9:]) for part in parts]  # the tail is enough to see a step, and bounds the cost of int()
@@ -117,7 +124,9 @@ def _pieces(word: str) -> list[str]:
 
 
 def _group(atoms: Sequence[str], at: int) -> tuple[tuple[str, ...], int]:
-    """The digits of the group said at `at` and the index after it; no digits where none starts there."""
+    """The digits of the group said at `at` and the index after it; no digits where none starts
+    there.
+    """
     times = _REPEATS.get(atoms[at])
     if times is not None:
         digit, after = _base(atoms, at + 1)
@@ -151,7 +160,9 @@ def _hundreds(atoms: Sequence[str], at: int) -> tuple[str, int, bool]:
 
 
 def _rest(atoms: Sequence[str], at: int, *, hundreds: bool = True) -> tuple[int, int]:
-    """What is added after a hundred or a thousand, and the index after it; 0 if what follows starts a new group."""
+    """What is added after a hundred or a thousand, and the index after it; 0 if what follows starts
+    a new group.
+    """
     linked = atoms[at] == "and"
     start = at + linked
     text, after, scaled = _hundreds(atoms, start) if hundreds else (*_base(atoms, start), False)

@@ -22,7 +22,9 @@ _SIGNS = word_set("at dot underscore dash hyphen plus and")  # between parts
 
 
 def find_passwords(u: Utterance) -> Iterator[Hit]:
-    """The words after "password is" up to the end of the phrase, eight words and their numbers at most."""
+    """Find the words after "password is" up to the end of the phrase, eight words and their numbers
+    at most.
+    """
     if u.words[0] in QUESTIONS:
         return
     for i, word in enumerate(u.words):
@@ -38,7 +40,9 @@ def find_passwords(u: Utterance) -> Iterator[Hit]:
 
 
 def _is_about(u: Utterance, i: int) -> bool:
-    """Whether word i tells of the password and is not it: "is wrong", but "is correct horse battery staple"."""
+    """Whether word i tells of the password and is not it: "is wrong", but "is correct horse battery
+    staple".
+    """
     return u.words[i] in _ABOUT and (i + 1 == len(u.words) or u.words[i + 1] in FUNCTION or u.ends_phrase(i))
 
 

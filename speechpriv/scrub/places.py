@@ -61,7 +61,9 @@ NEAR = word_set("in from near to at visiting outside")
 
 
 def find_addresses(u: Utterance) -> Iterator[Hit]:
-    """A house number and a street; a street alone only after "live on" or "address is"; a post-office box."""
+    """Find a house number and a street; a street alone only after "live on" or "address is"; a
+    post-office box.
+    """
     for i, word in enumerate(u.words):
         if word == "box" and (u.before(i, 2) in (["p", "o"], ["post", "office"]) or u.word(i - 1) in ("po", "p.o")):
             end = u.number_at[i + 1].end if i + 1 in u.number_at else i + 1
@@ -85,7 +87,9 @@ def find_addresses(u: Utterance) -> Iterator[Hit]:
 
 
 def _street_end(u: Utterance, first: int, reach: int) -> int:
-    """Index after "martin luther king street" at word `first`, 0 for none; after `reach` words a drive is a street."""
+    """Index after "martin luther king street" at word `first`, 0 for none; after `reach` words a
+    drive is a street.
+    """
     for j in range(first, min(first + 5, len(u.words))):
         word = u.words[j]
         if word in _STREETS_BEFORE and j + 1 < len(u.words) and u.words[j + 1] not in STOP:
@@ -99,7 +103,9 @@ def _street_end(u: Utterance, first: int, reach: int) -> int:
 
 
 def _is_street(u: Utterance, first: int, j: int, reach: int) -> bool:
-    """Whether a word such as "drive" ends a street that starts at `first`: after few words, or after a name."""
+    """Whether a word such as "drive" ends a street that starts at `first`: after few words, or
+    after a name.
+    """
     named = u.words[j - 1] in list_names()[1] and u.words[j - 1] not in COMMON
     return j - first <= reach or named or (u.capital(j) and u.capital(j - 1))
 
@@ -143,7 +149,7 @@ def _is_zip(u: Utterance, i: int) -> bool:
 
 
 def find_cities(u: Utterance) -> Iterator[Hit]:
-    """What follows "i live in", "i'm from", "moved to", "my hometown is": three words at most."""
+    """Find what follows "i live in", "i'm from", "moved to", "my hometown is": three words at most."""
     for i, word in enumerate(u.words):
         if word not in LIVES or not _CARRIER.search(" ".join(u.words[max(0, i - 5) : i + 1])):
             continue
@@ -165,7 +171,9 @@ def find_cities(u: Utterance) -> Iterator[Hit]:
 
 @cache
 def _known() -> frozenset[str]:
-    """Cities, towns and counties of English-speaking countries. Source: phonenumbers' areas, Faker's for India."""
+    """Cities, towns and counties of English-speaking countries. Source: phonenumbers' areas,
+    Faker's for India.
+    """
     from phonenumbers.geodata import GEOCODE_DATA  # noqa: PLC0415  a third of a second; only where it is needed
 
     found = {
@@ -178,7 +186,7 @@ def _known() -> frozenset[str]:
 
 
 def known_cities(u: Utterance) -> Iterator[Hit]:
-    """A city of the list after "in", "from", "near" and the like, with the state after it."""
+    """Return a city of the list after "in", "from", "near" and the like, with the state after it."""
     for i, word in enumerate(u.words):
         if word not in NEAR:
             continue

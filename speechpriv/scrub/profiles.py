@@ -27,7 +27,7 @@ class Rule(NamedTuple):
     signs: str = ""
 
     def is_worth_it(self, u: Utterance) -> bool:
-        """Whether the rule can find anything in this utterance."""
+        """Return whether the rule can find anything in this utterance."""
         if self.words is None or not self.words.isdisjoint(u.vocabulary):
             return True
         if self.digits and (u.has_digits if self.digits == "written" else u.has_numbers):
@@ -59,7 +59,8 @@ _STRICT = (*_HIPAA, Rule(identifiers.any_number, digits="any"), Rule(names.peopl
 
 RULES: Mapping[Profile, tuple[Rule, ...]] = {"default": _DEFAULT, "hipaa": _HIPAA, "strict": _STRICT}
 
-# The 18 identifiers of the HIPAA Safe Harbor method, 45 CFR 164.514(b)(2)(i), and the kinds that stand for each here.
+# The 18 identifiers of the HIPAA Safe Harbor method, 45 CFR 164.514(b)(2)(i), and the kinds that
+# stand for each here.
 SAFE_HARBOR: Mapping[str, tuple[str, ...]] = {
     "names": ("NAME",),
     "geographic subdivisions smaller than a state": ("ADDRESS", "CITY", "POSTCODE"),

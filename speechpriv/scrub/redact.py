@@ -1,8 +1,9 @@
 """Cutting words out of audio, so that nothing of them is left and the cut makes no click.
 
-Four ways, all of them one: spans leave, other sound comes in. Inside a span nothing of the recording is left; the
-raised-cosine fades lie outside it, on the neighbours' edges, so that no sample of the span is heard, not even faintly.
-What comes in rises from nothing and falls back to it. So there is no step anywhere, and no overlap to listen through.
+Four ways, all of them one: spans leave, other sound comes in. Inside a span nothing of the
+recording is left; the raised-cosine fades lie outside it, on the neighbours' edges, so that no
+sample of the span is heard, not even faintly. What comes in rises from nothing and falls back to
+it. So there is no step anywhere, and no overlap to listen through.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,9 +26,11 @@ def silence_spans(samples: np.ndarray, spans: Sequence[Span], rate_hz: int, fade
 
     Args:
       samples: shape (N,), float32, finite; not modified.
-      spans: (start, end) in samples with `end` exclusive, in any order; they may overlap and are clipped to [0, N).
+      spans: (start, end) in samples with `end` exclusive, in any order; they may overlap and are
+        clipped to [0, N).
       rate_hz: sampling rate, > 0.
-      fade_s: length of each fade, >= 0. Where two spans are closer than two fades, both fades apply.
+      fade_s: length of each fade, >= 0. Where two spans are closer than two fades, both fades
+        apply.
 
     Returns:
       Shape (N,), float32.
@@ -49,7 +52,9 @@ def beep_spans(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> np.n
 
 
 def cut_spans(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> np.ndarray:
-    """As `silence_spans`, with `GAP_S` for each stretch however long it was; the result is of another length."""
+    """As `silence_spans`, with `GAP_S` for each stretch however long it was; the result is of
+    another length.
+    """
     gap = np.zeros(round(GAP_S * rate_hz), np.float32)
     return _spliced(samples, spans, rate_hz, lambda *_: gap)
 
@@ -68,7 +73,8 @@ WAYS = {"silence": silence_spans, "beep": beep_spans, "cut": cut_spans}  # those
 
 
 def measure_level(samples: np.ndarray, spans: Sequence[Span], rate_hz: int) -> float:
-    """Root mean square of the louder half of what is outside `spans`, frame by frame: the speech without its pauses.
+    """Measure the root mean square of the louder half of what is outside `spans`, frame by frame:
+    the speech without its pauses.
 
     0 where nothing is outside them: how loud the removed words were is theirs.
     """
@@ -89,7 +95,9 @@ def _scaled(sound: np.ndarray, wanted: float, rate_hz: int) -> np.ndarray:
 def _spliced(
     samples: np.ndarray, spans: Sequence[Span], rate_hz: int, fill: Fill, fade_s: float = FADE_S
 ) -> np.ndarray:
-    """`samples` without `spans`, and what `fill` gives in place of each stretch of them, with fades on both."""
+    """`samples` without `spans`, and what `fill` gives in place of each stretch of them, with fades
+    on both.
+    """
     if samples.ndim != 1 or samples.dtype != np.float32:
         raise DataError(f"redact: samples have shape {samples.shape} and type {samples.dtype}: expected (N,) float32.")
     if not (rate_hz > 0 and 0 <= fade_s < float("inf")):
@@ -123,7 +131,8 @@ def _edged(sound: np.ndarray, fall: np.ndarray) -> np.ndarray:
 
 
 def _merged(spans: Sequence[Span], length: int) -> list[tuple[int, int, list[int]]]:
-    """Sorted and disjoint, clipped to the signal, each with the indices of the spans that it is made of.
+    """Sorted and disjoint, clipped to the signal, each with the indices of the spans that it is
+    made of.
 
     Touching spans are one, so that no fade falls between them.
     """

@@ -1,4 +1,6 @@
-"""A sample of what the scrubber did, for somebody who may read what was said and judges whether it did enough."""
+"""A sample of what the scrubber did, for somebody who may read what was said and judges whether it
+did enough.
+"""
 
 import json
 import random
@@ -26,7 +28,8 @@ class Reviewed:
 
 
 def sample_rows(private: Path, rows: int, seed: int | None = None) -> list[Reviewed]:
-    """Rows at random: changed ones, and fewer that were dropped or in which nothing was found.
+    """Sample rows at random: changed ones, and fewer that were dropped or in which nothing was
+    found.
 
     Args:
       private: of a run; its stages `ingest` and `scrub` are done.

@@ -1,4 +1,6 @@
-"""What digits and codes are, judged by themselves: a checksum, or a shape that commands do not have."""
+"""What digits and codes are, judged by themselves: a checksum, or a shape that commands do not
+have.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,7 +21,8 @@ _WALLET = re.compile(r"[13][1-9a-hj-np-z]{25,34}|bc1[02-9ac-hj-np-z]{11,71}|0x[0
 
 
 def kind_by_shape(parts: Sequence[str], *, plus: bool = False) -> tuple[str, str] | None:
-    """What digits are, judged by themselves; None for what a command may hold (years, times, amounts, counting).
+    """Return what digits are, judged by themselves; None for what a command may hold (years, times,
+    amounts, counting).
 
     Args:
       parts: the groups of digits as they were said or written.
@@ -45,7 +48,9 @@ def kind_by_shape(parts: Sequence[str], *, plus: bool = False) -> tuple[str, str
 
 
 def is_card(digits: str) -> bool:
-    """Whether digits have the length and the checksum of payment cards (ISO/IEC 7812-1, annex B)."""
+    """Return whether digits have the length and the checksum of payment cards (ISO/IEC 7812-1,
+    annex B).
+    """
     if not 13 <= len(digits) <= 19:
         return False
     total = 0
@@ -56,7 +61,9 @@ def is_card(digits: str) -> bool:
 
 
 def _is_phone(digits: str, lengths: Sequence[int]) -> bool:
-    """A number of the length and grouping of a United States or British phone number, or a valid one."""
+    """A number of the length and grouping of a United States or British phone number, or a valid
+    one.
+    """
     if lengths[-2:] == [3, 4] and len(digits) in (7, 10, 11):
         return True
     if not 9 <= len(digits) <= 15:
@@ -73,7 +80,9 @@ def _is_phone(digits: str, lengths: Sequence[int]) -> bool:
 
 
 def find_ibans(u: Utterance) -> Iterator[Hit]:
-    """ISO 13616: country, check digits and account, written in groups of any size; the checksum (mod 97) is 1."""
+    """Find account numbers of ISO 13616: country, check digits and account, written in groups of
+    any size; the checksum (mod 97) is 1.
+    """
     for i, word in enumerate(u.words):
         if not _IBAN_HEAD.match(word):
             continue
@@ -87,7 +96,7 @@ def find_ibans(u: Utterance) -> Iterator[Hit]:
 
 
 def is_iban(code: str) -> bool:
-    """Whether letters and digits are an account number with the right check digits."""
+    """Return whether letters and digits are an account number with the right check digits."""
     if not (15 <= len(code) <= 34 and code.isascii() and code.isalnum() and _IBAN_HEAD.match(code)):
         return False
     return int("".join(str(int(sign, 36)) for sign in code[4:] + code[:4])) % 97 == 1
@@ -103,9 +112,10 @@ _WRITTEN = (
 
 
 def find_codes(u: Utterance) -> Iterator[Hit]:
-    """Postcodes, whole or in two halves, and single words with the shape of a known code.
+    """Find postcodes, whole or in two halves, and single words with the shape of a known code.
 
-    Sources: postcodes, BS 7666; national insurance numbers, HM Revenue & Customs NIM39110; vehicle numbers, ISO 3779.
+    Sources: postcodes, BS 7666; national insurance numbers, HM Revenue & Customs NIM39110; vehicle
+    numbers, ISO 3779.
     """
     for i, word in enumerate(u.words):
         if len(word) < 2 or word.isalpha() or not word.isalnum() or not word.isascii():

@@ -1,9 +1,11 @@
-"""Made-up values in place of real ones: another of the same kind, in words and spoken by a made-up voice.
+"""Made-up values in place of real ones: another of the same kind, in words and spoken by a made-up
+voice.
 
-A recogniser that never hears a name or a number said learns to hear none; with made-up ones in their place it keeps
-them (arXiv:2207.05469). What is made up depends on the key and the utterance alone, and never on the real value, its
-length included. It is nobody's, as far as there are ranges for that: telephone numbers kept for fiction (555-01xx),
-names and addresses of the internet kept for examples (RFC 2606, 5737, 7042), numbers that no authority gives out.
+A recogniser that never hears a name or a number said learns to hear none; with made-up ones in
+their place it keeps them (arXiv:2207.05469). What is made up depends on the key and the utterance
+alone, and never on the real value, its length included. It is nobody's, as far as there are ranges
+for that: telephone numbers kept for fiction (555-01xx), names and addresses of the internet kept
+for examples (RFC 2606, 5737, 7042), numbers that no authority gives out.
 """
 
 import hmac
@@ -14,7 +16,8 @@ import numpy as np
 
 from speechpriv.data import text, voices
 
-# Words are said as they are, {slots} are filled, and the rest is said sign by sign: # is any digit, @ any letter.
+# Words are said as they are, {slots} are filled, and the rest is said sign by sign: # is any digit,
+# @ any letter.
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "NAME": ("{first}", "{first} {last}"),
     "FAX": ("2##55501##",),
@@ -81,13 +84,16 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
 def make_generator(key: bytes, utterance_id: str) -> np.random.Generator:
-    """What an utterance's values and voice are drawn with: the same in whatever order, by however many workers."""
+    """Return what an utterance's values and voice are drawn with: the same in whatever order, by
+    however many workers.
+    """
     seed = hmac.digest(key, b"surrogate\0" + utterance_id.encode(), "sha256")
     return np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
 
 
 def draw_value(kind: str, rng: np.random.Generator) -> str:
-    """A made-up value of `kind` in the words in which it is said: lower-case a-z, apart by single spaces.
+    """Draw a made-up value of `kind` in the words in which it is said: lower-case a-z, apart by
+    single spaces.
 
     A kind that is not known here gets a first name.
     """
@@ -97,7 +103,8 @@ def draw_value(kind: str, rng: np.random.Generator) -> str:
 
 
 def speak_values(values: Sequence[str], rng: np.random.Generator) -> list[np.ndarray]:
-    """Each of `values` as float32 samples of shape (N,) at 16 kHz, all in one made-up voice, without silent ends.
+    """Speak each of `values` as float32 samples of shape (N,) at 16 kHz, all in one made-up voice,
+    without silent ends.
 
     Raises:
       ConfigError: the synthesiser is not installed.

@@ -1,4 +1,6 @@
-"""A token-classification model of the Hugging Face hub beside the rules: names and places that no phrase announces."""
+"""A token-classification model of the Hugging Face hub beside the rules: names and places that no
+phrase announces.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,12 +31,14 @@ class Tagger:
         """Read a model.
 
         Args:
-          name_or_path: a directory or a hub id; its own code is never run, its weights are safetensors.
+          name_or_path: a directory or a hub id; its own code is never run, its weights are
+            safetensors.
           kinds: kind by label, the label without the B- or I- that marks its place in a run.
           device: where it runs.
 
         Raises:
-          ConfigError: it cannot be read, its tokenizer tells no offsets, or it has none of the labels.
+          ConfigError: it cannot be read, its tokenizer tells no offsets, or it has none of the
+            labels.
         """
         from transformers import AutoModelForTokenClassification, AutoTokenizer  # noqa: PLC0415  only if one is named
 
@@ -58,7 +62,9 @@ class Tagger:
         return cls(model.to(device).eval(), tokenizer, found)
 
     def find(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Characters [start, end) and kind of every token with a personal label; neighbours of one kind are joined."""
+        """Find characters [start, end) and kind of every token with a personal label; neighbours of
+        one kind are joined.
+        """
         import torch  # noqa: PLC0415  only if a tagger is named
 
         batch = self.tokenizer(

@@ -1,4 +1,6 @@
-"""What the user adds to the rules: terms to remove, words to keep, patterns, and a model that tags words."""
+"""What the user adds to the rules: terms to remove, words to keep, patterns, and a model that tags
+words.
+"""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,7 +27,8 @@ class Custom:
     tagger: Tagger | None = None
 
     def applied(self, u: Utterance, hits: Iterable[RankedHit]) -> list[RankedHit]:
-        """The rules' hits without what is kept, and the user's own: first in rank, and nothing of them is kept.
+        """Return the rules' hits without what is kept, and the user's own: first in rank, and
+        nothing of them is kept.
 
         A hit loses the kept words at its edges: a kept "jasper" leaves "smith" of "jasper smith".
         """
@@ -55,7 +58,7 @@ NOTHING = Custom()
 
 
 def find_custom(config: ScrubConfig, device: str = "cpu") -> Custom:
-    """What a config adds.
+    """Find what a config adds.
 
     Raises:
       ConfigError: the tagger cannot be read, or none of its labels is a personal kind.
@@ -81,7 +84,9 @@ def _phrases(phrases: Iterable[str]) -> _Phrases:
 
 
 def _occurrences(words: list[str], phrases: _Phrases) -> Iterator[tuple[int, int]]:
-    """Word ranges of the phrases, the longest at each place; a possessive ending does not hide a term."""
+    """Word ranges of the phrases, the longest at each place; a possessive ending does not hide a
+    term.
+    """
     for i, word in enumerate(words):
         for phrase in phrases.get(word) or phrases.get(word.removesuffix("'s"), ()):
             end = i + len(phrase)

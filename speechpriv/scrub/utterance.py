@@ -37,21 +37,23 @@ class Utterance(NamedTuple):
     has_numbers: bool
 
     def word(self, i: int) -> str:
-        """Word i, or "" outside of the utterance."""
+        """Return word i, or "" outside of the utterance."""
         return self.words[i] if 0 <= i < len(self.words) else ""
 
     def before(self, i: int, count: int) -> list[str]:
-        """Up to `count` words that end before word i."""
+        """Return up to `count` words that end before word i."""
         return self.words[max(0, i - count) : i]
 
     def ends_phrase(self, i: int) -> bool:
-        """Whether punctuation after word i ends a phrase; a full stop after the first word is an abbreviation's."""
+        """Return whether punctuation after word i ends a phrase; a full stop after the first word
+        is an abbreviation's.
+        """
         end = self.bounds[i][1]
         mark = self.text[end : end + 1]
         return mark in (",", ";", ":", "!", "?") if mark != "." else i > 0
 
     def capital(self, i: int) -> bool:
-        """Whether word i is capitalised where a word that is no name would not be."""
+        """Return whether word i is capitalised where a word that is no name would not be."""
         start, end = self.bounds[i]
         others = (self.text[first].islower() for first, _ in self.bounds[max(0, i - 2) : i + 3])
         return self.text[start].isupper() and not self.text[start:end].isupper() and (i == 1 or any(others))

@@ -2,7 +2,7 @@
 
 
 def word_set(words: str) -> frozenset[str]:
-    """The words of a literal, for vocabularies that read better as text than as lists."""
+    """Return the words of a literal, for vocabularies that read better as text than as lists."""
     return frozenset(words.split())
 
 

@@ -1,14 +1,15 @@
 """What a training costs in privacy: epsilon, delta, mu-GDP and the members an attacker can name.
 
-Mechanism: Gaussian noise on a sum of clipped gradients, drawn by coins and repeated over steps (mechanism.py).
-Adjacency: add or remove one unit, both ways. Every figure comes from the privacy loss distribution (PLD) of
-Google's dp_accounting, with a discretisation that only rounds towards more loss, so it is an upper bound. Whatever
-is not understood costs infinitely much, never nothing.
+Mechanism: Gaussian noise on a sum of clipped gradients, drawn by coins and repeated over steps
+(mechanism.py). Adjacency: add or remove one unit, both ways. Every figure comes from the privacy
+loss distribution (PLD) of Google's dp_accounting, with a discretisation that only rounds towards
+more loss, so it is an upper bound. Whatever is not understood costs infinitely much, never nothing.
 
-A slip (mechanism.py) is added to delta as it is. Where one unit alone has something, the sum is two independent parts:
-its noise over what others have too, and what is shown of its own, which is nothing with probability 1 - slip. If the
-unit is there, the loss of the second part is infinite with probability slip, else log(1 - slip) < 0; if it is not, the
-loss is -log(1 - slip), which adds at most slip to any delta.
+A slip (mechanism.py) is added to delta as it is. Where one unit alone has something, the sum is two
+independent parts: its noise over what others have too, and what is shown of its own, which is
+nothing with probability 1 - slip. If the unit is there, the loss of the second part is infinite
+with probability slip, else log(1 - slip) < 0; if it is not, the loss is -log(1 - slip), which adds
+at most slip to any delta.
 """
 
 import math
@@ -59,7 +60,7 @@ _FAR = 50.0  # where a logarithm stands for any larger one
 
 
 def epsilon(*, sampling_rate: float, noise_multiplier: float, steps: int, delta: float, records: int = 1) -> float:
-    """Epsilon of a run at `delta`, per unit; see `build_event` and `epsilon_of`."""
+    """Return epsilon of a run at `delta`, per unit; see `build_event` and `epsilon_of`."""
     return epsilon_of([build_event(sampling_rate, noise_multiplier, steps, records)], delta)
 
 
@@ -73,10 +74,12 @@ def noise_multiplier(
     slip: float = 0.0,
     beside: Sequence[Event] = (),
 ) -> float:
-    """The smallest noise multiplier whose epsilon is at most `epsilon`, rounded up by at most 0.05 %.
+    """Return the smallest noise multiplier whose epsilon is at most `epsilon`, rounded up by at
+    most 0.05 %.
 
     Args:
-      sampling_rate: probability of a unit (of an utterance, if `records` is above 1) to be drawn in a step, in (0, 1].
+      sampling_rate: probability of a unit (of an utterance, if `records` is above 1) to be drawn in
+        a step, in (0, 1].
       steps: number of steps, 1 to a million.
       epsilon: the target, > 0 and finite.
       delta: in (0, 1).
@@ -116,11 +119,13 @@ def noise_multiplier(
 
 
 def epsilon_of(events: Sequence[Event], delta: float) -> float:
-    """Epsilon at `delta` of everything released: all `events`, composed adaptively.
+    """Return epsilon at `delta` of everything released: all `events`, composed adaptively.
 
     Returns:
-      An upper bound, within 0.1 % of the exact value where epsilon is above 1 (0.3 % above 0.1); 0 for no events;
-      infinity if any event is not understood, or if delta is below what the convolutions resolve (about 1e-14).
+      An upper bound, within 0.1 % of the exact value where epsilon is above 1 (0.3 % above 0.1); 0
+        for no events;
+      infinity if any event is not understood, or if delta is below what the convolutions resolve
+        (about 1e-14).
 
     Raises:
       ConfigError: delta is not in (0, 1).
@@ -131,9 +136,11 @@ def epsilon_of(events: Sequence[Event], delta: float) -> float:
 
 
 def of_group(events: Sequence[Event], size: int) -> list[Event]:
-    """What was released, for `size` units that are added or removed together; slips are left out (groups.py).
+    """Return what was released, for `size` units that are added or removed together; slips are left
+    out (groups.py).
 
-    Each unit is drawn by coins of its own, and all may point one way: Binomial(size records, rate) clip norms a step.
+    Each unit is drawn by coins of its own, and all may point one way: Binomial(size records, rate)
+    clip norms a step.
 
     Source: as of `step_event`; units of a group are to it what utterances are to a unit.
     """
@@ -143,7 +150,7 @@ def of_group(events: Sequence[Event], size: int) -> list[Event]:
 
 
 def privacy_profile(events: Sequence[Event], epsilons: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Delta at each epsilon: the whole guarantee, of which (epsilon, delta) is one point.
+    """Return delta at each epsilon: the whole guarantee, of which (epsilon, delta) is one point.
 
     Args:
       events: what was released.
@@ -162,11 +169,12 @@ def privacy_profile(events: Sequence[Event], epsilons: Sequence[float] | np.ndar
 
 
 def mu_gdp(events: Sequence[Event]) -> float:
-    """Gaussian differential privacy: one number for the whole profile, but for what slips.
+    """Return Gaussian differential privacy: one number for the whole profile, but for what slips.
 
-    Rule: the smallest mu whose Gaussian profile is nowhere below ours, where ours is at least 1e-10. Between grid
-    points, our delta on the left must not exceed the Gaussian's on the right, so mu errs upwards (below 1 %). No mu
-    covers a probability that does not shrink with epsilon: slips are left out, and hold on top of mu.
+    Rule: the smallest mu whose Gaussian profile is nowhere below ours, where ours is at least
+    1e-10. Between grid points, our delta on the left must not exceed the Gaussian's on the right,
+    so mu errs upwards (below 1 %). No mu covers a probability that does not shrink with epsilon:
+    slips are left out, and hold on top of mu.
 
     Returns:
       mu >= 0; infinity if an event is not understood or epsilon at delta 1e-10 is above 700.
@@ -185,10 +193,12 @@ def mu_gdp(events: Sequence[Event]) -> float:
 
 
 def max_true_positive_rate(events: Sequence[Event], false_positive_rate: float = 0.01) -> float:
-    """The largest share of members that any attacker can name at a given rate of false alarms.
+    """Return the largest share of members that any attacker can name at a given rate of false
+    alarms.
 
-    Every point (epsilon, delta) of the profile bounds it by min(delta + e^epsilon a, 1 - e^-epsilon (1 - delta - a)),
-    a being the false positive rate; so does the smallest of these over a grid of epsilons.
+    Every point (epsilon, delta) of the profile bounds it by min(delta + e^epsilon a, 1 - e^-epsilon
+    (1 - delta - a)), a being the false positive rate; so does the smallest of these over a grid of
+    epsilons.
 
     Args:
       events: what was released.
@@ -200,7 +210,8 @@ def max_true_positive_rate(events: Sequence[Event], false_positive_rate: float =
     Raises:
       ConfigError: the rate is out of its range.
 
-    Source: Kairouz et al. 2015, arXiv:1311.0776, Theorem 2.1; Dong et al. 2019, arXiv:1905.02383, Proposition 2.5.
+    Source: Kairouz et al. 2015, arXiv:1311.0776, Theorem 2.1; Dong et al. 2019, arXiv:1905.02383,
+    Proposition 2.5.
     """
     alpha = false_positive_rate
     if not 0 < alpha < 1:
@@ -212,7 +223,9 @@ def max_true_positive_rate(events: Sequence[Event], false_positive_rate: float =
 
 
 def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccountant | None]:
-    """Epsilon at `delta`, and an accountant as fine as that needs; infinity and None for what isn't understood."""
+    """Epsilon at `delta`, and an accountant as fine as that needs; infinity and None for what isn't
+    understood.
+    """
     known = [event for event in events if event is not None and is_understood(event)]
     delta -= _slips(known)
     if len(known) < len(events) or delta <= 0:
@@ -225,8 +238,9 @@ def _compose(events: Sequence[Event], delta: float) -> tuple[float, pld.PLDAccou
         with np.errstate(over="ignore"):  # dp_accounting compares a loss with a ratio that may be beyond floats
             return float(accountant.get_epsilon(delta)), accountant
 
-    # Rounding the losses to a grid adds about 0.3 steps interval^2 to epsilon (measured). Hold that to 0.01 % of
-    # epsilon, found on a coarse grid first; the second bound keeps an absurd event from filling the memory.
+    # Rounding the losses to a grid adds about 0.3 steps interval^2 to epsilon (measured). Hold that
+    # to 0.01 % of epsilon, found on a coarse grid first; the second bound keeps an absurd event
+    # from filling the memory.
     steps = sum(one.count for one in known)
     reach = max((_most_drawn(one) / one.noise_multiplier for one in known), default=1.0)
     largest_loss = 0.5 * reach**2 + 10 * reach  # of one step
@@ -248,7 +262,9 @@ def _without_slips(events: Sequence[Event]) -> list[Event]:
 
 
 def _most_drawn(one: SampledGaussian) -> int:
-    """So many records of a unit are drawn at once that more have a probability below e^-50, dp_accounting's limit."""
+    """So many records of a unit are drawn at once that more have a probability below e^-50,
+    dp_accounting's limit.
+    """
     beyond = stats.binom.sf(np.arange(one.records), one.records, one.sampling_rate)
     return max(1, int((beyond > math.exp(-50)).sum()))
 
@@ -263,7 +279,9 @@ def _deltas(accountant: pld.PLDAccountant | None, epsilons: np.ndarray) -> np.nd
 
 
 def _profile(events: Sequence[Event]) -> tuple[np.ndarray, np.ndarray]:
-    """Epsilons from 0 to where delta is 1e-10, and the deltas, slips left out; all 1 if that is out of reach."""
+    """Epsilons from 0 to where delta is 1e-10, and the deltas, slips left out; all 1 if that is out
+    of reach.
+    """
     largest, accountant = _compose(_without_slips(events), _LEAST_DELTA)
     if not largest <= _LARGEST_EPSILON:
         return np.array([0.0, _LARGEST_EPSILON]), np.ones(2)
@@ -278,7 +296,9 @@ def _gaussian_profile(mu: float, epsilons: np.ndarray) -> np.ndarray:
 
 
 def _least(holds: Callable[[float], bool], tolerance: float) -> float:
-    """The least positive number for which a monotone condition holds, rounded up; infinity if it is above 1e6."""
+    """The least positive number for which a monotone condition holds, rounded up; infinity if it is
+    above 1e6.
+    """
     above = 1.0
     while not holds(above):
         if above > 1e6:

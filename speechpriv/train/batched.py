@@ -1,17 +1,20 @@
-"""Gradients of many units from one pass, where that gives what a pass for each gives, and costs less.
+"""Gradients of many units from one pass, where that gives what a pass for each gives, and costs
+less.
 
-In one pass over utterances of many units, a linear layer's weights get the sum of all gradients, and clipping needs
-each. So for the time of the pass every utterance has weights of its own: the same values, but what flows back to them
-is the gradient of this utterance. Added up by unit, that is what the reference path computes.
+In one pass over utterances of many units, a linear layer's weights get the sum of all gradients,
+and clipping needs each. So for the time of the pass every utterance has weights of its own: the
+same values, but what flows back to them is the gradient of this utterance. Added up by unit, that
+is what the reference path computes.
 
-It is done only where utterances cannot hear one another (evaluation mode, and batches that are padded only where the
-family masks padding), and only if each trained weight belongs to one linear layer: the output layer, and adapters. A
-layer that does not get one row for each utterance, or whose weights are read past it, is noticed, and the reference
-path takes over. What one unit adds then depends on others by the rounding of float32 in the passes, about 1e-7 of it;
-that of bfloat16 would be ten thousand times as much, so such passes are never shared.
+It is done only where utterances cannot hear one another (evaluation mode, and batches that are
+padded only where the family masks padding), and only if each trained weight belongs to one linear
+layer: the output layer, and adapters. A layer that does not get one row for each utterance, or
+whose weights are read past it, is noticed, and the reference path takes over. What one unit adds
+then depends on others by the rounding of float32 in the passes, about 1e-7 of it; that of bfloat16
+would be ten thousand times as much, so such passes are never shared.
 
-Opacus has hooks for more kinds of layers, and costs more than one pass for each unit where it trains all weights
-(benchmarks/training.py).
+Opacus has hooks for more kinds of layers, and costs more than one pass for each unit where it
+trains all weights (benchmarks/training.py).
 
 Source: gradients of linear layers by example, Goodfellow 2015, arXiv:1510.01799.
 """
@@ -37,7 +40,7 @@ _STRETCH = 1.5  # of utterances that are padded to one length, where that does n
 
 
 def find_layers(recogniser: Recogniser, parameters: Parameters) -> Layers:
-    """The linear layers that hold all trained weights, by name; none if that is not how it is.
+    """Find the linear layers that hold all trained weights, by name; none if that is not how it is.
 
     Args:
       recogniser: what learns, in evaluation mode.
@@ -59,7 +62,9 @@ def find_layers(recogniser: Recogniser, parameters: Parameters) -> Layers:
 
 
 def group_units(recogniser: Recogniser, units: Iterable[Unit], batch_s: float) -> Iterator[list[Unit]]:
-    """Units in their order, so many at a time that they hold at most `batch_s` seconds, or one; empty ones are gone."""
+    """Return units in their order, so many at a time that they hold at most `batch_s` seconds, or
+    one; empty ones are gone.
+    """
     found: list[Unit] = []
     left = most = batch_s * RATE_HZ
     for unit in filter(None, units):
@@ -74,7 +79,7 @@ def group_units(recogniser: Recogniser, units: Iterable[Unit], batch_s: float) -
 
 
 def padded_length(recogniser: Recogniser, utterance: Utterance | EncodedUtterance) -> int:
-    """Samples that an utterance takes up in a pass."""
+    """Return samples that an utterance takes up in a pass."""
     if isinstance(utterance, EncodedUtterance):
         return len(utterance.hidden) * _STATE_SAMPLES
     filled = getattr(getattr(recogniser, "front_end", None), "n_samples", 0)  # Whisper's fills half a minute
@@ -89,7 +94,7 @@ def compute_gradients(
     *,
     batch_s: float,
 ) -> dict[str, torch.Tensor] | None:
-    """Gradient of each unit's mean loss.
+    """Compute gradient of each unit's mean loss.
 
     Args:
       recogniser: what learns, in evaluation mode.
@@ -99,7 +104,8 @@ def compute_gradients(
       batch_s: seconds of audio in one pass, at most.
 
     Returns:
-      By parameter name, shape (U, ...), float32; not finite for a unit that cannot be used. None if a layer does not
+      By parameter name, shape (U, ...), float32; not finite for a unit that cannot be used. None if
+        a layer does not
       keep utterances apart.
     """
     rows = [(i, utterance) for i, unit in enumerate(units) for utterance in unit]
@@ -135,7 +141,9 @@ class _NoRowsError(Exception):
 
 @contextmanager
 def _own_weights(trained: Layers, rows: int) -> Iterator[dict[str, torch.Tensor]]:
-    """Give each of so many rows its own copy, in no memory, of the layers' weights: shape (rows, ...), by name."""
+    """Give each of so many rows its own copy, in no memory, of the layers' weights: shape (rows,
+    ...), by name.
+    """
     own: dict[str, torch.Tensor] = {}
     handles = []
     for name, layer in trained.items():
@@ -156,7 +164,9 @@ def _own_weights(trained: Layers, rows: int) -> Iterator[dict[str, torch.Tensor]
 def _answer(
     own: Mapping[str, torch.Tensor], rows: int, layer: torch.nn.Module, inputs: tuple[Any, ...], output: torch.Tensor
 ) -> torch.Tensor:
-    """The output of a linear layer (rows, ..., out), as if each row had gone through its own weights."""
+    """The output of a linear layer (rows, ..., out), as if each row had gone through its own
+    weights.
+    """
     if not inputs or len(inputs[0]) != rows or inputs[0].shape[:-1] != output.shape[:-1]:
         raise _NoRowsError
     weight = layer.get_parameter("weight").detach().flatten(1)

@@ -10,7 +10,8 @@ from speechpriv.errors import StageError
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers and plain containers) so that a kill leaves the old file or the new one.
+    """Write `state` (tensors, numbers and plain containers) so that a kill leaves the old file or
+    the new one.
 
     Raises:
       StageError: the disk does not take it; the old file is whole.
@@ -31,7 +32,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """The state in `path`, or None if there is none. Never runs code from the file.
+    """Load the state in `path`, or None if there is none. Never runs code from the file.
 
     Raises:
       StageError: the file is damaged.

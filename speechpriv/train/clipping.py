@@ -1,4 +1,6 @@
-"""Gradients of whole units, clipped and summed: the sensitivity bound that everything else rests on."""
+"""Gradients of whole units, clipped and summed: the sensitivity bound that everything else rests
+on.
+"""
 
 import hashlib
 import itertools
@@ -20,9 +22,10 @@ from speechpriv.train import batched
 Method = Literal["flat", "per_layer", "per_layer_by_size", "automatic"]
 Precision = Literal["fp32", "bf16"]
 
-# Share of the clip norm by which what a unit adds may depend on who shares its passes, times two, since a cohort may be
-# larger than expected: all of a cohort may move when one leaves. Measured: below 3e-7 (tests/train/test_batched.py), in
-# float32 as it should be, which alone may share passes.
+# Share of the clip norm by which what a unit adds may depend on who shares its passes, times two,
+# since a cohort may be larger than expected: all of a cohort may move when one leaves. Measured:
+# below 3e-7 (tests/train/test_batched.py), in float32 as it should be, which alone may share
+# passes.
 ROUNDING = 2.0**-20
 
 _BACKENDS: Any = torch.backends
@@ -43,10 +46,12 @@ def clip_factor(norm: torch.Tensor, max_norm: float, *, automatic: bool = False)
       automatic: scale every gradient to almost `max_norm`, small ones too.
 
     Returns:
-      The same shape, >= 0, at most 1 unless automatic; 0 where `norm` is not finite, so that such a unit adds nothing
+      The same shape, >= 0, at most 1 unless automatic; 0 where `norm` is not finite, so that such a
+        unit adds nothing
       and the sensitivity bound still holds.
 
-    Source: Abadi et al. 2016, arXiv:1607.00133, Algorithm 1; automatic: Bu et al. 2022, arXiv:2206.07136, equation 4.
+    Source: Abadi et al. 2016, arXiv:1607.00133, Algorithm 1; automatic: Bu et al. 2022,
+    arXiv:2206.07136, equation 4.
     """
     more = norm * (1 + 1e-6)  # the tiny excess keeps float32 rounding of the product below the bound
     if automatic:
@@ -57,13 +62,14 @@ def clip_factor(norm: torch.Tensor, max_norm: float, *, automatic: bool = False)
 
 
 def layer_bounds(sizes: Mapping[str, int], clip_norm: float, method: Method) -> list[tuple[list[str], float]]:
-    """Which parameters are clipped together, and to what.
+    """Return which parameters are clipped together, and to what.
 
     Args:
       sizes: number of entries of each parameter, by name.
       clip_norm: C, the bound on all of them together.
-      method: `flat` and `automatic` clip everything together. `per_layer` clips each of H layers (the parameters of
-        one module) to C / sqrt(H), `per_layer_by_size` a layer with d_h of d entries to C sqrt(d_h / d).
+      method: `flat` and `automatic` clip everything together. `per_layer` clips each of H layers
+        (the parameters of one module) to C / sqrt(H), `per_layer_by_size` a layer with d_h of d
+        entries to C sqrt(d_h / d).
 
     Returns:
       Names and bound of each group; the squares of the bounds add up to C^2.
@@ -96,28 +102,33 @@ def clipped_sum(
 ) -> dict[str, torch.Tensor]:
     """Sum over units of the clipped gradient of the unit's mean loss.
 
-    What a unit adds depends on its own utterances, in whatever order, and on `seed`, on nothing else. The reference
-    path looks at each unit alone, so that no layer of any architecture can mix two people, and adds what it would
-    if there were nobody else. Where that is cheaper and still gives each gradient, units share a pass (`batched`), if
-    it is in float32; then others move what a unit adds by its rounding, about 1e-7 of it.
+    What a unit adds depends on its own utterances, in whatever order, and on `seed`, on nothing
+    else. The reference path looks at each unit alone, so that no layer of any architecture can mix
+    two people, and adds what it would if there were nobody else. Where that is cheaper and still
+    gives each gradient, units share a pass (`batched`), if it is in float32; then others move what
+    a unit adds by its rounding, about 1e-7 of it.
 
-    Parameters with `requires_grad` are trained; the others are left alone. Statistics of batches stay frozen; other
-    layers in training mode (dropout, LayerDrop, SpecAugment) draw from `seed` and the unit's own content.
+    Parameters with `requires_grad` are trained; the others are left alone. Statistics of batches
+    stay frozen; other layers in training mode (dropout, LayerDrop, SpecAugment) draw from `seed`
+    and the unit's own content.
 
     Args:
       recogniser: what learns.
-      units: a list of utterances for each unit; an empty list adds nothing. Read as they are needed. `Heard` ones if
-        nothing below where they were heard is trained.
-      clip_norm: L2 bound on what one unit adds, over all trained parameters together; > 0 and finite.
+      units: a list of utterances for each unit; an empty list adds nothing. Read as they are
+        needed. `Heard` ones if nothing below where they were heard is trained.
+      clip_norm: L2 bound on what one unit adds, over all trained parameters together; > 0 and
+        finite.
       method: see `layer_bounds`.
-      precision: of the passes; gradients are float32 and sums float64 in either. In fp32 nothing is rounded to less,
-        whatever torch was told of TF32.
+      precision: of the passes; gradients are float32 and sums float64 in either. In fp32 nothing is
+        rounded to less, whatever torch was told of TF32.
       seed: of what layers in training mode draw.
-      batch_s: seconds of audio in one pass, at most, or one utterance; less memory, the same result.
+      batch_s: seconds of audio in one pass, at most, or one utterance; less memory, the same
+        result.
       observe: told each unit's unclipped norm, in their order, for private diagnostics only.
 
     Returns:
-      By parameter name, float64 sums of the parameter's shape, which `noise.add_noise` takes; zeros if there is no unit.
+      By parameter name, float64 sums of the parameter's shape, which `noise.add_noise` takes; zeros
+        if there is no unit.
 
     Raises:
       ConfigError: clip_norm is out of range.
@@ -161,7 +172,9 @@ def _by_unit(
     batch_s: float,
     precision: Precision,
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Gradients of units' mean losses, by parameter: shape (U, ...), of one unit or of a few units together."""
+    """Gradients of units' mean losses, by parameter: shape (U, ...), of one unit or of a few units
+    together.
+    """
     random = any(module.training for module in recogniser.model.modules())
     layers = {} if random or precision != "fp32" else batched.find_layers(recogniser, parameters)
     for few in batched.group_units(recogniser, units, batch_s if layers else 0):
@@ -210,7 +223,9 @@ def _in_order(unit: Sequence[Utterance | EncodedUtterance]) -> tuple[list[Uttera
 
 
 def _lengths(gradients: torch.Tensor) -> torch.Tensor:
-    """Norms (U,) of gradients (U, ...). In float64: in float32, that of a million entries is too small by 1e-4."""
+    """Norms (U,) of gradients (U, ...). In float64: in float32, that of a million entries is too
+    small by 1e-4.
+    """
     return torch.linalg.vector_norm(gradients.reshape(len(gradients), -1), dim=1, dtype=torch.float64)
 
 
@@ -220,7 +235,9 @@ def _length(norms: Iterable[torch.Tensor]) -> torch.Tensor:
 
 
 def _same(before: torch.Tensor | None, after: torch.Tensor) -> bool:
-    """Whether a buffer holds what it held; a table of positions may have been cast to another precision."""
+    """Whether a buffer holds what it held; a table of positions may have been cast to another
+    precision.
+    """
     return before is not None and torch.equal(before.to(after.dtype), after)
 
 
@@ -239,7 +256,9 @@ def _frozen_statistics(model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """No TF32 and the like for a while, which keep 10 bits of float32's 23 and would let others move a unit by more."""
+    """No TF32 and the like for a while, which keep 10 bits of float32's 23 and would let others
+    move a unit by more.
+    """
     was = [operation.fp32_precision for operation in _OPERATIONS]
     matmul = "medium" if was[3] == "bf16" else "high" if was[0] == "tf32" else "highest"
     _set_precisions("highest", allow_tf32=False, precisions=["ieee"] * len(was))
@@ -250,7 +269,9 @@ def _full_float32() -> Iterator[None]:
 
 
 def _set_precisions(matmul: str, *, allow_tf32: bool, precisions: Sequence[str]) -> None:
-    """Torch has two ways to say it, and code that asks in one way fails where the other says something else."""
+    """Torch has two ways to say it, and code that asks in one way fails where the other says
+    something else.
+    """
     torch.set_float32_matmul_precision(matmul)
     torch.backends.cudnn.allow_tf32 = allow_tf32
     for operation, precision in zip(_OPERATIONS, precisions, strict=True):
@@ -259,7 +280,9 @@ def _set_precisions(matmul: str, *, allow_tf32: bool, precisions: Sequence[str])
 
 @contextmanager
 def _randomness(seed: bytes | None, model: torch.nn.Module) -> Iterator[None]:
-    """Torch's and numpy's global generators, which layers draw from, seeded for a while and then put back."""
+    """Torch's and numpy's global generators, which layers draw from, seeded for a while and then
+    put back.
+    """
     if seed is None:
         yield
         return

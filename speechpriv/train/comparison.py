@@ -1,4 +1,6 @@
-"""One person, many utterances: which way of sampling needs less noise, and what a figure per utterance hides."""
+"""One person, many utterances: which way of sampling needs less noise, and what a figure per
+utterance hides.
+"""
 
 import math
 from collections.abc import Sequence
@@ -30,17 +32,20 @@ def compare_plans(
     similarity: float = 1.0,
     caps: Sequence[int] = (1, 2, 4, 8, 16),
 ) -> tuple[Plan, ...]:
-    """Ways to train under one user-level guarantee and at one cost, the one with the least noise first.
+    """Return ways to train under one user-level guarantee and at one cost, the one with the least
+    noise first.
 
-    With a cap k, n utterances of N units are left, and both ways draw at the rate B / n. Drawing utterances, the
-    noised sum is divided by B; drawing units, by their expected number, B N / n. Units are divided by less, but may
-    be clipped to less: if two gradients of one unit have a cosine of r, the mean of k is sqrt(r + (1 - r) / k) times
-    as long as one of them. So units win where people's utterances differ, where epsilon is small and where B is
-    large; and whatever is drawn, an utterance beyond the cap is never used if utterances are.
+    With a cap k, n utterances of N units are left, and both ways draw at the rate B / n. Drawing
+    utterances, the noised sum is divided by B; drawing units, by their expected number, B N / n.
+    Units are divided by less, but may be clipped to less: if two gradients of one unit have a
+    cosine of r, the mean of k is sqrt(r + (1 - r) / k) times as long as one of them. So units win
+    where people's utterances differ, where epsilon is small and where B is large; and whatever is
+    drawn, an utterance beyond the cap is never used if utterances are.
 
     Args:
-      public_counts: utterances of each unit, >= 1. The real ones are private, and a choice made by them is a release
-        that no epsilon covers: take a guess, another corpus of the same kind, or a noised histogram.
+      public_counts: utterances of each unit, >= 1. The real ones are private, and a choice made by
+        them is a release that no epsilon covers: take a guess, another corpus of the same kind, or
+        a noised histogram.
       epsilon: the target per unit, > 0.
       delta: in (0, 1 / units).
       steps: number of steps.
@@ -94,17 +99,20 @@ def utterance_level(
     delta: float,
     utterances: Sequence[int] = (1, 4, 16, 100),
 ) -> tuple[tuple[int, float], ...]:
-    """What this noise would protect if each utterance were drawn and clipped alone, as an epsilon per utterance counts.
+    """Return what this noise would protect if each utterance were drawn and clipped alone, as an
+    epsilon per utterance counts.
 
     Args:
-      sampling_rate: of the run; as the rate of utterances, it costs the same time where every unit has as many.
+      sampling_rate: of the run; as the rate of utterances, it costs the same time where every unit
+        has as many.
       noise_multiplier: of the run.
       steps: of the run.
       delta: in (0, 1).
       utterances: how many somebody has, each >= 1.
 
     Returns:
-      (utterances, epsilon) each. The first, for one utterance, is what would be stated; the others are what that
+      (utterances, epsilon) each. The first, for one utterance, is what would be stated; the others
+        are what that
       statement means for somebody with more. Infinite where it can't be told.
 
     Source: Ganesh 2024, arXiv:2401.10294.

@@ -1,4 +1,6 @@
-"""Epsilon a second time, by code that shares nothing with accounting.py: two must agree before anything is spent."""
+"""Epsilon a second time, by code that shares nothing with accounting.py: two must agree before
+anything is spent.
+"""
 
 import math
 import warnings
@@ -17,11 +19,12 @@ _EXPONENTS = np.geomspace(1e-4, 1e3, 70)  # of the Chernoff bound
 def second_opinion(
     *, sampling_rate: float, noise_multiplier: float, steps: int, delta: float, records: int = 1, beside: float = 0.0
 ) -> float:
-    """Epsilon of a run, and of one Gaussian over everybody whose mu is `beside`; arguments as of `mechanism.build_event`.
+    """Return epsilon of a run, and of one Gaussian over everybody whose mu is `beside`; arguments
+    as of `mechanism.build_event`.
 
-    Of whole units: Opacus's PRV accountant, whose bound lies 0.01 above its estimate. Of several records a unit,
-    which Opacus does not know: the density of the mixture, its losses on a grid, and their sum by one Fourier
-    transform; an estimate, not a bound.
+    Of whole units: Opacus's PRV accountant, whose bound lies 0.01 above its estimate. Of several
+    records a unit, which Opacus does not know: the density of the mixture, its losses on a grid,
+    and their sum by one Fourier transform; an estimate, not a bound.
 
     Source: Gopi et al. 2021, arXiv:2106.02848; Koskela et al. 2020, arXiv:1906.03049.
     """
@@ -44,14 +47,17 @@ def second_opinion(
 
 
 def _summed(losses: np.ndarray, mass: np.ndarray, steps: int, delta: float, beside: float) -> float:
-    """Epsilon at `delta` of the sum of `steps` independent losses, each with its probability, and a Gaussian's."""
+    """Epsilon at `delta` of the sum of `steps` independent losses, each with its probability, and a
+    Gaussian's.
+    """
     losses, mass = losses[mass > _NEVER], mass[mass > _NEVER]
     low, high = (
         sign * (_reach(sign * losses, mass, steps, delta / 1000) + sign * beside**2 / 2 + _TAIL_Z * beside)
         for sign in (-1, 1)
     )
     width = (high - low) / _BINS
-    # Bin b stands for the losses near b width; what the transform wraps around lies outside `low` to `high`.
+    # Bin b stands for the losses near b width; what the transform wraps around lies outside `low`
+    # to `high`.
     one = np.bincount(np.rint(losses / width).astype(np.int64) % _BINS, weights=mass, minlength=_BINS)
     first = math.floor(low / width)
     waves = fft.rfft(one) ** steps
@@ -69,6 +75,8 @@ def _summed(losses: np.ndarray, mass: np.ndarray, steps: int, delta: float, besi
 
 
 def _reach(losses: np.ndarray, mass: np.ndarray, steps: int, chance: float) -> float:
-    """What the sum of `steps` losses exceeds with a probability of at most `chance`, by Chernoff's bound."""
+    """What the sum of `steps` losses exceeds with a probability of at most `chance`, by Chernoff's
+    bound.
+    """
     logs = np.array([special.logsumexp(exponent * losses, b=mass) for exponent in _EXPONENTS])
     return float(((steps * logs - math.log(chance)) / _EXPONENTS).min())

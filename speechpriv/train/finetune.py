@@ -1,12 +1,13 @@
-"""The private training stage: the only place where sampling, clipping, noise, accounting and ledger meet.
+"""The private training stage: the only place where sampling, clipping, noise, accounting and ledger
+meet.
 
     repeat for T steps:
       cohort = every unit independently with probability q
       total  = sum of clipped unit gradients, rounded to a grid, + N(0, (sigma C)^2 I) on that grid
       step(total / expected cohort)
 
-Resume is replay: cohort, utterances and noise derive from a key and the step number, so a killed run taken up
-again ends in the same weights and spends nothing twice.
+Resume is replay: cohort, utterances and noise derive from a key and the step number, so a killed
+run taken up again ends in the same weights and spends nothing twice.
 """
 
 import functools
@@ -74,33 +75,35 @@ def run(
     public: Callable[[], Sequence[Spoken]] = tuple,
     on_step: Callable[[int, int, Mapping[str, Any]], None] = store.ignore_progress,
 ) -> dict[str, Any]:
-    """Fine-tune with user-level differential privacy.
+    """Return fine-tune with user-level differential privacy.
 
-    Writes `model/`, `claim.json`, `public.json` (epsilon and, on public speech, WER by step) and, for private eyes,
-    `history.json`.
+    Writes `model/`, `claim.json`, `public.json` (epsilon and, on public speech, WER by step) and,
+    for private eyes, `history.json`.
 
     Args:
       config: see `FinetuneConfig`.
-      inputs: `corpus`, a corpus directory whose train split is learned from; `start`, a rehearsal on phrases that were
-        published of it: its model goes on learning here, and what was published counts towards epsilon; or `base`, a
-        stage whose model is learned from instead of `train.base`.
+      inputs: `corpus`, a corpus directory whose train split is learned from; `start`, a rehearsal
+        on phrases that were published of it: its model goes on learning here, and what was
+        published counts towards epsilon; or `base`, a stage whose model is learned from instead of
+        `train.base`.
       out_dir: the stage directory.
       key: the run key; stays in `private/` and is destroyed when training ends.
       ledger: the ledger file of the corpus's lineage.
       device: where the model lives. A killed run goes on only where it began, see place.py.
       checkpoint_every: steps between checkpoints; changes nothing but the time a killed run loses.
-      batch_s: seconds of audio in one pass, at most; changes nothing but time, memory and how sums are rounded.
-      public: speech of nobody whose recordings these are, samples at 16 kHz and words each; what it is heard as on the
-        way tells no more than the weights do. It changes nothing else.
-      on_step: told each finished step, how many there are, and what was seen: `epsilon`, at most, is public, what
-        `history.json` holds is not.
+      batch_s: seconds of audio in one pass, at most; changes nothing but time, memory and how sums
+        are rounded.
+      public: speech of nobody whose recordings these are, samples at 16 kHz and words each; what it
+        is heard as on the way tells no more than the weights do. It changes nothing else.
+      on_step: told each finished step, how many there are, and what was seen: `epsilon`, at most,
+        is public, what `history.json` holds is not.
 
     Raises:
-      BudgetError: the run would exceed the corpus's budget, or have no finite epsilon with what else was released;
-        no step was taken.
+      BudgetError: the run would exceed the corpus's budget, or have no finite epsilon with what
+        else was released; no step was taken.
       LedgerError: the ledger is damaged, or holds runs that protect another kind of unit.
-      ModelError: two accountants disagree or the base cannot spell the transcripts (no step was taken), or
-        the weights ended up not finite.
+      ModelError: two accountants disagree or the base cannot spell the transcripts (no step was
+        taken), or the weights ended up not finite.
     """
     privacy, corpus = config.privacy, corpora.read(inputs["corpus"])
     phrases = phrasebook.read_published(inputs["start"]) if "start" in inputs else None
@@ -193,11 +196,14 @@ class _Plan:
 
 
 class _Training:
-    """The weights on their way: parameters, optimizer, running average, and what was seen (for private eyes)."""
+    """The weights on their way: parameters, optimizer, running average, and what was seen (for
+    private eyes).
+    """
 
     def __init__(self, recogniser: Recogniser, plan: _Plan, path: Path, run_id: str) -> None:
         train = plan.config.train
-        # Where adapters start is as public as any choice of architecture; the seed is fixed so that resuming is replay.
+        # Where adapters start is as public as any choice of architecture; the seed is fixed so that
+        # resuming is replay.
         chosen = trainable.choose_trainable(recogniser, train.trainable, lora_rank=train.lora_rank)
         if train.dropout == "family":
             recogniser.model.train()
@@ -248,7 +254,9 @@ class _Training:
         self._hear_public()
 
     def _hear_public(self) -> None:
-        """Before the first step and after about ten of them: the WER of the weights as they are, not yet averaged."""
+        """Before the first step and after about ten of them: the WER of the weights as they are,
+        not yet averaged.
+        """
         steps, model, said = self.plan.config.privacy.steps, self.recogniser.model, self.plan.public
         if said and self.done in {round(steps * part / 10) for part in range(11)} - {step for step, _ in self.heard}:
             learning = model.training
@@ -265,7 +273,9 @@ class _Training:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Put the averaged weights in the model: post-processing, it costs nothing (De et al. 2022, 2204.13650)."""
+        """Put the averaged weights in the model: post-processing, it costs nothing (De et al. 2022,
+        2204.13650).
+        """
         for name, parameter in self.parameters.items():
             parameter.copy_(self.average[name])
         if not all(torch.isfinite(p).all() for p in self.parameters.values()):
@@ -275,14 +285,18 @@ class _Training:
 
 
 def plan_encoding(train: TrainConfig, recogniser: Recogniser) -> Callable[[Utterance], EncodedUtterance] | None:
-    """How to run what never changes once for each utterance, see `trainable.plan_encoding`; never where it is random."""
+    """Return how to run what never changes once for each utterance, see `trainable.plan_encoding`;
+    never where it is random.
+    """
     return trainable.plan_encoding(recogniser, train.trainable) if train.dropout == "none" else None
 
 
 def _epsilon_by_step(
     privacy: PrivacyConfig, sigma: float, phrases: phrasebook.Published | None
 ) -> list[tuple[int, float]]:
-    """Epsilon after each of about twenty steps, for people to see; before the first, that of the phrases."""
+    """Epsilon after each of about twenty steps, for people to see; before the first, that of the
+    phrases.
+    """
     steps = sorted({max(1, round(privacy.steps * part / 20)) for part in range(1, 21)})
     before = _events(phrases)
     spent = [(step, (*before, releases.training_event(privacy, sigma, step))) for step in steps]
@@ -334,7 +348,8 @@ def _claim(
         sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, clip_norm=privacy.clip_norm,
         normalisation=privacy.cohort, steps=privacy.steps, units=privacy.units,
         other_releases=tuple(
-            OtherRelease(run_id=run.run_id, epsilon=releases.compose_epsilon([run.event_json], privacy.delta)) for run in others
+            OtherRelease(run_id=run.run_id, epsilon=releases.compose_epsilon([run.event_json], privacy.delta))
+            for run in others
         ),
         composed_epsilon=releases.compose_epsilon([*own, *(run.event_json for run in others)], privacy.delta),
         utterance_level=_utterance_level(privacy, sigma),

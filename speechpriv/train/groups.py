@@ -1,9 +1,11 @@
-"""What a release is worth to several units together: people who know one another, or one person with several units.
+"""What a release is worth to several units together: people who know one another, or one person
+with several units.
 
-Neighbouring corpora differ by all of the group's units, added or removed together. Two things protect them, whose noise
-is independent. Sums are a Gaussian mechanism whose sensitivity is as many clip norms as members are drawn at once, each
-by a coin of its own; that many times 1 for the totals of phrases. And what only they say stays below the threshold of
-published phrases, but for a probability that grows with their number. It is added to delta: whatever epsilon is,
+Neighbouring corpora differ by all of the group's units, added or removed together. Two things
+protect them, whose noise is independent. Sums are a Gaussian mechanism whose sensitivity is as many
+clip norms as members are drawn at once, each by a coin of its own; that many times 1 for the totals
+of phrases. And what only they say stays below the threshold of published phrases, but for a
+probability that grows with their number. It is added to delta: whatever epsilon is,
 
     delta = published + (1 - published) (delta of the sums).
 """
@@ -18,10 +20,11 @@ SIZES = (2, 5, 10)
 
 
 def state_group_privacy(events: Sequence[accounting.Event], delta: float, cap: int = 1) -> tuple[GroupPrivacy, ...]:
-    """Epsilon and delta for groups of each of `SIZES`, up to the first that no finite epsilon covers.
+    """State epsilon and delta for groups of each of `SIZES`, up to the first that no finite epsilon
+    covers.
 
-    The sums are priced at the delta that they have in the claim of one unit: `delta` less its slips. What the group
-    alone may have published comes on top, since no epsilon covers it.
+    The sums are priced at the delta that they have in the claim of one unit: `delta` less its
+    slips. What the group alone may have published comes on top, since no epsilon covers it.
 
     Args:
       events: what was released.

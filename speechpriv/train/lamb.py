@@ -9,8 +9,9 @@ import torch
 class Lamb(torch.optim.Optimizer):
     """Layer-wise adaptive moments for batch training.
 
-    Written here since no light library has it right: `pytorch-optimizer` 4.1 divides the rate by 1 - beta1^t after the
-    trust ratio has cancelled that factor, so that the first step is ten times too long; `timm`'s needs torchvision.
+    Written here since no light library has it right: `pytorch-optimizer` 4.1 divides the rate by 1
+    - beta1^t after the trust ratio has cancelled that factor, so that the first step is ten times
+    too long; `timm`'s needs torchvision.
 
     Args:
       params: parameters, each a layer of its own.

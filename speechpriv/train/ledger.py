@@ -160,7 +160,8 @@ class Ledger:
           epsilon_limit: budget of the corpus at `delta`, over all its runs; it holds for later runs too, until one
             states another. None: the one stated last, at its own delta, or none.
           compose: epsilon of the events (JSON) given first, at the delta given second.
-          to_follow: events of later runs without which this one is of no use; they must fit too, and are not reserved.
+          to_follow: events of later runs without which this one is of no use; they must fit too, and are not
+            reserved.
 
         Raises:
           BudgetError: with this run the corpus would be over its budget, or have no finite epsilon at `delta`;
@@ -208,11 +209,11 @@ class Ledger:
                 self._append("close", run_id, None, {})
 
     def rows(self) -> list[Row]:
-        """Every row, oldest first."""
+        """Return every row, oldest first."""
         return [Row(*values) for values in self._read("SELECT * FROM rows ORDER BY number")]
 
     def spent(self) -> list[RunSummary]:
-        """One summary a run, oldest first. For the budget, a run has spent its whole plan once it is open.
+        """Return one summary a run, oldest first. For the budget, a run has spent its whole plan once it is open.
 
         Raises:
           LedgerError: see `verify`.
@@ -227,7 +228,7 @@ class Ledger:
         return str(self._read("SELECT hash FROM head")[0][0])
 
     def number_of(self, row_hash: str) -> int | None:
-        """Number of the row with this hash; 0 for an empty ledger's `head`, None if there is none."""
+        """Return number of the row with this hash; 0 for an empty ledger's `head`, None if there is none."""
         return {_GENESIS: 0, **{row.hash: row.number for row in self.rows()}}.get(row_hash)
 
     def backup(self, to: Path) -> None:
@@ -247,7 +248,7 @@ class Ledger:
             raise LedgerError(f"{to}: no backup was made ({error}). Name a new file where there is space.") from error
 
     def limit(self) -> Limit | None:
-        """The budget in force: the one that was stated last."""
+        """Return the budget in force: the one that was stated last."""
         for (facts,) in self._read("SELECT facts FROM rows WHERE kind = 'open' ORDER BY number DESC"):
             stated = json.loads(facts)
             if stated["epsilon_limit"] is not None:

@@ -1,8 +1,10 @@
-"""What a private run does to the people in it, as a value: a sum with Gaussian noise, over records drawn by coins.
+"""What a private run does to the people in it, as a value: a sum with Gaussian noise, over records
+drawn by coins.
 
-A training repeats that; a table of phrases is one such sum over everybody, of which only what is large is shown.
-User-level sampling draws whole units: a unit is one record, clipped once. Example-level sampling draws utterances,
-each clipped alone; a unit then has as many records as the cap per unit allows, and they may be drawn together.
+A training repeats that; a table of phrases is one such sum over everybody, of which only what is
+large is shown. User-level sampling draws whole units: a unit is one record, clipped once.
+Example-level sampling draws utterances, each clipped alone; a unit then has as many records as the
+cap per unit allows, and they may be drawn together.
 """
 
 import json
@@ -42,15 +44,17 @@ class SampledGaussian:
 def build_event(
     sampling_rate: float, noise_multiplier: float, steps: int, records: int = 1, slip: float = 0.0
 ) -> SampledGaussian:
-    """The mechanism of a whole run.
+    """Build the mechanism of a whole run.
 
     Args:
       sampling_rate: probability of a record to be drawn in a step, in (0, 1].
-      noise_multiplier: standard deviation of the noise over the clip norm, >= 0; below 0.001, epsilon is infinite.
+      noise_multiplier: standard deviation of the noise over the clip norm, >= 0; below 0.001,
+        epsilon is infinite.
       steps: number of steps, 1 to a million.
-      records: of one unit, at most: 1 where whole units are drawn, the cap per unit where utterances are; 1 to 1,000.
-      slip: of a sum over things nobody knows beforehand, of which only those are shown that reach a threshold: the
-        probability that any is shown that one unit alone has; in [0, 1).
+      records: of one unit, at most: 1 where whole units are drawn, the cap per unit where
+        utterances are; 1 to 1,000.
+      slip: of a sum over things nobody knows beforehand, of which only those are shown that reach a
+        threshold: the probability that any is shown that one unit alone has; in [0, 1).
 
     Raises:
       ConfigError: an argument is out of its range.
@@ -69,7 +73,7 @@ def build_event(
 
 
 def is_understood(found: object) -> bool:
-    """Whether `found` is a mechanism that can be priced."""
+    """Return whether `found` is a mechanism that can be priced."""
     match found:
         case SampledGaussian(float(rate), float(sigma), int(count), int(records), float(slip)):
             return (
@@ -84,10 +88,11 @@ def is_understood(found: object) -> bool:
 
 
 def step_event(mechanism: SampledGaussian) -> dp_accounting.DpEvent:
-    """One step, as dp_accounting knows it; a slip is priced beside it (accounting.py).
+    """Return one step, as dp_accounting knows it; a slip is priced beside it (accounting.py).
 
-    With k records in the corpus, Binomial(k, rate) of a unit's clipped gradients are in a step's sum: at worst all
-    in one direction, so the sum moves by as many clip norms. Nothing about the gradients is assumed.
+    With k records in the corpus, Binomial(k, rate) of a unit's clipped gradients are in a step's
+    sum: at worst all in one direction, so the sum moves by as many clip norms. Nothing about the
+    gradients is assumed.
 
     Source: Charles et al. 2024, arXiv:2407.07737; Ganesh 2024, arXiv:2401.10294; that the
     one-dimensional case is the worst: Choquette-Choo et al. 2023, arXiv:2310.15526, Corollary 4.7.
@@ -103,7 +108,9 @@ def step_event(mechanism: SampledGaussian) -> dp_accounting.DpEvent:
 
 
 def event_to_json(found: SampledGaussian | None) -> str:
-    """A mechanism as JSON, so that the ledger can hold it and anyone can recompute epsilon from it."""
+    """Return a mechanism as JSON, so that the ledger can hold it and anyone can recompute epsilon
+    from it.
+    """
     if found is None or not is_understood(found):
         return json.dumps({"mechanism": "unsupported"})
     plain, usual = asdict(found), {"records": 1, "slip": 0.0}
@@ -113,12 +120,15 @@ def event_to_json(found: SampledGaussian | None) -> str:
 
 
 def event_from_json(text: str) -> SampledGaussian | None:
-    """The mechanism that `event_to_json` wrote; None (epsilon infinite) where it isn't understood."""
+    """Return the mechanism that `event_to_json` wrote; None (epsilon infinite) where it isn't
+    understood.
+    """
     try:
         plain = json.loads(text)
         rest = plain.get("records", 1), plain.get("slip", 0.0)
         found = build_event(plain["sampling_rate"], plain["noise_multiplier"], plain["count"], *rest)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, ConfigError):
         return None
-    # Back and compared: an unknown key, another mechanism or a number of another type is not understood.
+    # Back and compared: an unknown key, another mechanism or a number of another type is not
+    # understood.
     return found if event_to_json(found) == json.dumps(plain, sort_keys=True) else None

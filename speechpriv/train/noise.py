@@ -1,17 +1,21 @@
-"""Gaussian noise from a cryptographic generator, replayable from a secret key, and safe in finite precision.
+"""Gaussian noise from a cryptographic generator, replayable from a secret key, and safe in finite
+precision.
 
-An ordinary generator (Mersenne Twister, Philox) can be predicted from some of its output, and noise that can be
-predicted can be subtracted. Here every value comes from an AES-256 keystream whose key never leaves `private/`.
+An ordinary generator (Mersenne Twister, Philox) can be predicted from some of its output, and noise
+that can be predicted can be subtracted. Here every value comes from an AES-256 keystream whose key
+never leaves `private/`.
 
-The proof of the Gaussian mechanism is about real numbers. Added as floats, value and noise betray one another in
-their low bits (Mironov 2012; Holohan and Braghin 2021, arXiv:2107.10138), and rounding makes one unit's effect on a
-sum larger than it should be (Casacuberta et al. 2022, arXiv:2207.10635). So the sum is rounded to a grid first,
-then noise that was rounded to the same grid is added, exactly:
+The proof of the Gaussian mechanism is about real numbers. Added as floats, value and noise betray
+one another in their low bits (Mironov 2012; Holohan and Braghin 2021, arXiv:2107.10138), and
+rounding makes one unit's effect on a sum larger than it should be (Casacuberta et al. 2022,
+arXiv:2207.10635). So the sum is rounded to a grid first, then noise that was rounded to the same
+grid is added, exactly:
 
     round(sum) + round(noise) = round(round(sum) + noise),  as round(sum) lies on the grid.
 
-The right side is the Gaussian mechanism in real numbers, rounded after the fact, which costs nothing. Both kinds of
-rounding before it are paid for: the noise is scaled to a bound that is larger than the clip norm by `rounding_allowance`.
+The right side is the Gaussian mechanism in real numbers, rounded after the fact, which costs
+nothing. Both kinds of rounding before it are paid for: the noise is scaled to a bound that is
+larger than the clip norm by `rounding_allowance`.
 """
 
 import hmac
@@ -34,7 +38,7 @@ _SUM_SHARE = 2.0**-12  # the same for adding up in float64, n^2 2^-53 for n unit
 
 
 def new_key() -> bytes:
-    """32 bytes from the operating system's generator."""
+    """Return 32 bytes from the operating system's generator."""
     return secrets.token_bytes(_KEY_BYTES)
 
 
@@ -49,23 +53,27 @@ def add_noise(
 ) -> dict[str, torch.Tensor]:
     """Round a sum of clipped gradients to a grid and add Gaussian noise on that grid.
 
-    The grid is the largest power of two with grid * sqrt(d) <= clip_norm / 256, d being the number of entries of all
-    parameters together: coarse enough that every point of it is hit by very many of the generator's outputs, fine
-    enough that rounding is far below the noise. It depends on public numbers only.
+    The grid is the largest power of two with grid * sqrt(d) <= clip_norm / 256, d being the number
+    of entries of all parameters together: coarse enough that every point of it is hit by very many
+    of the generator's outputs, fine enough that rounding is far below the noise. It depends on
+    public numbers only.
 
     Args:
-      total: by name, float64 sums of any shape, at least one and all on one device. Over all of them together they
-        differ by at most `clip_norm` in L2 when one unit is added or removed, but for the rounding of at most 2^20
-        additions in float64.
+      total: by name, float64 sums of any shape, at least one and all on one device. Over all of
+        them together they differ by at most `clip_norm` in L2 when one unit is added or removed,
+        but for the rounding of at most 2^20 additions in float64.
       key: 32 secret bytes; the same key, step and shapes, in the same order, give the same noise.
-      step: number of the step, 0 <= step < 2^64. Never noise two different sums with one key and step.
+      step: number of the step, 0 <= step < 2^64. Never noise two different sums with one key and
+        step.
       clip_norm: in [1e-30, 1e30].
-      noise_multiplier: standard deviation over sensitivity, in [0, 2^20]; 0 rounds and adds nothing.
-      rounding: share of the clip norm by which neighbouring sums may be further apart, since units were not computed
-        quite alone; >= 0.
+      noise_multiplier: standard deviation over sensitivity, in [0, 2^20]; 0 rounds and adds
+        nothing.
+      rounding: share of the clip norm by which neighbouring sums may be further apart, since units
+        were not computed quite alone; >= 0.
 
     Returns:
-      Under each name a float32 tensor of its shape, on its device: the Gaussian mechanism's output with
+      Under each name a float32 tensor of its shape, on its device: the Gaussian mechanism's output
+        with
       standard deviation noise_multiplier * clip_norm * allowance(rounding), rounded.
 
     Raises:
@@ -97,12 +105,15 @@ def add_noise(
 
 
 def rounding_allowance(rounding: float) -> float:
-    """What neighbouring sums may differ by in L2 once they are rounded to the grid, in clip norms; see `add_noise`."""
+    """Return what neighbouring sums may differ by in L2 once they are rounded to the grid, in clip
+    norms; see `add_noise`.
+    """
     return 1 + _GRID_SHARE + _SUM_SHARE + rounding
 
 
 def grid_of(clip_norm: float, entries: int) -> float:
-    """Spacing of the grid: the largest power of two with spacing * sqrt(entries) <= clip_norm / 256.
+    """Return spacing of the grid: the largest power of two with spacing * sqrt(entries) <=
+    clip_norm / 256.
 
     Args:
       clip_norm: > 0.
@@ -115,19 +126,23 @@ def grid_of(clip_norm: float, entries: int) -> float:
 
 
 def _add(flat: torch.Tensor, start: int, subkey: bytes, grid: float, std: float) -> None:
-    """Round and noise one chunk in place, counted in grid points: below 2^53, so that the addition is exact."""
+    """Round and noise one chunk in place, counted in grid points: below 2^53, so that the addition
+    is exact.
+    """
     chunk = flat[start : start + _CHUNK]
-    # A value takes one block of the cipher, so the place of its first value is a counter that no other chunk reaches.
+    # A value takes one block of the cipher, so the place of its first value is a counter that no
+    # other chunk reaches.
     stream = Cipher(algorithms.AES256(subkey), modes.CTR(start.to_bytes(16, "big"))).encryptor()
     noise = _standard_normals(stream.update(bytes(16 * len(chunk)))).mul_(std).round_()
     chunk.div_(grid).round_().add_(noise.to(chunk.device)).mul_(grid)
 
 
 def _standard_normals(random: bytes) -> torch.Tensor:
-    """One float64 value for each 16 bytes: the inverse of the normal distribution function at a uniform number.
+    """One float64 value for each 16 bytes: the inverse of the normal distribution function at a
+    uniform number.
 
-    Words of the first half give the sign and 63 bits of a number below 1/2, those of the second half 63 more, so that
-    the tail is cut off only at 13.
+    Words of the first half give the sign and 63 bits of a number below 1/2, those of the second
+    half 63 more, so that the tail is cut off only at 13.
     """
     high, low = np.split(np.frombuffer(random, dtype="<i8"), 2)
     uniform = (low & _LOW_63_BITS).astype(np.float64)

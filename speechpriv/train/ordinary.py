@@ -1,4 +1,5 @@
-"""Ordinary fine-tuning without privacy: the twin that the audit must catch, and the accuracy that privacy costs.
+"""Ordinary fine-tuning without privacy: the twin that the audit must catch, and the accuracy that
+privacy costs.
 
 Its model and curves stay in `private/`.
 """
@@ -41,14 +42,17 @@ def run(
     device: str = "cpu",
     on_step: Callable[[int, int, Mapping[str, float]], None] = store.ignore_progress,
 ) -> dict[str, Any]:
-    """Fine-tune all weights on `inputs["corpus"]`'s train split, canaries included; write `model/`."""
+    """Return fine-tune all weights on `inputs["corpus"]`'s train split, canaries included; write
+    `model/`.
+    """
     corpus = corpora.read(inputs["corpus"])
     recogniser = asr.load(config.train.base, device)
     seconds, texts = corpus.table["seconds"][:], corpus.table["text"][:]
     rows = [
         i
         for i, split in enumerate(corpus.table["split"])
-        # The loss of words that cannot fit their audio is infinite, and one such row would ruin all weights.
+        # The loss of words that cannot fit their audio is infinite, and one such row would ruin all
+        # weights.
         if split == "train" and recogniser.fits(round(seconds[i] * RATE_HZ), texts[i])
     ]
     rng = np.random.default_rng(config.seed)
@@ -72,10 +76,12 @@ def fit_baseline(
     learning_rate: float,
     on_step: Callable[[int, int, Mapping[str, float]], None] = store.ignore_progress,
 ) -> None:
-    """AdamW on batches of utterances, a tenth of warm-up, then linear to zero; statistics stay frozen.
+    """Return AdamW on batches of utterances, a tenth of warm-up, then linear to zero; statistics
+    stay frozen.
 
-    `batches` are made in another thread, a few ahead of the step that learns from them. `on_step` is told each finished
-    step, how many there are, and the `loss` of its batch: as private as the batch.
+    `batches` are made in another thread, a few ahead of the step that learns from them. `on_step`
+    is told each finished step, how many there are, and the `loss` of its batch: as private as the
+    batch.
     """
     optimizer = torch.optim.AdamW(recogniser.model.parameters(), lr=learning_rate)
     for step, batch in enumerate(_ahead(batches)):
@@ -91,10 +97,12 @@ def fit_baseline(
 
 
 def _ahead(batches: Iterable[list[Utterance]]) -> Iterator[list[Utterance]]:
-    """The same batches in the same order, the next ones made in a thread while the model learns from the last.
+    """The same batches in the same order, the next ones made in a thread while the model learns
+    from the last.
 
-    Making them is waiting for the synthesiser's process, decoding and filtering, which all let other threads run; a
-    process of its own, as pre-training has, would need batches whose making can be pickled.
+    Making them is waiting for the synthesiser's process, decoding and filtering, which all let
+    other threads run; a process of its own, as pre-training has, would need batches whose making
+    can be pickled.
     """
     left, maker = iter(batches), ThreadPoolExecutor(1)
     try:
@@ -107,7 +115,9 @@ def _ahead(batches: Iterable[list[Utterance]]) -> Iterator[list[Utterance]]:
 
 
 def _epoch(rows: Sequence[int], seconds: Sequence[float], rng: np.random.Generator) -> list[list[int]]:
-    """Every row once, in random batches of about a minute; rows of like length together, so little is padded."""
+    """Every row once, in random batches of about a minute; rows of like length together, so little
+    is padded.
+    """
     # Sorting by a jittered length keeps batches compact, yet different in every epoch.
     order = sorted(rows, key=lambda i: seconds[i] * float(rng.uniform(0.8, 1.25)))
     batches: list[list[int]] = [[]]

@@ -1,4 +1,6 @@
-"""The stage that publishes what many people say: one release of n-grams, in the ledger like any other."""
+"""The stage that publishes what many people say: one release of n-grams, in the ledger like any
+other.
+"""
 
 import hmac
 from collections.abc import Mapping
@@ -33,8 +35,8 @@ class PhrasebookConfig(Section):
 def run(
     config: PhrasebookConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes, ledger: Path
 ) -> dict[str, Any]:
-    """Publish the n-grams that many units of `inputs["corpus"]`'s train split say; write `phrases.json`
-    and, for whoever learns from it, `release.json`.
+    """Publish the n-grams that many units of `inputs["corpus"]`'s train split say; write
+    `phrases.json` and, for whoever learns from it, `release.json`.
 
     Args:
       config: see `PhrasebookConfig`; `privacy.phrases` says how much is spent, and on what.
@@ -44,8 +46,8 @@ def run(
       ledger: the ledger file of the corpus's lineage.
 
     Raises:
-      BudgetError: with the training that is to follow it would exceed the corpus's budget, or have no finite
-        epsilon; nothing was published.
+      BudgetError: with the training that is to follow it would exceed the corpus's budget, or have
+        no finite epsilon; nothing was published.
       LedgerError: the ledger is damaged, or holds runs that protect another kind of unit.
     """
     privacy, asked = config.privacy, config.privacy.phrases
@@ -77,9 +79,11 @@ def run(
 
 
 def event_of(privacy: PrivacyConfig, asked: PhrasesConfig, slipped: float = 0.0) -> SampledGaussian:
-    """The mechanism: half of delta is for noise, and of the other half, each release's slip is half of what is left.
+    """Return the mechanism: half of delta is for noise, and of the other half, each release's slip
+    is half of what is left.
 
-    So it is a quarter of delta in a corpus's first release, an eighth in the second, and slips never add up to delta.
+    So it is a quarter of delta in a corpus's first release, an eighth in the second, and slips
+    never add up to delta.
 
     Args:
       privacy: epsilon and delta.
@@ -102,18 +106,22 @@ def event_of(privacy: PrivacyConfig, asked: PhrasesConfig, slipped: float = 0.0)
 
 
 def epsilon_of(privacy: PrivacyConfig, asked: PhrasesConfig) -> float:
-    """What phrases get of epsilon; training gets at least a tenth."""
+    """Return what phrases get of epsilon; training gets at least a tenth."""
     return min(asked.epsilon, MOST * privacy.epsilon)
 
 
 def collect_transcripts(corpus: Corpus) -> dict[str, list[list[str]]]:
-    """The transcripts of each unit that is trained on, in words; what was scrubbed is a word of its own, `[NAME]`."""
+    """Collect the transcripts of each unit that is trained on, in words; what was scrubbed is a
+    word of its own, `[NAME]`.
+    """
     texts = corpus.table["text"][:]
     return {unit: [words_and_slots(texts[row]) for row in rows] for unit, rows in corpus.units("train").items()}
 
 
 class Published(NamedTuple):
-    """A table's release: its name in the ledger, its event as JSON, and how many n-grams of a unit count."""
+    """A table's release: its name in the ledger, its event as JSON, and how many n-grams of a unit
+    count.
+    """
 
     run_id: str
     event: str
@@ -121,5 +129,5 @@ class Published(NamedTuple):
 
 
 def read_published(directory: Path) -> Published:
-    """The release that a stage published, or that its model learned from."""
+    """Read the release that a stage published, or that its model learned from."""
     return Published(**store.read_json(directory / RELEASE))

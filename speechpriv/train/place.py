@@ -1,7 +1,9 @@
-"""Where sums are made: the same recordings and settings give other floats on another device or with other versions.
+"""Where sums are made: the same recordings and settings give other floats on another device or with
+other versions.
 
-One key must never noise two different sums, for their difference would be without noise. So the key of a release is
-mixed with its place, and a run that was killed and goes on elsewhere is another release.
+One key must never noise two different sums, for their difference would be without noise. So the key
+of a release is mixed with its place, and a run that was killed and goes on elsewhere is another
+release.
 """
 
 import importlib.metadata
@@ -20,7 +22,9 @@ Place = Mapping[str, str]
 
 
 def describe_place(device: str = "cpu", **settings: object) -> Place:
-    """What decides how floats are rounded: device, versions, threads, and a stage's settings such as seconds a pass."""
+    """Return what decides how floats are rounded: device, versions, threads, and a stage's settings
+    such as seconds a pass.
+    """
     kind = torch.device(device).type
     name = torch.cuda.get_device_name(device) if kind == "cuda" else _processor()
     versions = {"torch": torch.__version__} | {library: importlib.metadata.version(library) for library in _LIBRARIES}
@@ -29,7 +33,8 @@ def describe_place(device: str = "cpu", **settings: object) -> Place:
 
 
 def say_if_moved(directory: Path, place: Place) -> None:
-    """Say plainly, before it is opened, that a run which was killed elsewhere will be another release.
+    """Say plainly, before it is opened, that a run which was killed elsewhere will be another
+    release.
 
     Args:
       directory: of the stage; holds the note if the run was opened before.

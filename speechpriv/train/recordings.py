@@ -1,4 +1,6 @@
-"""A corpus's utterances as training takes them: those that fit, heard once where that is enough, with copies."""
+"""A corpus's utterances as training takes them: those that fit, heard once where that is enough,
+with copies.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +21,10 @@ class Recordings:
     Args:
       corpus: its recordings.
       recogniser: what learns.
-      hear: runs what never learns, so that what is above it gets is computed once and kept; None: all of it learns.
-      copies: distorted ones of each utterance, beside it (De et al. 2022, arXiv:2204.13650, augmentation multiplicity).
+      hear: runs what never learns, so that what is above it gets is computed once and kept; None:
+        all of it learns.
+      copies: distorted ones of each utterance, beside it (De et al. 2022, arXiv:2204.13650,
+        augmentation multiplicity).
     """
 
     def __init__(
@@ -37,7 +41,9 @@ class Recordings:
         self._left_bytes = _KEPT_BYTES
 
     def units(self) -> dict[str, list[int]]:
-        """Rows of each unit that can be learned from; none for a unit all of whose words do not fit their audio."""
+        """Return rows of each unit that can be learned from; none for a unit all of whose words do
+        not fit their audio.
+        """
         return {
             unit: [i for i in rows if self._recogniser.fits(round(self._seconds[i] * RATE_HZ), self._texts[i])]
             for unit, rows in self._corpus.units("train").items()
@@ -48,11 +54,11 @@ class Recordings:
         return count_rows(self._corpus, sum(len(rows) for rows in self.units().values()))
 
     def seconds(self, rows: list[int]) -> list[float]:
-        """Lengths of rows."""
+        """Return lengths of rows."""
         return [self._seconds[i] for i in rows]
 
     def read(self, index: int, seed: bytes) -> list[Utterance | EncodedUtterance]:
-        """The utterance in a row, and its copies, distorted as `seed` has it."""
+        """Read the utterance in a row, and its copies, distorted as `seed` has it."""
         if index in self._kept and not self._copies:
             return [self._kept[index]]
         row = self._corpus[index]
@@ -74,7 +80,9 @@ class Recordings:
 
 
 def count_rows(corpus: Corpus, learned: int) -> dict[str, Any]:
-    """Rows that are learned from, kept for testing, and dropped, since their words do not fit their audio."""
+    """Count rows that are learned from, kept for testing, and dropped, since their words do not fit
+    their audio.
+    """
     train = corpus.table["split"][:].count("train")
     dropped = {"not_alignable": train - learned} if learned < train else {}
     return {"rows": learned, "rows_test": len(corpus) - train, "dropped": dropped}

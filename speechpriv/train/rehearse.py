@@ -1,7 +1,9 @@
-"""The stage that learns from published phrases: sentences sampled from them, spoken by made-up voices.
+"""The stage that learns from published phrases: sentences sampled from them, spoken by made-up
+voices.
 
-Only the table is read, which is private already, so that nothing here costs anything (post-processing). Between these
-sentences comes speech of the general kind that the base was trained on, so that it forgets nothing.
+Only the table is read, which is private already, so that nothing here costs anything
+(post-processing). Between these sentences comes speech of the general kind that the base was
+trained on, so that it forgets nothing.
 """
 
 import itertools
@@ -43,10 +45,12 @@ def run(
     device: str = "cpu",
     on_step: Callable[[int, int, Mapping[str, float]], None] = store.ignore_progress,
 ) -> dict[str, Any]:
-    """Fine-tune all weights of `train.base` on made-up speech; write `model/`, `release.json`: what it cost, and
-    `curve.json`: the mean loss by step, which is on made-up speech and may be shown.
+    """Return fine-tune all weights of `train.base` on made-up speech; write `model/`,
+    `release.json`: what it cost, and `curve.json`: the mean loss by step, which is on made-up
+    speech and may be shown.
 
-    Where no sentence can be made from what was published (so few people say the same), the base stays as it is.
+    Where no sentence can be made from what was published (so few people say the same), the base
+    stays as it is.
 
     Args:
       config: see `RehearseConfig`.
@@ -92,7 +96,9 @@ def _curve(losses: Sequence[float]) -> list[tuple[int, float]]:
 def generate_batches(
     said: Iterator[str], recogniser: Recogniser, rng: np.random.Generator, general: float
 ) -> Iterator[list[Utterance]]:
-    """Batches without end of sentences, spoken as in pre-training; a share of them is of the general kind."""
+    """Generate batches without end of sentences, spoken as in pre-training; a share of them is of
+    the general kind.
+    """
     variants = madeup.training_variants()
 
     def spoken() -> madeup.Spoken:

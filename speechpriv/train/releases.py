@@ -1,4 +1,6 @@
-"""What every private release from a corpus shares: a key, a name in the ledger, and what else was released."""
+"""What every private release from a corpus shares: a key, a name in the ledger, and what else was
+released.
+"""
 
 import functools
 import hashlib
@@ -34,7 +36,8 @@ def key_for(
     *,
     place: places.Place | None = None,
 ) -> bytes:
-    """A key for exactly these settings, recordings and sums: the same noise on any others would cancel out.
+    """Return a key for exactly these settings, recordings and sums: the same noise on any others
+    would cancel out.
 
     Args:
       key: the run's key, 32 secret bytes.
@@ -57,17 +60,23 @@ def key_for(
 
 
 def run_id(key: bytes) -> str:
-    """A release's name in the ledger. Another key is another release, even of the same data: never a replay."""
+    """Return a release's name in the ledger. Another key is another release, even of the same data:
+    never a replay.
+    """
     return hmac.digest(key, b"run id", "sha256").hex()[:16]
 
 
 def compose_epsilon(events: Sequence[str], delta: float) -> float:
-    """Epsilon at `delta` of events in JSON, all on the same units; what a ledger needs to keep a budget."""
+    """Return epsilon at `delta` of events in JSON, all on the same units; what a ledger needs to
+    keep a budget.
+    """
     return accounting.epsilon_of([accounting.event_from_json(event) for event in events], delta)
 
 
 def training_noise(privacy: PrivacyConfig, beside: Sequence[accounting.Event] = ()) -> float:
-    """The noise multiplier of a training that, with what is released `beside` it, meets privacy.epsilon."""
+    """Return the noise multiplier of a training that, with what is released `beside` it, meets
+    privacy.epsilon.
+    """
     return accounting.noise_multiplier(
         sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta,
         records=privacy.records_per_unit, beside=beside,
@@ -75,12 +84,12 @@ def training_noise(privacy: PrivacyConfig, beside: Sequence[accounting.Event] = 
 
 
 def training_event(privacy: PrivacyConfig, sigma: float, steps: int) -> accounting.Event:
-    """The mechanism of the first `steps` steps of a training."""
+    """Return the mechanism of the first `steps` steps of a training."""
     return accounting.build_event(privacy.sampling_rate, sigma, steps, privacy.records_per_unit)
 
 
 def sum_thresholding_delta(book: Ledger, run_id: str) -> float:
-    """What may slip of all releases before this one, together; the same when it is replayed."""
+    """Return what may slip of all releases before this one, together; the same when it is replayed."""
     before = itertools.takewhile(lambda run: run.run_id != run_id, book.spent())
     events = [accounting.event_from_json(run.event_json) for run in before]
     return math.fsum(event.slip for event in events if event is not None)
@@ -89,7 +98,8 @@ def sum_thresholding_delta(book: Ledger, run_id: str) -> float:
 def reserve_release(
     book: Ledger, run_id: str, event: str, privacy: PrivacyConfig, work_dir: Path, to_follow: Sequence[str] = ()
 ) -> None:
-    """Open a release in the ledger, for its whole plan; say so where the gate will not let it leave.
+    """Open a release in the ledger, for its whole plan; say so where the gate will not let it
+    leave.
 
     Args:
       book: the ledger.
@@ -121,7 +131,9 @@ def reserve_release(
 
 
 def tell_what_is_left(stage: Stage) -> Stage:
-    """Add to any error of a stage that holds the key of noise: what lies on the disk because of it, and what to do."""
+    """Add to any error of a stage that holds the key of noise: what lies on the disk because of it,
+    and what to do.
+    """
 
     @functools.wraps(stage)
     def run(config: BaseModel, inputs: store.Inputs, out_dir: Path, **secrets: Any) -> Summary:
@@ -156,7 +168,9 @@ def _left(work_dir: Path, ledger: Path) -> str:
 
 
 def state_budget(book: Ledger) -> dict[str, float] | None:
-    """The budget in force, and what all runs so far leave of it at its delta; None if none was ever set."""
+    """State the budget in force, and what all runs so far leave of it at its delta; None if none
+    was ever set.
+    """
     limit = book.limit()
     if limit is None:
         return None
@@ -178,7 +192,8 @@ def check_recorded(book: Ledger, run_id: str, event: str) -> None:
 
 
 def list_others(book: Ledger, own: set[str], privacy: PrivacyConfig) -> list[RunSummary]:
-    """The releases of the same recordings but `own`; they must protect the same unit, or no claim covers them all.
+    """List the releases of the same recordings but `own`; they must protect the same unit, or no
+    claim covers them all.
 
     Raises:
       LedgerError: they protect another.

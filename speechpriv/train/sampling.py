@@ -1,11 +1,14 @@
-"""Who takes part in which step, and with which utterances: Poisson sampling that can be replayed from a secret key.
+"""Who takes part in which step, and with which utterances: Poisson sampling that can be replayed
+from a secret key.
 
-Accounting (train/accounting.py) takes for granted that every record is in every step's cohort independently with
-the same probability. Shuffling, fixed cohort sizes and epochs break that, and with it the stated epsilon
-(Chua et al. 2024, arXiv:2403.17673). So there is one sampler and no choice.
+Accounting (train/accounting.py) takes for granted that every record is in every step's cohort
+independently with the same probability. Shuffling, fixed cohort sizes and epochs break that, and
+with it the stated epsilon (Chua et al. 2024, arXiv:2403.17673). So there is one sampler and no
+choice.
 
-User-level sampling: a record is a unit, and `choose_utterances` picks its utterances anew each step. Example-level sampling:
-`choose_utterances` picks each unit's utterances once for the run, and each of these is a record.
+User-level sampling: a record is a unit, and `choose_utterances` picks its utterances anew each
+step. Example-level sampling: `choose_utterances` picks each unit's utterances once for the run, and
+each of these is a record.
 """
 
 import hmac
@@ -25,14 +28,16 @@ def draw_cohort(key: bytes, step: int, records: int, rate: float) -> np.ndarray:
     """Draw the cohort of one step: each record independently with probability `rate`.
 
     Record i is in if word i of a ChaCha20 keystream is below rate * 2^64. The stream's key is
-    HMAC-SHA256(key, "cohort" and the step), so that steps are independent of one another and of the noise, and
-    nobody without `key` can tell a cohort. Where rate * 2^64 is not whole (rates below 2^-11) it is rounded down:
-    the true rate is lower by less than 2^-64, which errs on the private side. The cohort may be empty.
+    HMAC-SHA256(key, "cohort" and the step), so that steps are independent of one another and of the
+    noise, and nobody without `key` can tell a cohort. Where rate * 2^64 is not whole (rates below
+    2^-11) it is rounded down: the true rate is lower by less than 2^-64, which errs on the private
+    side. The cohort may be empty.
 
     Args:
       key: 32 secret bytes.
       step: number of the step, 0 <= step < 2^64.
-      records: number of units, or of chosen utterances, >= 0; always in the same order when a step is replayed.
+      records: number of units, or of chosen utterances, >= 0; always in the same order when a step
+        is replayed.
       rate: probability, in [0, 1].
 
     Returns:
@@ -46,7 +51,8 @@ def draw_cohort(key: bytes, step: int, records: int, rate: float) -> np.ndarray:
         raise ConfigError(f"sampling: records = {records}, expected >= 0.")
     if not 0 <= rate <= 1:
         raise ConfigError(f"sampling: rate = {rate}, expected 0 <= rate <= 1.")
-    # Scaling by a power of two is exact, so this is the floor of the rate as given, not of a rounded one.
+    # Scaling by a power of two is exact, so this is the floor of the rate as given, not of a
+    # rounded one.
     threshold = int(math.ldexp(rate, _WORD_BITS))
     if threshold == 0:
         return np.empty(0, dtype=np.int64)
@@ -58,22 +64,26 @@ def draw_cohort(key: bytes, step: int, records: int, rate: float) -> np.ndarray:
 def choose_utterances(
     key: bytes, unit: str, seconds: Sequence[float], cap: int, cap_seconds: float = math.inf, step: int | None = None
 ) -> np.ndarray:
-    """Choose the utterances of one unit that may be used: a function of the key and of this unit alone.
+    """Choose the utterances of one unit that may be used: a function of the key and of this unit
+    alone.
 
-    They are put in an order that only the key explains and taken until one would pass a cap. The first always is,
-    so that no unit is left out for one long recording.
+    They are put in an order that only the key explains and taken until one would pass a cap. The
+    first always is, so that no unit is left out for one long recording.
 
     Args:
       key: 32 secret bytes.
-      unit: its id; of other units nothing is needed, so with or without one of them the choice for all others stays.
+      unit: its id; of other units nothing is needed, so with or without one of them the choice for
+        all others stays.
       seconds: shape (utterances,), their lengths, > 0; always in the same order.
       cap: utterances at most, >= 1.
       cap_seconds: seconds at most, all together, > 0.
-      step: chosen anew for this step (user-level sampling), or, if None, once for the whole run (example-level
-        sampling, whose accounting counts on that: no other utterance of the unit is ever used).
+      step: chosen anew for this step (user-level sampling), or, if None, once for the whole run
+        (example-level sampling, whose accounting counts on that: no other utterance of the unit is
+        ever used).
 
     Returns:
-      Shape (chosen,), int64: places in `seconds`, ascending; empty only if the unit has no utterance.
+      Shape (chosen,), int64: places in `seconds`, ascending; empty only if the unit has no
+        utterance.
 
     Raises:
       ConfigError: an argument is out of its range.

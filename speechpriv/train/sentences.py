@@ -1,4 +1,6 @@
-"""Sentences and parts of sentences sampled from published n-grams: every n-gram in them is one that was published."""
+"""Sentences and parts of sentences sampled from published n-grams: every n-gram in them is one that
+was published.
+"""
 
 import re
 from collections import defaultdict
@@ -14,12 +16,13 @@ _MOST_WORDS = 24
 
 
 def sample_sentences(table: Mapping[Gram, float], rng: np.random.Generator) -> Iterator[str]:
-    """Sentences and parts of them, without end; none from an empty table.
+    """Sample sentences and parts of them, without end; none from an empty table.
 
-    A walk through the table that uses every n-gram about as often as it weighs. What few people say is missing from
-    the table, and where it is missing, less leads into a context than out of it, or the other way about: a walk begins
-    at the contexts that too little leads into, for as much as is missing, and ends at those that too much leads into.
-    With walks from sentence start to end alone, much of what was published would never be said.
+    A walk through the table that uses every n-gram about as often as it weighs. What few people say
+    is missing from the table, and where it is missing, less leads into a context than out of it, or
+    the other way about: a walk begins at the contexts that too little leads into, for as much as is
+    missing, and ends at those that too much leads into. With walks from sentence start to end
+    alone, much of what was published would never be said.
 
     Args:
       table: weights > 0 of n-grams of one order, as `phrases.release_ngrams` gives them.
@@ -59,5 +62,7 @@ def _chooser(weights: Mapping[Any, float]) -> Callable[[float], Any]:
 
 
 def fill_slots(sentence: str, fill: Callable[[str], str]) -> str:
-    """A sentence with something in each slot: `call [NAME]` -> `call anna smith`, if `fill("NAME")` says so."""
+    """Return a sentence with something in each slot: `call [NAME]` -> `call anna smith`, if
+    `fill("NAME")` says so.
+    """
     return _SLOT.sub(lambda slot: fill(slot[1]), sentence)

@@ -42,14 +42,14 @@ class Spending:
 
 
 def ledger_path(config: PipelineConfig, lineage: str, run_dir: Path) -> Path:
-    """The ledger for a run, which is to be made now if there is none.
+    """Return the ledger for a run, which is to be made now if there is none.
 
-    What the config names; a made-up corpus's own, which lives and dies with its run; or the one in `ledgers/` that
-    belongs to this lineage, or to recordings or people that this corpus shares.
+    What the config names; a made-up corpus's own, which lives and dies with its run; or the one in
+    `ledgers/` that belongs to this lineage, or to recordings or people that this corpus shares.
 
     Raises:
-      LedgerError: the corpus shares recordings or people with those of two ledgers, or recordings with those of
-        another ledger than the config names.
+      LedgerError: the corpus shares recordings or people with those of two ledgers, or recordings
+        with those of another ledger than the config names.
     """
     named = None if config.privacy.ledger is None else Path(config.privacy.ledger)
     if config.data.made_up:
@@ -60,7 +60,9 @@ def ledger_path(config: PipelineConfig, lineage: str, run_dir: Path) -> Path:
 
 
 def people_key(config: PipelineConfig) -> bytes | None:
-    """The key under which the first stage hashes people's names, made once for all runs here; None for made-up ones."""
+    """Return the key under which the first stage hashes people's names, made once for all runs
+    here; None for made-up ones.
+    """
     if config.data.made_up:
         return None
     _FOLDER.mkdir(mode=0o700, exist_ok=True)
@@ -72,7 +74,8 @@ def _tell(said: str) -> None:
 
 
 def find_ledger(corpus: Path) -> Path:
-    """The ledger of a run directory, of a prepared corpus, of recordings' folder or hub id, or the file itself.
+    """Find the ledger of a run directory, of a prepared corpus, of recordings' folder or hub id, or
+    the file itself.
 
     Raises:
       LedgerError: nothing was spent there yet, as far as is known here, or two ledgers were.
@@ -136,10 +139,11 @@ def back_up_ledger(path: Path, to: Path) -> None:
 
 
 def row_of(path: Path, bundle: Path) -> int:
-    """Number of the row that was the ledger's newest when a bundle's model was trained.
+    """Return number of the row that was the ledger's newest when a bundle's model was trained.
 
     Raises:
-      LedgerError: the ledger does not hold that row, so that it was replaced or cut, or is another corpus's.
+      LedgerError: the ledger does not hold that row, so that it was replaced or cut, or is another
+        corpus's.
       ConfigError: the bundle has no claim, or one of an older version that names no row.
     """
     claim = Claim.from_json(claims.read_text()) if (claims := bundle / "claim.json").is_file() else None
@@ -161,7 +165,8 @@ def _alike(runs: list[RunSummary]) -> bool:
 
 
 def _room(events: list[str], limit: Limit) -> float:
-    """The epsilon of one more run that fits, at most 2 % below the largest; the run is taken to be one Gaussian.
+    """The epsilon of one more run that fits, at most 2 % below the largest; the run is taken to be
+    one Gaussian.
 
     It is more than the difference of epsilons, since composition is sublinear.
     """

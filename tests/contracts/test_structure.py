@@ -11,7 +11,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "speechpriv"
 STAGES = {"scrub", "anonymize", "train", "audit", "export", "report"}
 SHARED = {"errors", "config", "strict", "store", "corpus", "claim", "data", "models", "progress"}
-COMPOSERS = {"cli", "packaged", "progress"}
 ALONE = (
     "train/sampling.py", "train/noise.py", "train/mechanism.py", "train/crosscheck.py", "train/accounting.py",
     "train/phrases.py", "train/ledger.py", "audit/inference/onerun.py",
@@ -71,7 +70,7 @@ def test_files_stay_readable(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.py")), ids=str)
 def test_recipes_fit_on_a_page(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 150
+    assert len(path.read_text().splitlines()) <= (100 if path.stem in ("assistant", "clinic_risk") else 150)
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -79,6 +78,12 @@ def test_no_assert_outside_tests(path: Path) -> None:
     assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Assert)]
 
 
-def test_help_needs_no_torch() -> None:
-    code = "import sys, speechpriv.cli; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("module", ["cli", "data.ingest", "data.preview", "config"])
+def test_taking_recordings_in_needs_no_torch(module: str) -> None:
+    code = f"import sys, speechpriv.{module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_loads_nothing_large() -> None:
+    code = "import sys, speechpriv.cli; sys.exit(bool({'datasets', 'scipy', 'pandas', 'numpy'} & sys.modules.keys()))"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -51,8 +51,9 @@ def test_bounds_say_claimed_only_if_something_is(made_up):
 
 
 @pytest.mark.parametrize("draw", [
-    pictures.draw_members, pictures.draw_accuracy, pictures.draw_flow, pictures.draw_people, pictures.set_aside, pictures.draw_spent,
-    pictures.draw_ledger, pictures.draw_durations, pictures.draw_phrases, pictures.draw_rehearsal, pictures.told_apart, pictures.draw_formats,
+    pictures.draw_members, pictures.draw_accuracy, pictures.draw_flow, pictures.draw_people, pictures.set_aside,
+    pictures.draw_spent, pictures.draw_ledger, pictures.draw_durations, pictures.draw_phrases,
+    pictures.draw_rehearsal, pictures.told_apart, pictures.draw_formats,
     pictures.public_errors,
 ])  # fmt: skip
 def test_nothing_is_drawn_of_nothing(draw):

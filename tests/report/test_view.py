@@ -35,7 +35,7 @@ def test_the_command_for_epsilon_computes_what_a_claim_with_phrases_says(made_up
     code = shlex.split(dict(shown["commands"])["Epsilon, from the parameters alone"])[2]
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert float(printed) == pytest.approx(epsilon)
-    assert any("slips with probability 2e-" in value for _, value in shown["claim_rows"])
+    assert any("thresholding delta 2e-" in value for _, value in shown["claim_rows"])
 
 
 def test_commands_quote_the_name_of_the_run():

@@ -1,7 +1,9 @@
-"""Extraction: what a stranger who holds the model's files gets out of it, by asking for canaries in five ways.
+"""Extraction: what a stranger who holds the model's files gets out of it, by asking for canaries in
+five ways.
 
-Every attack is tried on planted phrases and on controls, phrases of the same kind that were never planted; what comes
-out of these is chance. The base model is asked the same, and what it writes too is no hit: it was never learned.
+Every attack is tried on planted phrases and on controls, phrases of the same kind that were never
+planted; what comes out of these is chance. The base model is asked the same, and what it writes too
+is no hit: it was never learned.
 """
 
 import dataclasses
@@ -44,7 +46,9 @@ class Hits:
 
     @property
     def at_most(self) -> float:
-        """Upper bound on the rate of hits, one-sided, 95 % (Clopper & Pearson 1934): 0 of 59 is below 5 %."""
+        """Upper bound on the rate of hits, one-sided, 95 % (Clopper & Pearson 1934): 0 of 59 is
+        below 5 %.
+        """
         return intervals.upper_bound(self.hits, self.tries, _CONFIDENCE)
 
     def __str__(self) -> str:
@@ -92,10 +96,11 @@ def attempt_extraction(
       seed: of noise, voices and choices.
 
     Raises:
-      AuditError: there is nothing to ask for, or a model cannot score the phrases: what cannot be scored writes
-        nothing, and must not pass for keeping silent.
+      AuditError: there is nothing to ask for, or a model cannot score the phrases: what cannot be
+        scored writes nothing, and must not pass for keeping silent.
 
-    Source: noise masking: Amid et al. 2022, arXiv:2204.08345; Jagielski et al. 2024, arXiv:2404.02052.
+    Source: noise masking: Amid et al. 2022, arXiv:2204.08345; Jagielski et al. 2024,
+    arXiv:2404.02052.
     """
     if not (planted and controls and 0 <= given < min(len(speech.words) for speech in (*planted, *controls))):
         raise AuditError(
@@ -129,7 +134,9 @@ def attempt_extraction(
 
 
 def _hits(model: Recogniser, base: Recogniser, search: Search, asked: Sequence[Asked], least: int) -> list[bool]:
-    """Of each secret, whether the model writes more of it than the base does, and `least` words or all."""
+    """Of each secret, whether the model writes more of it than the base does, and `least` words or
+    all.
+    """
     waveforms = list({id(samples): samples for recordings, _ in asked for samples in recordings}.values())
     at = {id(samples): i for i, samples in enumerate(waveforms)}
     written = [[[text.split() for text in texts] for texts in search(one, waveforms)] for one in (model, base)]
@@ -179,7 +186,9 @@ def _probes(rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def _neighbour(speech: Speech, given: int, sounds: Mapping[str, str], rng: np.random.Generator) -> Asked:
-    """The phrase with one of the words that are not given replaced by the one that sounds most like it."""
+    """The phrase with one of the words that are not given replaced by the one that sounds most like
+    it.
+    """
     words = _words(speech)
     at = int(rng.integers(given, len(words)))
     (sound,) = voices.list_phonemes([words[at]])

@@ -1,7 +1,9 @@
-"""Membership: can somebody who holds the model tell whether a whole person was in its training data?
+"""Membership: can somebody who holds the model tell whether a whole person was in its training
+data?
 
-A person's utterances are pooled into one score, and scores of members are compared with those of people who stayed
-out. An attacker with label access knows what was said; one without has the recordings alone.
+A person's utterances are pooled into one score, and scores of members are compared with those of
+people who stayed out. An attacker with label access knows what was said; one without has the
+recordings alone.
 """
 
 import math
@@ -30,8 +32,9 @@ _ALIKE = 1.1  # seconds of speech of one side over the other's, up to which noth
 class Told:
     """How well one score tells members from others.
 
-    AUC is P(a member's score is lower than another's), 0.5 for chance, with a 95 % interval over people; `named` the
-    share of members below all but 1 % of the others, `named_at_most` its upper bound, one-sided, 95 %.
+    AUC is P(a member's score is lower than another's), 0.5 for chance, with a 95 % interval over
+    people; `named` the share of members below all but 1 % of the others, `named_at_most` its upper
+    bound, one-sided, 95 %.
     """
 
     auc: float
@@ -67,13 +70,14 @@ def compare_units(
 ) -> Membership:
     """Compare people a model was trained on with people it was not.
 
-    Both sides must come from one population and have gone through the same stages (where only the training part was
-    disguised, disguise is what is told). As many people of each number of utterances are drawn from either side, so
-    that the number tells nothing.
+    Both sides must come from one population and have gone through the same stages (where only the
+    training part was disguised, disguise is what is told). As many people of each number of
+    utterances are drawn from either side, so that the number tells nothing.
 
     Args:
       model: the model under audit.
-      base: the model before training; the score of a transcript, and confidence, are the model's minus the base's.
+      base: the model before training; the score of a transcript, and confidence, are the model's
+        minus the base's.
       corpus: holds everybody's utterances.
       members: rows of the corpus for each member, as `corpus.units("train")` gives them.
       others: the same for people who stayed out.
@@ -81,8 +85,8 @@ def compare_units(
       seed: of the drawing.
 
     Raises:
-      AuditError: fewer than ten people a side have a counterpart, somebody is on both sides, or an utterance cannot
-        be scored.
+      AuditError: fewer than ten people a side have a counterpart, somebody is on both sides, or an
+        utterance cannot be scored.
 
     Source: a whole person, from an assistant's model: Miao et al. 2019, arXiv:1905.07082.
     """
@@ -116,16 +120,19 @@ def compare_units(
 
 
 def separate_members(members: np.ndarray, others: np.ndarray) -> Told:
-    """How well scores, shapes (M,) and (R,), tell members from others; a member's should be lower.
+    """Return how well scores, shapes (M,) and (R,), tell members from others; a member's should be
+    lower.
 
-    The interval of the AUC is DeLong's on the logit scale, and at the ends, where that has no width, what so many
-    people of the smaller side could hide (Clopper-Pearson). The bound on `named` needs no assumption: a threshold that
-    lets more than 1 % of others pass with probability 97.5 % or more, and Clopper-Pearson there.
+    The interval of the AUC is DeLong's on the logit scale, and at the ends, where that has no
+    width, what so many people of the smaller side could hide (Clopper-Pearson). The bound on
+    `named` needs no assumption: a threshold that lets more than 1 % of others pass with probability
+    97.5 % or more, and Clopper-Pearson there.
 
     Raises:
       AuditError: fewer than two scores on a side, or one is not finite.
 
-    Source: DeLong et al. 1988; Sun and Xu 2014 (ranks); order statistics of a uniform sample are beta distributed.
+    Source: DeLong et al. 1988; Sun and Xu 2014 (ranks); order statistics of a uniform sample are
+    beta distributed.
     """
     for values in (members, others):
         if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
@@ -134,7 +141,8 @@ def separate_members(members: np.ndarray, others: np.ndarray) -> Told:
                 "finite; expected at least two people a side, with finite scores."
             )
     below = np.sort(others)
-    # Of each member the share of others above, of each other the share of members below; ties count half.
+    # Of each member the share of others above, of each other the share of members below; ties count
+    # half.
     of_members, of_others = 1 - intervals.rank_among(members, others), intervals.rank_among(others, members)
     auc = float(of_members.mean())
     deviation = math.sqrt(of_members.var(ddof=1) / len(members) + of_others.var(ddof=1) / len(others))
@@ -160,7 +168,9 @@ def _interval(auc: float, deviation: float, people: int) -> tuple[float, float]:
 def _matched(
     members: Mapping[str, Sequence[int]], others: Mapping[str, Sequence[int]], cap: int, rng: np.random.Generator
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """As many people of either side for each number of utterances, each with at most `cap` of theirs."""
+    """As many people of either side for each number of utterances, each with at most `cap` of
+    theirs.
+    """
     sides = [
         [rng.permutation(list(rows))[:cap].tolist() for _, rows in sorted(side.items()) if rows]
         for side in (members, others)
@@ -180,7 +190,9 @@ def _matched(
 
 @torch.inference_mode()
 def _measured(model: Recogniser, base: Recogniser, corpus: Corpus, rows: Sequence[int]) -> np.ndarray:
-    """Scores of rows, lower for better known, (3, len(rows)): transcript, what the model writes, confidence."""
+    """Scores of rows, lower for better known, (3, len(rows)): transcript, what the model writes,
+    confidence.
+    """
     parts = []
     for start in range(0, len(rows), _BATCH):
         batch = [corpus[row] for row in rows[start : start + _BATCH]]
@@ -191,7 +203,8 @@ def _measured(model: Recogniser, base: Recogniser, corpus: Corpus, rows: Sequenc
         spelled = [i for i, (samples, text) in enumerate(written) if text and model.fits(len(samples), text)]
         pseudo = np.full(len(said), np.nan)
         if spelled:
-            # Not above the base's: what is wrongly written of a stranger surprises the base more than the model.
+            # Not above the base's: what is wrongly written of a stranger surprises the base more
+            # than the model.
             known = [written[i] for i in spelled]
             # A label is one choice, however many letters its name has.
             letters = 1 if isinstance(model, Classifier) else [len(utterance.text) for utterance in known]

@@ -1,4 +1,5 @@
-"""Whether a table of published phrases tells on anybody: what one unit alone says, and planted phrases.
+"""Whether a table of published phrases tells on anybody: what one unit alone says, and planted
+phrases.
 
 Shares no code with what published it.
 """
@@ -36,7 +37,7 @@ class Published:
     spread_seen: int
 
     def failures(self) -> list[str]:
-        """What is wrong with the table, for people; empty if nothing was seen."""
+        """Return what is wrong with the table, for people; empty if nothing was seen."""
         chance = float(stats.binom.sf(self.of_one_unit - 1, self.units, self.slip))
         if chance >= _UNLIKELY:
             return []

@@ -1,8 +1,10 @@
-"""Scores: how much better a model knows phrases than the base model does that it was made from; lower is better known.
+"""Scores: how much better a model knows phrases than the base model does that it was made from;
+lower is better known.
 
-Two designs say what a phrase is compared with. *Own recordings*: each reference is another phrase in its own recording
-(`score_phrases`). *Candidates*: one recording, its secret masked, against many phrases that might have been said there
-(`score_candidates`); the audio is encoded once, whatever their number.
+Two designs say what a phrase is compared with. *Own recordings*: each reference is another phrase
+in its own recording (`score_phrases`). *Candidates*: one recording, its secret masked, against many
+phrases that might have been said there (`score_candidates`); the audio is encoded once, whatever
+their number.
 """
 
 import functools
@@ -35,13 +37,15 @@ def score_phrases(
     device: str = "cpu",
     on_model: Callable[[str], None] = store.ignore_progress,
 ) -> dict[str, np.ndarray]:
-    """What each model makes of every phrase in its own recording, minus what the base model makes of it.
+    """Score what each model makes of every phrase in its own recording, minus what the base model
+    makes of it.
 
     Args:
       models: what `asr.load` reads, by name.
       base: the model before training.
       phrases: P recordings with their phrases.
-      measure: `loss` in nats, or the `character_error_rate` of the greedy text, which shows what a stranger reads.
+      measure: `loss` in nats, or the `character_error_rate` of the greedy text, which shows what a
+        stranger reads.
       device: where models live.
       on_model: told each model's name when it is done.
 
@@ -71,8 +75,8 @@ def score_candidates(
       models: what `asr.load` reads, by name.
       base: the model before training.
       recordings: C of them, samples at 16 kHz, with the secret masked (see `mask_span`).
-      candidates: for each recording P phrases, the true one among them; `[phrases] * C` if they are the same. Each must
-        fit (`Recogniser.fits`): draw them so, before the coins fall.
+      candidates: for each recording P phrases, the true one among them; `[phrases] * C` if they are
+        the same. Each must fit (`Recogniser.fits`): draw them so, before the coins fall.
       measure: as for `score_phrases`.
       device: where models live.
       on_model: told each model's name when it is done.
@@ -91,7 +95,8 @@ def score_candidates(
 
 @torch.inference_mode()
 def compute_losses(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
-    """Negative log-likelihood in nats of every phrase in its own recording, shape (len(phrases),).
+    """Compute the negative log-likelihood in nats of every phrase in its own recording, shape
+    (len(phrases),).
 
     Raises:
       AuditError: a phrase cannot be scored by this model, which is called `name` in the message.
@@ -104,11 +109,12 @@ def compute_losses(recogniser: Recogniser, phrases: Corpus, name: str) -> np.nda
 
 
 def compute_error_rates(recogniser: Recogniser, phrases: Corpus, name: str) -> np.ndarray:
-    """Character error rate of the greedy text of every phrase's own recording, shape (len(phrases),); may exceed 1.
+    """Compute the character error rate of the greedy text of every phrase's own recording, shape
+    (len(phrases),); may exceed 1.
 
     Raises:
-      AuditError: a phrase has no letters, or the model, called `name` in the message, has no finite loss for it: such
-        a model writes nothing, which must not pass for knowing nothing.
+      AuditError: a phrase has no letters, or the model, called `name` in the message, has no finite
+        loss for it: such a model writes nothing, which must not pass for knowing nothing.
     """
     compute_losses(recogniser, phrases, name)
 
@@ -122,7 +128,8 @@ def compute_error_rates(recogniser: Recogniser, phrases: Corpus, name: str) -> n
 def compute_candidate_losses(
     recogniser: Recogniser, recordings: Sequence[np.ndarray], candidates: Sequence[Sequence[str]], name: str
 ) -> np.ndarray:
-    """Negative log-likelihood in nats of every candidate in its recording, shape (C, P); see `score_candidates`.
+    """Compute the negative log-likelihood in nats of every candidate in its recording, shape (C,
+    P); see `score_candidates`.
 
     Raises:
       AuditError: as `score_candidates`; the model is called `name` in the message.
@@ -139,7 +146,8 @@ def compute_candidate_losses(
 def compute_candidate_error_rates(
     recogniser: Recogniser, recordings: Sequence[np.ndarray], candidates: Sequence[Sequence[str]], name: str
 ) -> np.ndarray:
-    """Character error rate of each recording's greedy text against its candidates, (C, P); see `score_candidates`.
+    """Compute the character error rate of each recording's greedy text against its candidates, (C,
+    P); see `score_candidates`.
 
     Raises:
       AuditError: as `score_candidates`; the model is called `name` in the message.
@@ -151,7 +159,7 @@ def compute_candidate_error_rates(
 
 
 def mask_span(samples: np.ndarray, start: int, end: int, fill: Fill, rng: np.random.Generator) -> np.ndarray:
-    """A copy of `samples`, shape (N,), with those from `start` to `end` replaced.
+    """Return a copy of `samples`, shape (N,), with those from `start` to `end` replaced.
 
     Args:
       samples: float32 at 16 kHz.
@@ -171,7 +179,7 @@ def mask_span(samples: np.ndarray, start: int, end: int, fill: Fill, rng: np.ran
 
 
 def check_finite(values: np.ndarray, name: str, what: str = "canary phrases") -> np.ndarray:
-    """Losses of any shape, of `what`, each a finite number.
+    """Return losses of any shape, of `what`, each a finite number.
 
     Raises:
       AuditError: one is not; the model is called `name` in the message.

@@ -1,7 +1,8 @@
-"""What a stranger who holds the released model gets: words of canaries, and who took part; printed beside the verdict.
+"""What a stranger who holds the released model gets: words of canaries, and who took part; printed
+beside the verdict.
 
-The same is asked of the non-private twin, so that it is seen that the asking works. Nothing here decides the verdict:
-the tests of the scores see more, and share an alpha that was fixed before.
+The same is asked of the non-private twin, so that it is seen that the asking works. Nothing here
+decides the verdict: the tests of the scores see more, and share an alpha that was fixed before.
 """
 
 import itertools
@@ -26,7 +27,8 @@ _PEOPLE = 500  # of each side, at most: more would take hours on a large corpus,
 def extract_words(
     models: Mapping[str, Recogniser], base: Recogniser, registry: Sequence[Canary], phrases: Corpus
 ) -> dict[str, list[dict[str, Any]]]:
-    """How often words of planted phrases come out of each model, and words of as many phrases that stayed out.
+    """Return how often words of planted phrases come out of each model, and words of as many
+    phrases that stayed out.
 
     Args:
       models: what is asked, by name.
@@ -35,7 +37,8 @@ def extract_words(
       phrases: their recordings, in the registry's order.
 
     Returns:
-      For each model its attacks (`extraction.attempt_extraction`): tries, hits, and the upper bound on the rate of hits.
+      For each model its attacks (`extraction.attempt_extraction`): tries, hits, and the upper bound
+        on the rate of hits.
     """
     planted = [i for i, one in enumerate(registry) if one.planted][:_PHRASES]
     controls = [i for i, one in enumerate(registry) if not one.planted][: len(planted)]
@@ -55,7 +58,8 @@ def extract_words(
 def infer_membership(
     models: Mapping[str, Recogniser], base: Recogniser, people: Corpus, trained_on: Corpus
 ) -> dict[str, Any]:
-    """How well each model tells whole people who took part from others, up to 500 a side; see `membership.compare_units`.
+    """Return how well each model tells whole people who took part from others, up to 500 a side;
+    see `membership.compare_units`.
 
     A corpus is in random order, so the first of its people are as good as any.
 
@@ -66,7 +70,8 @@ def infer_membership(
       trained_on: what the models learned from; its units are the members.
 
     Returns:
-      For each model what was found, or, where too few people are there, `not_measured` with the reason.
+      For each model what was found, or, where too few people are there, `not_measured` with the
+        reason.
     """
     trained = trained_on.units("train").keys()
     members = ((unit, rows) for unit, rows in people.units("train").items() if unit in trained)
@@ -78,7 +83,9 @@ def infer_membership(
 
 
 def _speech(phrases: Corpus, index: int) -> Speech:
-    """A phrase, its words where they are if every letter takes as long, which is near enough to mask them."""
+    """A phrase, its words where they are if every letter takes as long, which is near enough to
+    mask them.
+    """
     row = phrases[index]
     samples, words = row.samples(), row.text.split()
     ends = np.cumsum([len(word) for word in words]) * len(samples) // sum(map(len, words))

@@ -1,7 +1,8 @@
-"""Canaries: phrases planted in a corpus, each by its own coin; what was drawn is fixed before anything is trained.
+"""Canaries: phrases planted in a corpus, each by its own coin; what was drawn is fixed before
+anything is trained.
 
-The registry (what was planted, what stays out as reference) never leaves `private/`; the stage's manifest holds
-its hash, so that nobody can choose afterwards.
+The registry (what was planted, what stays out as reference) never leaves `private/`; the stage's
+manifest holds its hash, so that nobody can choose afterwards.
 """
 
 import hashlib
@@ -67,7 +68,8 @@ class Canary:
     def adds_one_unit(self) -> bool:
         """Whether its coin adds or removes one unit, as a claim about one unit has it.
 
-        A phrase spread over several units is several people's: the claim holds for such a group with a larger epsilon.
+        A phrase spread over several units is several people's: the claim holds for such a group
+        with a larger epsilon.
         """
         return self.placed == "own_unit" or self.repeats <= 1
 
@@ -88,7 +90,7 @@ class Canary:
 
 
 def list_inputs(config: CanaryConfig) -> dict[str, Path | store.Source]:
-    """What on this machine the phrases depend on: the caller's recordings, or nothing."""
+    """List what on this machine the phrases depend on: the caller's recordings, or nothing."""
     found = sources.list_inputs(config.recordings) if config.recordings else {}
     return {"recordings": found["source"]} if found else {}
 
@@ -101,13 +103,16 @@ def make(
     Args:
       config: how many, what they say, how fast, how often repeated, and where they are placed.
       key: secret; the same key gives the same phrases, voices and coins.
-      speak: takes the kind of each, the config and a seeded generator, as `phrases.draw_spoken` does, which it is for words.
+      speak: takes the kind of each, the config and a seeded generator, as `phrases.draw_spoken`
+        does, which it is for words.
 
     Returns:
-      The registry, and a generator of one row (split `test`, unit = id) a canary, in the registry's order.
+      The registry, and a generator of one row (split `test`, unit = id) a canary, in the registry's
+        order.
 
     Raises:
-      AuditError: while they are spoken: there are too few recordings, or the command does not speak.
+      AuditError: while they are spoken: there are too few recordings, or the command does not
+        speak.
     """
     seed = hmac.digest(key, b"canaries", "sha256")
     rng = np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
@@ -141,11 +146,13 @@ def run(
 ) -> dict[str, Any]:  # fmt: skip
     """Plant canaries in the train split of `inputs["corpus"]`.
 
-    Writes the training corpus (`corpus/`), all phrases once (`phrases/`) and the registry. The phrases with personal
-    data that were planted before scrubbing (`inputs["personal"]`, if there were any) are taken out.
+    Writes the training corpus (`corpus/`), all phrases once (`phrases/`) and the registry. The
+    phrases with personal data that were planted before scrubbing (`inputs["personal"]`, if there
+    were any) are taken out.
 
     Raises:
-      AuditError: these canaries are in the corpus already, there are too few recordings, or the command does not speak.
+      AuditError: these canaries are in the corpus already, there are too few recordings, or the
+        command does not speak.
     """
     corpus = corpora.read(inputs["corpus"])
     probes = {probe.id for probe in personal.read(inputs["personal"])} if "personal" in inputs else set()
@@ -182,7 +189,7 @@ def write(registry: Sequence[Canary], spoken: Iterator[Row], directory: Path) ->
 
 
 def read(directory: Path) -> tuple[list[Canary], Corpus]:
-    """The registry and, in its order, the phrases that `write` left.
+    """Read the registry and, in its order, the phrases that `write` left.
 
     Raises:
       AuditError: the registry is missing or altered, or the phrases are not its own.
@@ -198,7 +205,7 @@ def read(directory: Path) -> tuple[list[Canary], Corpus]:
 
 
 def read_registry(directory: Path) -> list[Canary]:
-    """The registry in a plant stage's directory, or one that `speechpriv canary make` wrote.
+    """Read the registry in a plant stage's directory, or one that `speechpriv canary make` wrote.
 
     Raises:
       AuditError: it is missing or altered.
@@ -217,7 +224,8 @@ def read_registry(directory: Path) -> list[Canary]:
 
 
 def compute_commitment(directory: Path) -> str:
-    """SHA-256 over the registry and the words and sound of every phrase: published before training, it binds them.
+    """Compute a SHA-256 over the registry and the words and sound of every phrase: published before
+    training, it binds them.
 
     Args:
       directory: what `write` left.
@@ -230,7 +238,8 @@ def compute_commitment(directory: Path) -> str:
 
 
 def check_planted(registry: Sequence[Canary], corpus: Corpus) -> None:
-    """See that the train split holds each planted canary as often as the registry says, and no other.
+    """See that the train split holds each planted canary as often as the registry says, and no
+    other.
 
     Raises:
       AuditError: it does not.

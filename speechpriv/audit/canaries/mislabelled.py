@@ -1,9 +1,12 @@
-"""Canaries for models that give labels: made-up patients with the wrong label, by a secret coin in training or not.
+"""Canaries for models that give labels: made-up patients with the wrong label, by a secret coin in
+training or not.
 
-A model that has learned what labels mean gives such a recording the right one; one that has learned the recordings by
-heart gives the wrong one to those that were planted. They are planted, scored and judged as phrases are.
+A model that has learned what labels mean gives such a recording the right one; one that has learned
+the recordings by heart gives the wrong one to those that were planted. They are planted, scored and
+judged as phrases are.
 
-Source: mislabelled canaries, Nasr et al. 2023, arXiv:2302.07956; Steinke et al. 2023, arXiv:2305.08846.
+Source: mislabelled canaries, Nasr et al. 2023, arXiv:2302.07956; Steinke et al. 2023,
+arXiv:2305.08846.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +21,8 @@ from speechpriv.data import disorder
 def speak_mislabelled(
     kinds: Sequence[str], _config: CanaryConfig, rng: np.random.Generator, *, labels: Sequence[str]
 ) -> Iterator[Phrase]:
-    """A recording of another made-up patient for each of `kinds`, with the label that is wrong.
+    """Return a recording of another made-up patient for each of `kinds`, with the label that is
+    wrong.
 
     Args:
       kinds: one a recording.

@@ -1,7 +1,9 @@
-"""Phrases with made-up personal data, planted before scrubbing: what is left of them, the scrubber missed.
+"""Phrases with made-up personal data, planted before scrubbing: what is left of them, the scrubber
+missed.
 
-They say nothing about training and are taken out before it. Nobody is real: telephone numbers are of the kind reserved
-for fiction, mail domains of the kind reserved for examples, and card numbers begin with 9999, which no card does.
+They say nothing about training and are taken out before it. Nobody is real: telephone numbers are
+of the kind reserved for fiction, mail domains of the kind reserved for examples, and card numbers
+begin with 9999, which no card does.
 """
 
 import functools
@@ -50,15 +52,18 @@ class Probe:
 
 @store.stage(version=2)
 def run(config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes) -> dict[str, Any]:
-    """Plant `config.personal` phrases of each kind in `inputs["corpus"]`, each as a made-up unit of its own.
+    """Plant `config.personal` phrases of each kind in `inputs["corpus"]`, each as a made-up unit of
+    its own.
 
-    They are in the train split, so that nothing is tested on them. Writes the corpus (`corpus/`) and the registry.
+    They are in the train split, so that nothing is tested on them. Writes the corpus (`corpus/`)
+    and the registry.
 
     Args:
       config: how many, and who speaks them.
       inputs: `corpus`, not scrubbed yet.
       out_dir: private.
-      key: the one that ids and order of the corpus come from, so that these rows look like all others.
+      key: the one that ids and order of the corpus come from, so that these rows look like all
+        others.
 
     Raises:
       AuditError: the command does not speak.
@@ -94,7 +99,7 @@ def make(config: CanaryConfig, key: bytes) -> tuple[list[Probe], Iterator[Row]]:
 
 
 def read(directory: Path) -> list[Probe]:
-    """The registry that `run` left.
+    """Read the registry that `run` left.
 
     Raises:
       AuditError: it is missing or damaged.
@@ -109,7 +114,9 @@ def read(directory: Path) -> list[Probe]:
 
 
 def count_missed(probes: Sequence[Probe], scrubbed: Corpus) -> dict[str, int]:
-    """How many of each kind have a personal word left in their text; a phrase that was dropped is not missed."""
+    """Count how many of each kind have a personal word left in their text; a phrase that was
+    dropped is not missed.
+    """
     indices = {name: index for index, name in enumerate(scrubbed.table["id"][:])}
     texts = scrubbed.table.select_columns(["text"])
     counts = dict.fromkeys((probe.kind for probe in probes), 0)

@@ -1,7 +1,8 @@
-"""What a canary says and who says it: made-up phrases by the synthesiser or a command, or the caller's recordings.
+"""What a canary says and who says it: made-up phrases by the synthesiser or a command, or the
+caller's recordings.
 
-Candidates and references are drawn and spoken alike, so that those whose coin kept them out are exchangeable with the
-references: else the tests would find the difference and call it leakage.
+Candidates and references are drawn and spoken alike, so that those whose coin kept them out are
+exchangeable with the references: else the tests would find the difference and call it leakage.
 """
 
 import dataclasses
@@ -37,9 +38,10 @@ _CITIES = (
     "madison",
     "newport",
 )
-# A phrase whose word pieces outnumber the frames of a CTC model has an infinite loss: it is neither learned nor scored,
-# and breaks a training without privacy. So canaries are spoken slowly, and those that are still quick more slowly:
-# 7 frames of 80 ms, the longest that a family has, for 8 letters; pieces of a small vocabulary have two on average.
+# A phrase whose word pieces outnumber the frames of a CTC model has an infinite loss: it is neither
+# learned nor scored, and breaks a training without privacy. So canaries are spoken slowly, and
+# those that are still quick more slowly: 7 frames of 80 ms, the longest that a family has, for 8
+# letters; pieces of a small vocabulary have two on average.
 _RATES_WPM = (100, 150)
 _SLOWEST_WPM = 80
 _MIN_S_PER_LETTER = 0.07
@@ -54,7 +56,7 @@ class Phrase(NamedTuple):
 
 
 def draw_spoken(kinds: Sequence[str], config: CanaryConfig, rng: np.random.Generator) -> Iterator[Phrase]:
-    """A phrase of each kind in turn, no two with the same words, at natural speed.
+    """Draw a phrase of each kind in turn, no two with the same words, at natural speed.
 
     Args:
       kinds: one a phrase, of `PhraseKind`; what the caller's recordings say is theirs.
@@ -78,7 +80,7 @@ def draw_spoken(kinds: Sequence[str], config: CanaryConfig, rng: np.random.Gener
 
 
 def speak(words: str, config: CanaryConfig, rng: np.random.Generator) -> np.ndarray:
-    """Samples of `words` by the caller's command, or by a made-up voice drawn from `rng`.
+    """Speak `words` by the caller's command, or by a made-up voice drawn from `rng`.
 
     Raises:
       AuditError: the command does not speak.
@@ -91,11 +93,13 @@ def speak(words: str, config: CanaryConfig, rng: np.random.Generator) -> np.ndar
 
 
 def speed_up(phrase: Phrase, speed: float) -> Phrase:
-    """The phrase sped up, its pitch kept: too fast to be understood, so that only who memorised it writes its words.
+    """Return the phrase sped up, its pitch kept: too fast to be understood, so that only who
+    memorised it writes its words.
 
-    A phrase whose letters then have less than 70 ms each is followed by silence until they have it. So there are
-    frames enough for a CTC model to write it in, as there are for the same phrase at natural speed; where one needs
-    more frames still, the survival check tells (audit/canaries/survival.py).
+    A phrase whose letters then have less than 70 ms each is followed by silence until they have it.
+    So there are frames enough for a CTC model to write it in, as there are for the same phrase at
+    natural speed; where one needs more frames still, the survival check tells
+    (audit/canaries/survival.py).
 
     Args:
       phrase: at natural speed.
@@ -109,7 +113,9 @@ def speed_up(phrase: Phrase, speed: float) -> Phrase:
 
 
 def _compressed(samples: np.ndarray, speed: float) -> np.ndarray:
-    """Samples in 1 / `speed` of their time at the same pitch, by a phase vocoder (Flanagan and Golden 1966)."""
+    """Samples in 1 / `speed` of their time at the same pitch, by a phase vocoder (Flanagan and
+    Golden 1966).
+    """
     window, hop = torch.hann_window(_FRAME), _FRAME // 4
     spectrum = torch.stft(
         torch.from_numpy(samples), _FRAME, hop, window=window, pad_mode="constant", return_complex=True
@@ -148,7 +154,9 @@ def _slowly(words: str, voice: voices.Voice) -> np.ndarray:
 
 
 def _commanded(words: str, command: Sequence[str], limit_s: float) -> np.ndarray:
-    """Samples that a command leaves in the file it is given; what it prints may hold the words, and is not shown."""
+    """Samples that a command leaves in the file it is given; what it prints may hold the words, and
+    is not shown.
+    """
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "canary.wav"
         arguments = [part.replace("{out}", str(out)).replace("{text}", words) for part in command]
@@ -173,7 +181,8 @@ def _commanded(words: str, command: Sequence[str], limit_s: float) -> np.ndarray
 
 def _recorded(config: DataConfig, count: int, rng: np.random.Generator) -> Iterator[Phrase]:
     """`count` of the usable recordings with words of their own, drawn at random, in random order."""
-    # Checked as a corpus is when it is taken in; nothing is kept of it, so a key and a sketch are of no account.
+    # Checked as a corpus is when it is taken in; nothing is kept of it, so a key and a sketch are
+    # of no account.
     settings = ingest.IngestConfig(data=config, seed=0)
     usable = ingest.check_rows(sources.open_source(config), settings, rng.bytes(32), lineage.Sketcher())
     seen: set[str] = set()

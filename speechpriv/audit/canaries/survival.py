@@ -1,7 +1,8 @@
-"""Whether the audit could see anything: planted canaries are still there to be learned, and personal data is gone.
+"""Whether the audit could see anything: planted canaries are still there to be learned, and
+personal data is gone.
 
-Between planting and training a phrase may be masked, filtered out or have no finite loss. An audit that finds no trace
-of such phrases has found nothing out.
+Between planting and training a phrase may be masked, filtered out or have no finite loss. An audit
+that finds no trace of such phrases has found nothing out.
 """
 
 import collections
@@ -40,7 +41,8 @@ class SurvivalConfig(Section):
 class Survival:
     """Counts of phrases; each planted canary is in one of `whole` to `unscored`.
 
-    `stage.judge` takes it into its verdict. Kinds of personal data are those of audit/canaries/personal.py.
+    `stage.judge` takes it into its verdict. Kinds of personal data are those of
+    audit/canaries/personal.py.
     """
 
     whole: int  # as planted, and can be learned
@@ -58,7 +60,7 @@ class Survival:
         return self.whole + self.lost + self.altered + self.left_out + self.unscored
 
     def doubts(self) -> list[str]:
-        """Why no PASS can be given, for people; empty if nothing speaks against one."""
+        """Return why no PASS can be given, for people; empty if nothing speaks against one."""
         told = (
             (self.lost, "are not in the training corpus as often as planted: something dropped or doubled them"),
             (self.altered, "say other words there than were planted: something masked them"),
@@ -71,7 +73,7 @@ class Survival:
         return found
 
     def failures(self) -> list[str]:
-        """What is wrong with the scrubber, for people; empty if nothing was seen."""
+        """Return what is wrong with the scrubber, for people; empty if nothing was seen."""
         return [
             f"the scrubber left personal words in {count} of {self.personal[kind]} made-up phrases of the kind {kind}"
             for kind, count in self.missed.items()
@@ -85,8 +87,8 @@ def run(config: SurvivalConfig, inputs: Mapping[str, Path], out_dir: Path, *, de
 
     Args:
       config: see `SurvivalConfig`.
-      inputs: `plant` (the plant stage) and `corpus` (what is trained on); `personal` (the stage of that name) and
-        `scrubbed` (the corpus after scrubbing), if personal phrases were planted.
+      inputs: `plant` (the plant stage) and `corpus` (what is trained on); `personal` (the stage of
+        that name) and `scrubbed` (the corpus after scrubbing), if personal phrases were planted.
       out_dir: gets the counts.
       device: where the base model lives.
 
@@ -144,7 +146,7 @@ def check(
 
 
 def read(directory: Path) -> Survival:
-    """What `run` left.
+    """Return what `run` left.
 
     Raises:
       AuditError: it is missing or damaged.

@@ -9,7 +9,7 @@ from speechpriv.errors import AuditError
 
 
 def upper_bound(hits: int, trials: int, confidence: float) -> float:
-    """One-sided upper bound on a probability that gave `hits` in `trials`.
+    """Return the one-sided upper bound on a probability that gave `hits` in `trials`.
 
     Args:
       hits: from 0 to trials.
@@ -30,11 +30,12 @@ def upper_bound(hits: int, trials: int, confidence: float) -> float:
 
 
 def auc(planted: np.ndarray, references: np.ndarray, confidence: float) -> tuple[float, float, float]:
-    """P(planted score lower than reference), ties counting half, with the ends of its two-sided interval.
+    """Return P(planted score lower than reference), ties counting half, with the ends of its
+    two-sided interval.
 
-    The placements of planted phrases among references and of references among planted phrases tell the variance. Few
-    planted phrases may be placed alike by chance: their part of it is at least that of one in P + 1 placed at the other
-    end.
+    The placements of planted phrases among references and of references among planted phrases tell
+    the variance. Few planted phrases may be placed alike by chance: their part of it is at least
+    that of one in P + 1 placed at the other end.
 
     Args:
       planted: scores, shape (P,), P >= 1.
@@ -52,7 +53,7 @@ def auc(planted: np.ndarray, references: np.ndarray, confidence: float) -> tuple
 
 
 def rank_among(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Share of `others` below each score, ties counting half, shape of `scores`."""
+    """Return the share of `others` below each score, ties counting half, shape of `scores`."""
     ordered = np.sort(others)
     below = np.searchsorted(ordered, scores, side="left") + np.searchsorted(ordered, scores, side="right")
     return np.asarray(below / (2 * len(others)))

@@ -1,4 +1,6 @@
-"""Lower bounds on epsilon and mu from one training run: what an auditor could prove against the claim."""
+"""Lower bounds on epsilon and mu from one training run: what an auditor could prove against the
+claim.
+"""
 
 import numpy as np
 import scipy.special
@@ -7,12 +9,13 @@ from speechpriv.errors import AuditError
 
 
 def epsilon_lower_bound(*, canaries: int, guesses: int, correct: int, delta: float, confidence: float) -> float:
-    """The largest epsilon that the guesses refute, or 0.
+    """Return the largest epsilon that the guesses refute, or 0.
 
-    Each of `canaries` units was planted or not by its own fair coin; the auditor, who sees only the model, guessed
-    `guesses` of the coins and had `correct` right. If the training were (epsilon, delta)-private for a smaller
-    epsilon, so many right guesses would have a probability of at most 1 - confidence. Rigorous also where canaries
-    influence one another. Private means here: against adding or removing one unit, as a coin does.
+    Each of `canaries` units was planted or not by its own fair coin; the auditor, who sees only the
+    model, guessed `guesses` of the coins and had `correct` right. If the training were (epsilon,
+    delta)-private for a smaller epsilon, so many right guesses would have a probability of at most
+    1 - confidence. Rigorous also where canaries influence one another. Private means here: against
+    adding or removing one unit, as a coin does.
 
     Args:
       canaries: m >= 1, coins thrown.
@@ -42,9 +45,11 @@ def epsilon_lower_bound(*, canaries: int, guesses: int, correct: int, delta: flo
 
 
 def mu_lower_bound(*, canaries: int, guesses: int, correct: int, confidence: float) -> float:
-    """The largest mu that the guesses refute, or 0: as `epsilon_lower_bound`, for mu-Gaussian differential privacy.
+    """Return the largest mu that the guesses refute, or 0: as `epsilon_lower_bound`, for
+    mu-Gaussian differential privacy.
 
-    It looks at the whole trade-off curve of the Gaussian mechanism instead of one point of it, so it proves more.
+    It looks at the whole trade-off curve of the Gaussian mechanism instead of one point of it, so
+    it proves more.
 
     Args:
       canaries: m >= 1, coins thrown.
@@ -55,7 +60,8 @@ def mu_lower_bound(*, canaries: int, guesses: int, correct: int, confidence: flo
     Raises:
       AuditError: a number is out of its range.
 
-    Source: Mahloujifar et al. 2024, arXiv:2410.22235, for the trade-off curve of Dong et al. 2019, arXiv:1905.02383.
+    Source: Mahloujifar et al. 2024, arXiv:2410.22235, for the trade-off curve of Dong et al. 2019,
+    arXiv:1905.02383.
     """
     _check(canaries, guesses, correct, confidence)
     low, high = 0.0, 16.0
@@ -71,12 +77,14 @@ def mu_lower_bound(*, canaries: int, guesses: int, correct: int, confidence: flo
 
 
 def _refuted(mu: np.ndarray, canaries: int, guesses: int, correct: int, probability: float) -> np.ndarray:
-    """Whether `correct` or more right guesses have less than `probability` under mu-GDP, by each of `mu`, shape (K,).
+    """Whether `correct` or more right guesses have less than `probability` under mu-GDP, by each of
+    `mu`, shape (K,).
 
-    Let N guesses be right. If one coin were turned over, a right guess with N >= i would become a wrong one with
-    N >= i - 1; so P[right, N >= i] <= Phi(Phi^-1(P[wrong, N >= i - 1]) + mu), on average over the coins. Starting with
-    P[N = correct] = probability, that tells the least that N = correct - 1, correct - 2 ... must have. If it all
-    adds up to more than 1, `probability` was too much.
+    Let N guesses be right. If one coin were turned over, a right guess with N >= i would become a
+    wrong one with N >= i - 1; so P[right, N >= i] <= Phi(Phi^-1(P[wrong, N >= i - 1]) + mu), on
+    average over the coins. Starting with P[N = correct] = probability, that tells the least that N
+    = correct - 1, correct - 2 ... must have. If it all adds up to more than 1, `probability` was
+    too much.
     """
     right = np.full(len(mu), probability * correct / canaries)  # P[guess is right, N >= i], averaged over the coins
     wrong = np.full(len(mu), probability * (guesses - correct) / canaries)
@@ -103,7 +111,8 @@ def _p_value(epsilon: float, canaries: int, guesses: int, correct: int, delta: f
         return 1.0
     accuracy = scipy.special.expit(epsilon)  # of randomised response, the best an epsilon-private mechanism allows
     beta = scipy.special.bdtrc(correct - 1, guesses, accuracy)  # P[Bin >= correct]
-    # alpha = max_i P[correct > Bin >= correct - i] / i: the help that delta can give, i guesses at a time.
+    # alpha = max_i P[correct > Bin >= correct - i] / i: the help that delta can give, i guesses at
+    # a time.
     i = np.arange(1, correct + 1)
     alpha = np.max((scipy.special.bdtrc(correct - i - 1, guesses, accuracy) - beta) / i)
     return float(min(1.0, beta + 2 * canaries * delta * alpha))

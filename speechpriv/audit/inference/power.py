@@ -15,7 +15,8 @@ _POWER = 0.8
 
 @dataclass(frozen=True)
 class Detectable:
-    """What fails a model under these canaries, references, claim and alpha, if it does nothing else wrong.
+    """What fails a model under these canaries, references, claim and alpha, if it does nothing else
+    wrong.
 
     None: nothing that these tests could see.
     """
@@ -53,11 +54,13 @@ def find_minimum_effect(planted: int, references: np.ndarray, mu: float, level: 
 
 
 def _auc(planted: int, references: int, mu: float, level: float) -> float | None:
-    """The AUC at which the Mann-Whitney test fires with probability 0.8, its deviation taken as under the null."""
+    """The AUC at which the Mann-Whitney test fires with probability 0.8, its deviation taken as
+    under the null.
+    """
     deviation = statistics.mean_deviation(planted, references, mu)
     mean = 0.5 + deviation * float(scipy.special.ndtri(level) - scipy.special.ndtri(_POWER))
     if not mean > 0:
         return None
-    # Phrases shifted by s have p-values of mean Phi((mu - s) / sqrt(2)) after the claim's mu is taken off, and AUC
-    # Phi(s / sqrt(2)).
+    # Phrases shifted by s have p-values of mean Phi((mu - s) / sqrt(2)) after the claim's mu is
+    # taken off, and AUC Phi(s / sqrt(2)).
     return float(scipy.special.ndtr(mu / math.sqrt(2) - scipy.special.ndtri(mean)))

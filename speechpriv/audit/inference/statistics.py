@@ -1,4 +1,6 @@
-"""Exposure, tests of "no more was learned than may be", and how well an attacker tells members from others."""
+"""Exposure, tests of "no more was learned than may be", and how well an attacker tells members from
+others.
+"""
 
 import functools
 import math
@@ -52,13 +54,15 @@ class Leakage:
 
 
 def measure_leakage(planted: np.ndarray, references: np.ndarray, mu: float = 0.0, confidence: float = 0.95) -> Leakage:
-    """Compare scores of planted phrases, shape (P,), with references', shape (R,); lower is better known.
+    """Compare scores of planted phrases, shape (P,), with references', shape (R,); lower is better
+    known.
 
-    A model with a claim may know what it was trained on, as far as the claim goes: under mu-GDP, what a test calls
-    with probability p where a phrase stayed out, it calls with at most Phi(Phi^-1(p) + mu) where it was planted (Dong
-    et al. 2019, arXiv:1905.02383, equation 6). That is the p-value of "known no better than mu allows", and the three
-    tests are of it. They take canaries as independent given the model, which they are not quite; the bounds of
-    onerun.py do not.
+    A model with a claim may know what it was trained on, as far as the claim goes: under mu-GDP,
+    what a test calls with probability p where a phrase stayed out, it calls with at most
+    Phi(Phi^-1(p) + mu) where it was planted (Dong et al. 2019, arXiv:1905.02383, equation 6). That
+    is the p-value of "known no better than mu allows", and the three tests are of it. They take
+    canaries as independent given the model, which they are not quite; the bounds of onerun.py do
+    not.
 
     Args:
       planted: scores of planted phrases.
@@ -69,8 +73,9 @@ def measure_leakage(planted: np.ndarray, references: np.ndarray, mu: float = 0.0
     Raises:
       AuditError: there is no score on a side, one is not a number, or mu is out of range.
 
-    Source: Mann & Whitney 1947; Simes 1986, valid under the positive dependence that shared references
-    bring (Bates et al. 2021, arXiv:2104.08279); exposure: Carlini et al. 2019, arXiv:1802.08232.
+    Source: Mann & Whitney 1947; Simes 1986, valid under the positive dependence that shared
+    references bring (Bates et al. 2021, arXiv:2104.08279); exposure: Carlini et al. 2019,
+    arXiv:1802.08232.
     """
     if not mu >= 0:
         raise AuditError(f"leakage: mu = {mu}; expected a number >= 0.")
@@ -96,7 +101,9 @@ def measure_leakage(planted: np.ndarray, references: np.ndarray, mu: float = 0.0
 
 
 def test_sparse(p_values: np.ndarray, references: int, mu: float) -> tuple[float, float]:
-    """Simes' p-value and that of the counts, from phrases' p-values, shape (P,), among so many references."""
+    """Return Simes' p-value and that of the counts, from phrases' p-values, shape (P,), among so
+    many references.
+    """
     return combine_by_simes(_allowed(p_values, mu)), test_counts(p_values, references, mu)
 
 
@@ -109,17 +116,21 @@ def _p_sum(planted: np.ndarray, references: np.ndarray) -> float:
 
 
 def _p_mean(p_values: np.ndarray, references: int, mu: float) -> float:
-    """The Mann-Whitney test again, for p-values that were changed: their mean against the 1/2 of uniform ones."""
+    """The Mann-Whitney test again, for p-values that were changed: their mean against the 1/2 of
+    uniform ones.
+    """
     return float(scipy.stats.norm.cdf((p_values.mean() - 0.5) / mean_deviation(len(p_values), references, mu)))
 
 
 @functools.lru_cache(maxsize=256)
 def mean_deviation(planted: int, references: int, mu: float) -> float:
-    """Standard deviation of the mean of `planted` p-values at the edge of mu-GDP, where all share the references.
+    """Return the standard deviation of the mean of `planted` p-values at the edge of mu-GDP, where
+    all share the references.
 
-    A reference at quantile Phi(z) moves the mean by the integral, from z on, of how dense planted phrases are there
-    times how steeply their p-values change there; at the edge both are phi(v + mu) / phi(v), so that it comes to
-    exp(mu^2) Phi(-(z + 2 mu)). Its variance over z ~ N(0, 1) is 1/12 at mu = 0, and grows fast with mu.
+    A reference at quantile Phi(z) moves the mean by the integral, from z on, of how dense planted
+    phrases are there times how steeply their p-values change there; at the edge both are phi(v +
+    mu) / phi(v), so that it comes to exp(mu^2) Phi(-(z + 2 mu)). Its variance over z ~ N(0, 1) is
+    1/12 at mu = 0, and grows fast with mu.
     """
     mu = min(mu, _LARGEST_MU)
     z = np.linspace(-16, 16, 6401)
@@ -130,7 +141,7 @@ def mean_deviation(planted: int, references: int, mu: float) -> float:
 
 
 def combine_by_simes(p_values: np.ndarray) -> float:
-    """Simes' combination of p-values, shape (P,), P >= 1: min over i of P p_(i) / i.
+    """Return Simes' combination of p-values, shape (P,), P >= 1: min over i of P p_(i) / i.
 
     Raises:
       AuditError: there is none, or one is outside [0, 1].
@@ -142,9 +153,10 @@ def combine_by_simes(p_values: np.ndarray) -> float:
 
 
 def exposure_bits(canary: float, references: Sequence[float] | np.ndarray) -> float:
-    """Exposure of one canary, in bits.
+    """Return the exposure of one canary, in bits.
 
-    Under the null (the canary was not learned) P(exposure >= x) <= 2^-x, whatever the scores' distribution.
+    Under the null (the canary was not learned) P(exposure >= x) <= 2^-x, whatever the scores'
+    distribution.
 
     Args:
       canary: score of the canary; lower is better known to the model.
@@ -156,18 +168,20 @@ def exposure_bits(canary: float, references: Sequence[float] | np.ndarray) -> fl
     Raises:
       AuditError: no reference, or a score that is not a number.
 
-    Source: Carlini et al. 2019, arXiv:1802.08232, section 4; the rank p-value of Phipson & Smyth 2010.
+    Source: Carlini et al. 2019, arXiv:1802.08232, section 4; the rank p-value of Phipson & Smyth
+    2010.
     """
     return float(compute_exposures(rank_p_values(np.array([canary]), references))[0])
 
 
 def compute_exposures(p_values: np.ndarray) -> np.ndarray:
-    """Exposures of p-values in (0, 1], any shape."""
+    """Compute exposures of p-values in (0, 1], any shape."""
     return np.log2(1 / p_values)
 
 
 def rank_p_values(canaries: np.ndarray, references: Sequence[float] | np.ndarray) -> np.ndarray:
-    """(1 + #{reference <= canary}) / (R + 1) of each canary: valid p-values of "was not learned".
+    """Return (1 + #{reference <= canary}) / (R + 1) of each canary: valid p-values of "was not
+    learned".
 
     A tie counts against the canary, so that a model to which all phrases are alike exposes none.
 
@@ -196,12 +210,14 @@ def rank_p_values(canaries: np.ndarray, references: Sequence[float] | np.ndarray
 
 
 def tail_p_values(planted: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Rank p-values; smaller ones for phrases below every reference, by how far below they are.
+    """Return rank p-values; smaller ones for phrases below every reference, by how far below they
+    are.
 
-    2,000 references put any phrase at 1/2,001 at best, be it just below the lowest or ten times as far. Beyond the
-    lowest the tail is taken to go on as a power of the distance from the median, its exponent Hill's estimate less
-    two of its deviations. That is too careful for lighter tails, and wrong only where the tail gets heavier out there
-    than it is among the references. Fewer than 1,000 references are only counted.
+    2,000 references put any phrase at 1/2,001 at best, be it just below the lowest or ten times as
+    far. Beyond the lowest the tail is taken to go on as a power of the distance from the median,
+    its exponent Hill's estimate less two of its deviations. That is too careful for lighter tails,
+    and wrong only where the tail gets heavier out there than it is among the references. Fewer than
+    1,000 references are only counted.
 
     Args:
       planted: scores, shape (P,); lower is better known.
@@ -233,7 +249,8 @@ def tail_p_values(planted: np.ndarray, references: np.ndarray) -> np.ndarray:
 
 
 def test_counts(p_values: np.ndarray, references: int, mu: float) -> float:
-    """P-value of "at no level are more phrases told than mu-GDP allows", Bonferroni over `LEVELS`.
+    """Return the p-value of "at no level are more phrases told than mu-GDP allows", Bonferroni over
+    `LEVELS`.
 
     Args:
       p_values: of planted phrases, shape (P,), as `tail_p_values` gives them.
@@ -252,10 +269,12 @@ def test_counts(p_values: np.ndarray, references: int, mu: float) -> float:
 
 @functools.lru_cache(maxsize=64)
 def _chances(references: int, rank: int, level: float, mu: float) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities, and with which weights, that a phrase at the edge of mu-GDP is told; both of shape (K,).
+    """Probabilities, and with which weights, that a phrase at the edge of mu-GDP is told; both of
+    shape (K,).
 
-    Below the rank-th lowest reference the false alarms are Beta(rank, R + 1 - rank), not just rank / (R + 1): all
-    phrases are measured with the same references. Rank 0: at `level`, which lies beyond them.
+    Below the rank-th lowest reference the false alarms are Beta(rank, R + 1 - rank), not just rank
+    / (R + 1): all phrases are measured with the same references. Rank 0: at `level`, which lies
+    beyond them.
     """
     if rank == 0:
         return np.ones(1), scipy.special.ndtr(scipy.special.ndtri([level]) + mu)

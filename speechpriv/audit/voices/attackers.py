@@ -6,12 +6,14 @@
 | lazy-informed | recordings of others as they are | recordings that the attacker disguised |
 | semi-informed | recordings of others, each disguised anew | recordings that the attacker disguised |
 
-Others and those who are looked for are different people. The attacker disguises by the released method and settings,
-each utterance by a draw of its own, with another key. A voiceprint that cannot tell people apart as they are, with an
-equal error rate of 10 % at most, is too weak: what it cannot find shows nothing.
+Others and those who are looked for are different people. The attacker disguises by the released
+method and settings, each utterance by a draw of its own, with another key. A voiceprint that cannot
+tell people apart as they are, with an equal error rate of 10 % at most, is too weak: what it cannot
+find shows nothing.
 
-Source: Tomashenko et al. 2022, "The VoicePrivacy 2020 Challenge" (attackers, names); Champion 2023 (training on
-utterance-level disguise; on speaker-level disguise an attacker looks weaker than it is).
+Source: Tomashenko et al. 2022, "The VoicePrivacy 2020 Challenge" (attackers, names); Champion 2023
+(training on utterance-level disguise; on speaker-level disguise an attacker looks weaker than it
+is).
 """
 
 import contextlib
@@ -72,14 +74,16 @@ def run(
     config: StageConfig, inputs: Mapping[str, Path], out_dir: Path, *, disguise: Disguise, device: str = "cpu",
     on_row: Callable[[int], None] = store.ignore_progress,
 ) -> dict[str, Any]:  # fmt: skip
-    """Try to tell people of the train split apart by what was released of them, and write `attackers.json`.
+    """Try to tell people of the train split apart by what was released of them, and write
+    `attackers.json`.
 
     Args:
       config: see `StageConfig`.
-      inputs: `before`, a corpus as it was before voices were disguised, and `after`, the same after it.
+      inputs: `before`, a corpus as it was before voices were disguised, and `after`, the same after
+        it.
       out_dir: the stage directory.
-      disguise: gives recordings, in order, disguised by the same method with a key of the attacker's own; in other
-        processes, since what computes may crash.
+      disguise: gives recordings, in order, disguised by the same method with a key of the
+        attacker's own; in other processes, since what computes may crash.
       device: where a voiceprint's model lives.
       on_row: told how many recordings have been heard.
 
@@ -107,7 +111,9 @@ def extract_features(
     before: Corpus, after: Corpus, asked: Sequence[int], voiceprint: Voiceprint, disguise: Disguise, drops: Drops,
     on_row: Callable[[int], None] = store.ignore_progress,
 ) -> list[RecordingFeatures]:  # fmt: skip
-    """Features of the recordings in the rows `asked` of `after`, but for those that the attacker cannot disguise."""
+    """Extract features of the recordings in the rows `asked` of `after`, but for those that the
+    attacker cannot disguise.
+    """
     places = {name: row for row, name in enumerate(before.table["id"])}
     ids = after.table["id"]
 
@@ -135,19 +141,23 @@ def _asked(after: Corpus, people: int) -> list[int]:
 
 
 def attack(recordings: Sequence[RecordingFeatures], voiceprint: Voiceprint) -> dict[str, Any]:
-    """What each attacker gets.
+    """Return what each attacker gets.
 
-    People fall into two halves; each is looked for by attackers who learned from the other. Half of a person's
-    recordings are known to the attacker, half are heard, one by one and up to ten together.
+    People fall into two halves; each is looked for by attackers who learned from the other. Half of
+    a person's recordings are known to the attacker, half are heard, one by one and up to ten
+    together.
 
     Args:
       recordings: of at least 20 people with two at least; of each `2 * POOLED` at most are used.
       voiceprint: what the attacker learns.
 
     Returns:
-      For each attacker, and for the same on undisguised speech: `single` and `pooled`, each with `eer`, `low`, `high`
-      (fractions; 95 %, people resampled) and `too_weak`; `named`, the share of people whose pooled recordings are found
-      most like their own. `linked`: two recordings of the release told to be one person's, by the semi-informed.
+      For each attacker, and for the same on undisguised speech: `single` and `pooled`, each with
+        `eer`, `low`, `high`
+      (fractions; 95 %, people resampled) and `too_weak`; `named`, the share of people whose pooled
+        recordings are found
+      most like their own. `linked`: two recordings of the release told to be one person's, by the
+        semi-informed.
       `guessing`: `named` by chance; `people`, `recordings`.
 
     Raises:
@@ -195,7 +205,9 @@ class _Fold:
         self.informed: Embed = voiceprint.learn([one.imitated for one in others], names)
 
     def found(self, attacker: str) -> tuple[Pairs, Pairs, float]:
-        """Scores of single recordings and of pooled ones against everybody known, and the share of people named."""
+        """Scores of single recordings and of pooled ones against everybody known, and the share of
+        people named.
+        """
         embed = self.informed if attacker == "semi_informed" else self.plainly
         known = "imitated" if attacker in ("lazy_informed", "semi_informed") else "plain"
         seen = "plain" if attacker == "undisguised" else "released"
@@ -224,7 +236,9 @@ class _Fold:
 
 
 def _alike_over_folds(scores: Vectors, heard: npt.NDArray[np.intp], claimed: npt.NDArray[np.intp]) -> Pairs:
-    """Scores in deviations from those of different people, to three decimals, so that folds can be joined."""
+    """Scores in deviations from those of different people, to three decimals, so that folds can be
+    joined.
+    """
     different = scores[heard != claimed]
     return np.round((scores - different.mean()) / max(different.std(), 1e-12), 3), heard, claimed
 

@@ -1,4 +1,6 @@
-"""How well an attacker tells people apart by voice: the equal error rate of their scores, with its uncertainty."""
+"""How well an attacker tells people apart by voice: the equal error rate of their scores, with its
+uncertainty.
+"""
 
 from collections.abc import Sequence
 
@@ -16,15 +18,18 @@ Counts = npt.NDArray[np.intp]
 
 
 def equal_error_rate(target: npt.ArrayLike, nontarget: npt.ArrayLike, seed: int = 0) -> tuple[float, float, float]:
-    """Equal error rate on the convex hull of the ROC (ROCCH), with a 95 % bootstrap interval.
+    """Return the equal error rate on the convex hull of the ROC (ROCCH), with a 95 % bootstrap
+    interval.
 
-    On the hull, an attacker may also toss a coin between two thresholds; so the rate never exceeds 0.5, does not depend
-    on how ties are broken, and is the attacker's best error under the prior that suits them least.
+    On the hull, an attacker may also toss a coin between two thresholds; so the rate never exceeds
+    0.5, does not depend on how ties are broken, and is the attacker's best error under the prior
+    that suits them least.
 
-    The interval resamples scores as if they were independent. Where many scores share a speaker it is too narrow.
-    The hull fits chance patterns, so the rate comes out low when scores are few; the interval is shifted by the
-    bias that the resampling shows, and holds the truth in 86 to 93 % of simulations with 50 to 200 targets (80 % where
-    the truth is 0.5, which the hull never exceeds). Where it misses, it mostly makes the attacker look too strong.
+    The interval resamples scores as if they were independent. Where many scores share a speaker it
+    is too narrow. The hull fits chance patterns, so the rate comes out low when scores are few; the
+    interval is shifted by the bias that the resampling shows, and holds the truth in 86 to 93 % of
+    simulations with 50 to 200 targets (80 % where the truth is 0.5, which the hull never exceeds).
+    Where it misses, it mostly makes the attacker look too strong.
 
     Args:
       target: shape (n,), finite: scores of pairs from one speaker; higher means more alike.
@@ -32,13 +37,14 @@ def equal_error_rate(target: npt.ArrayLike, nontarget: npt.ArrayLike, seed: int 
       seed: of the resampling; the same seed gives the same interval.
 
     Returns:
-      (eer, low, high) as fractions, low <= eer <= high, in [0, 0.5]: 0 is a perfect attacker, 0.5 one that guesses.
+      (eer, low, high) as fractions, low <= eer <= high, in [0, 0.5]: 0 is a perfect attacker, 0.5
+        one that guesses.
 
     Raises:
       AuditError: scores are empty, not one-dimensional, or not finite.
 
-    Source: Brummer and de Villiers 2013, arXiv:1304.2865 (ROCCH by pool-adjacent-violators); Efron and Tibshirani 1993,
-    chapters 10 (bias) and 13 (percentiles).
+    Source: Brummer and de Villiers 2013, arXiv:1304.2865 (ROCCH by pool-adjacent-violators); Efron
+    and Tibshirani 1993, chapters 10 (bias) and 13 (percentiles).
     """
     targets, nontargets = _checked(target, "target"), _checked(nontarget, "nontarget")
     distinct, rank = np.unique(np.concatenate([targets, nontargets]), return_inverse=True)
@@ -62,8 +68,8 @@ def equal_error_rate_of_people(
 ) -> tuple[float, float, float]:
     """As `equal_error_rate`, where people are resampled, with all their scores, and not scores.
 
-    A person who is drawn k times counts k times in pairs with themselves, and k * l times with one who is drawn l
-    times: scores of one person are no news of others.
+    A person who is drawn k times counts k times in pairs with themselves, and k * l times with one
+    who is drawn l times: scores of one person are no news of others.
 
     Args:
       scores: shape (n,), finite: how alike the two sides of each pair are.
@@ -105,22 +111,28 @@ def equal_error_rate_of_people(
 
 
 def _with_interval(eer: float, resampled: Sequence[float], independent: int) -> tuple[float, float, float]:
-    """The rate, and from where to where it may be; without a single error, `independent` draws could have shown one."""
-    # Resampling adds the hull's bias a second time; taking it off twice centres the interval on the corrected rate.
+    """The rate, and from where to where it may be; without a single error, `independent` draws
+    could have shown one.
+    """
+    # Resampling adds the hull's bias a second time; taking it off twice centres the interval on the
+    # corrected rate.
     low, high = np.quantile(resampled, [TAIL, 1 - TAIL]) - 2 * (np.mean(resampled) - eer)
     if eer == 0:
-        # Resampling cannot show errors that never happened. Were the true rate e, scores as cleanly separated as these
-        # would come with probability (1 - e)^n + (1 - e)^m at most.
+        # Resampling cannot show errors that never happened. Were the true rate e, scores as cleanly
+        # separated as these would come with probability (1 - e)^n + (1 - e)^m at most.
         high = 1 - TAIL ** (1 / independent)
     return eer, float(np.clip(low, 0, eer)), float(np.clip(high, eer, 0.5))
 
 
 def _rocch_eer(n_target: Counts | Floats, n_nontarget: Counts | Floats) -> float:
-    """From the number of scores of each kind at each distinct value, ascending; values without scores may occur."""
+    """From the number of scores of each kind at each distinct value, ascending; values without
+    scores may occur.
+    """
     n_scores = n_target + n_nontarget
     used = n_scores > 0
     n_target, n_nontarget, n_scores = n_target[used], n_nontarget[used], n_scores[used]
-    # Thresholds between the pools of the isotonic fit to P(target | score) are the corners of the hull.
+    # Thresholds between the pools of the isotonic fit to P(target | score) are the corners of the
+    # hull.
     corners = isotonic_regression(n_target / n_scores, weights=n_scores).blocks
     miss = np.concatenate([[0], np.cumsum(n_target)])[corners] / n_target.sum()
     false_alarm = 1 - np.concatenate([[0], np.cumsum(n_nontarget)])[corners] / n_nontarget.sum()

@@ -1,7 +1,8 @@
-"""What a recording tells of who speaks, as those who want to know may learn it from other people's recordings.
+"""What a recording tells of who speaks, as those who want to know may learn it from other people's
+recordings.
 
-Source: Fisher 1936 and Ioffe 2006 (linear discriminants of speakers); Snyder et al. 2018 (x-vectors); Wang et al. 2018,
-arXiv:1801.05599 (additive margin).
+Source: Fisher 1936 and Ioffe 2006 (linear discriminants of speakers); Snyder et al. 2018
+(x-vectors); Wang et al. 2018, arXiv:1801.05599 (additive margin).
 """
 
 from collections.abc import Callable, Sequence
@@ -45,9 +46,10 @@ class Voiceprint:
     """A way to tell voices apart.
 
     Attributes:
-      features: of samples (N,) at 16 kHz, whoever speaks: the part that nothing was learned for here.
-      learn: from features of recordings, and whose each is, to what gives vectors of length 1, shape (n, D), of
-        recordings of anybody: those of one person are alike.
+      features: of samples (N,) at 16 kHz, whoever speaks: the part that nothing was learned for
+        here.
+      learn: from features of recordings, and whose each is, to what gives vectors of length 1,
+        shape (n, D), of recordings of anybody: those of one person are alike.
     """
 
     features: Callable[[Audio], Features]
@@ -55,12 +57,13 @@ class Voiceprint:
 
 
 def load_voiceprint(name: str, device: str = "cpu") -> Voiceprint:
-    """A voiceprint by name.
+    """Load a voiceprint by name.
 
     Args:
-      name: `statistics` (means and deviations of MFCCs, then linear discriminants: seconds), `network` (a small
-        x-vector network, trained on the spot: a minute), or a directory or hub id of one of transformers' models for
-        x-vectors, whose vectors are turned towards the recordings at hand by linear discriminants.
+      name: `statistics` (means and deviations of MFCCs, then linear discriminants: seconds),
+        `network` (a small x-vector network, trained on the spot: a minute), or a directory or hub
+        id of one of transformers' models for x-vectors, whose vectors are turned towards the
+        recordings at hand by linear discriminants.
       device: where a model lives.
 
     Raises:
@@ -106,7 +109,9 @@ def _discriminants(features: Sequence[Features], people: Sequence[str]) -> Embed
 
 
 class _XVector(nn.Module):
-    """Log-mel frames (B, T, 40) to vectors (B, D): convolutions over time, then means and deviations over it."""
+    """Log-mel frames (B, T, 40) to vectors (B, D): convolutions over time, then means and
+    deviations over it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
