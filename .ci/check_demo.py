@@ -20,7 +20,7 @@ def problems(run_dir: Path) -> list[str]:
     verdict = json.loads((private / "audit" / "verdict.json").read_text())
     for name, got, expected in (
         ("audit", verdict["verdict"], "PASS"),
-        ("audit of the non-private baseline", verdict["twin"]["verdict"], "FAIL"),
+        ("audit of the non-private baseline", verdict["baseline"]["verdict"], "FAIL"),
     ):
         if got != expected:
             found.append(f"{name}: got {got}, expected {expected}")

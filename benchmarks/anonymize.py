@@ -1,4 +1,4 @@
-"""Speed of the voice disguises, as times real time on one core, on made-up sentences of a few seconds each.
+"""Speed of the voice disguises, as times real time on one core, on synthetic sentences of a few seconds each.
 
 OMP_NUM_THREADS=1 python benchmarks/anonymize.py
 
@@ -30,7 +30,7 @@ Utterance = tuple[str, np.ndarray]
 
 
 def utterances() -> list[Utterance]:
-    """Sentences, each in a made-up voice, slowly: a fast one says words that `tiny-en` has too few frames for."""
+    """Sentences, each in a synthetic voice, slowly: a fast one says words that `tiny-en` has too few frames for."""
     rng = np.random.default_rng(0)
     said = [text.draw_sentence(rng) for _ in range(SENTENCES)]
     return [(words, voices.speak(words, replace(voices.random_voice(rng), rate_wpm=130)).samples) for words in said]

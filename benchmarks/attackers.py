@@ -1,7 +1,7 @@
 """What attackers get of each disguise, and what it costs a recogniser that learns from disguised speech.
 
     OMP_NUM_THREADS=1 python benchmarks/attackers.py ../shared/data/sentences         adults who read sentences
-    ... benchmarks/attackers.py                                                      80 made-up people, 20 commands each
+    ... benchmarks/attackers.py                                                    80 synthetic people, 20 commands each
     ... benchmarks/attackers.py --methods none,mcadams --voiceprints statistics --run RUN
 
 Equal error rates in % with 95 % intervals over people; 50 is an attacker who guesses. Figures in bold show nothing: an
@@ -31,7 +31,7 @@ from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.report import tradeoff
 from speechpriv.report.tradeoff import Level, Point
 from speechpriv.sections import AnonymizeConfig, DataConfig, DemoConfig
-from speechpriv.train import ordinary
+from speechpriv.train import baseline
 
 METHODS = {
     "none": ("none", "kept"), "mcadams": ("mcadams", "kept"), "formant": ("formant", "kept"),
@@ -88,7 +88,7 @@ def after_learning(said: Sequence[Said], epochs: int) -> Level:
         recogniser, rng = asr.load("tiny-en"), np.random.default_rng(0)
         others = [one for one in said if one.person not in half]
         batches = [batch for _ in range(epochs) for batch in batched(others, rng)]
-        ordinary.fit_baseline(recogniser, iter(batches), steps=len(batches), learning_rate=LEARNING_RATE)
+        baseline.fit_baseline(recogniser, iter(batches), steps=len(batches), learning_rate=LEARNING_RATE)
         errors |= word_errors(recogniser, [one for one in said if one.person in half])
     return level(errors)
 

@@ -83,7 +83,7 @@ def main() -> None:
         for directory in made.values():
             directory.mkdir()
         models = {
-            "no privacy": run / "twin",
+            "no privacy": run / "baseline",
             "clipping alone": clipped_alone(private, training, made["clipping"]),
             "epsilon 8": trained(config, training, 8, made["eight"]),
             "epsilon 1": trained(config, training, 1, made["one"]),

@@ -1,13 +1,13 @@
 """What private phrases are worth: word error rates of the base, phrases, private training, both, and neither.
 
-    OMP_NUM_THREADS=1 python benchmarks/phrases.py                              2,000 made-up people
+    OMP_NUM_THREADS=1 python benchmarks/phrases.py                              2,000 synthetic people
     ... benchmarks/phrases.py --commands ../shared/data/commands               volunteers' commands; nothing if absent
     ... benchmarks/phrases.py --ways phrases --epsilons 2,8 --units 500,2000
 
-Ways: `public` is the same made-up speech without any phrase of theirs; `phrases` spends all of epsilon on phrases;
+Ways: `public` is the same synthetic speech without any phrase of theirs; `phrases` spends all of epsilon on phrases;
 `recordings` all of it on private training of `--set train.trainable`; `both` the share --share on phrases. Where
 phrases were published, a second line decodes with their language model. Prints a Markdown table; corpora are made and
-kept as by `utility.py`, beside this file, whose settings these are too. One thread takes 5 minutes for made-up speech
+kept as by `utility.py`, beside this file, whose settings these are too. One thread takes 5 minutes for synthetic speech
 (600 steps), and 4 for private training with 2,000 people. delta is 1/N^1.1.
 """
 
@@ -26,7 +26,7 @@ import utility  # beside this file
 from speechpriv.config import PhrasesConfig, PrivacyConfig, TrainConfig
 from speechpriv.corpus import Corpus
 from speechpriv.models import arpa, asr, evaluate
-from speechpriv.train import accounting, finetune, ordinary, phrasebook, phrases, rehearse, sentences
+from speechpriv.train import accounting, baseline, finetune, phrasebook, phrases, rehearse, sentences
 from speechpriv.train.recordings import Recordings
 
 
@@ -50,14 +50,14 @@ def table_of(
 
 
 def rehearsed(table: dict[phrases.Gram, float], settings: TrainConfig, seed: int) -> Any:
-    """The base after made-up speech; without a table, after general speech alone."""
+    """The base after synthetic speech; without a table, after general speech alone."""
     recogniser, rng = asr.load(settings.base), np.random.default_rng(seed)
     said: Iterator[str] = sentences.sample_sentences(table, rng)
-    general = settings.made_up_general if table else 1.0
+    general = settings.replay_fraction if table else 1.0
     made = rehearse.generate_batches(said, recogniser, rng, general)
-    steps = settings.made_up_steps
-    ordinary.fit_baseline(
-        recogniser, itertools.islice(made, steps), steps=steps, learning_rate=settings.made_up_learning_rate
+    steps = settings.synthetic_steps
+    baseline.fit_baseline(
+        recogniser, itertools.islice(made, steps), steps=steps, learning_rate=settings.synthetic_learning_rate
     )
     return recogniser
 

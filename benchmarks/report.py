@@ -20,15 +20,15 @@ from speechpriv.report import page
 from speechpriv.report.facts import Facts
 
 ROWS, CANARIES, STEPS, ROUNDS = 1_000_000, 2_000, 5_000, 5
-MADE_UP = runpy.run_path(str(Path(__file__).parents[1] / "tests" / "report" / "conftest.py"))
+SYNTHETIC = runpy.run_path(str(Path(__file__).parents[1] / "tests" / "report" / "conftest.py"))
 SOUND_BYTES = 90_000  # of FLAC: about five seconds
 
 
 def large() -> Facts:
     """A run on a million recordings: more kinds, canaries, phrases, steps and audio than are shown."""
     rng = np.random.default_rng(0)
-    stages = {name: dict(manifest) for name, manifest in MADE_UP["stages"]().items()}
-    for name in ("ingest", "personal", "scrub", "anonymize", "plant", "twin"):
+    stages = {name: dict(manifest) for name, manifest in SYNTHETIC["stages"]().items()}
+    for name in ("ingest", "personal", "scrub", "anonymize", "plant", "baseline"):
         counts = stages[name]["counts"]
         stages[name]["counts"] = {key: value * (ROWS // 3_000) if isinstance(value, int) else value
                                   for key, value in counts.items()}  # fmt: skip
@@ -38,12 +38,12 @@ def large() -> Facts:
             {"repeats": int(2 ** rng.integers(5)), "planted": bool(rng.random() < 0.5), "exposure_bits": float(bits)}
             for bits in rng.exponential(1.44, CANARIES)
         ]
-        for model in ("private", "twin")
+        for model in ("private", "baseline")
     }
     sound = base64.b64encode(rng.bytes(SOUND_BYTES)).decode()
     moments = ("as recorded", "words taken out", "voice disguised")
     versions = [{"moment": moment, "text": "call [NAME]", "flac_base64": sound} for moment in moments]
-    return MADE_UP["facts"](
+    return SYNTHETIC["facts"](
         stages=stages, exposures=exposures,
         samples=[{"title": f"Recording {place}", "versions": versions} for place in range(20)],
         phrases=[["<s>", f"word{place}", float(place)] for place in range(20_000)],
@@ -69,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
         try:
-            for name, facts in (("small", MADE_UP["facts"]()), ("a million rows", large())):
+            for name, facts in (("small", SYNTHETIC["facts"]()), ("a million rows", large())):
                 started = time.perf_counter()
                 html = page.render_page(facts)
                 written_s = time.perf_counter() - started

@@ -2,7 +2,7 @@
 
 OMP_NUM_THREADS=1 python benchmarks/serving.py [BUNDLE]
 
-Without a bundle, tiny-en is exported. Commands are 2 s of made-up voices. Each runtime is a process of its own on one
+Without a bundle, tiny-en is exported. Commands are 2 s of synthetic voices. Each runtime is a process of its own on one
 core: real-time factor is processor time over the length of the audio, the least of five rounds; memory is the most that
 the process had, with all that it imports. The server has one core, and its clients the others. Latency is what a client
 waits: from its first byte where a command is sent at once, from the end of speech where chunks come as they are spoken.

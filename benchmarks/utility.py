@@ -1,6 +1,6 @@
-"""What privacy costs in accuracy: word error rate by epsilon and by number of people, made-up users or real commands.
+"""What privacy costs in accuracy: word error rate by epsilon and by number of people, synthetic users or real commands.
 
-    OMP_NUM_THREADS=1 python benchmarks/utility.py                            epsilon 1 to 8, 2,000 made-up people
+    OMP_NUM_THREADS=1 python benchmarks/utility.py                            epsilon 1 to 8, 2,000 synthetic people
     ... benchmarks/utility.py --epsilons 8 --units 500,1000,2000,5000,20000   by number of people
     ... benchmarks/utility.py --commands ../shared/data/commands              volunteers' commands; nothing if absent
 
@@ -29,18 +29,18 @@ from speechpriv.data import demo, ingest, sources
 from speechpriv.models import asr, evaluate
 from speechpriv.models.asr import Utterance
 from speechpriv.sections import DataConfig, DemoConfig
-from speechpriv.train import accounting, finetune, ordinary
+from speechpriv.train import accounting, baseline, finetune
 from speechpriv.train.recordings import Recordings
 
-SEEDS = {"train": 1, "validation": 2, "test": 3}  # of made-up people: nobody is in two parts
+SEEDS = {"train": 1, "validation": 2, "test": 3}  # of synthetic people: nobody is in two parts
 PEOPLE = {"validation": 150, "test": 300}
 TEST_SHARE = VALIDATION_SHARE = 0.2  # of volunteers
 
 Scores = dict[str, Any]  # what evaluate.accuracy gives
 
 
-def made_up(part: str, people: int, utterances: int) -> Iterator[Row]:
-    """Utterances of made-up people; the first thousand are the same, however many there are."""
+def synthetic(part: str, people: int, utterances: int) -> Iterator[Row]:
+    """Utterances of synthetic people; the first thousand are the same, however many there are."""
     for row in demo.generate_rows(DemoConfig(units=people, utterances_per_unit=utterances), SEEDS[part]):
         yield as_row(row, part)
 
@@ -79,7 +79,7 @@ def corpora(args: Any) -> tuple[dict[str, Path], dict[str, Corpus]]:
     people = {"train": max(args.units)} | PEOPLE
     each = {part: args.utterances if part == "train" else 2 for part in SEEDS}
     folders = {part: args.cache / f"demo-{part}-{people[part]}-{each[part]}" for part in SEEDS}
-    return folders, {part: kept(made_up(part, people[part], each[part]), folder) for part, folder in folders.items()}
+    return folders, {part: kept(synthetic(part, people[part], each[part]), folder) for part, folder in folders.items()}
 
 
 def recordings_of(train: Corpus, folder: Path, settings: TrainConfig) -> Recordings:
@@ -132,13 +132,13 @@ def stepped(
 
 
 def train_ordinarily(train: Corpus, units: dict[str, list[int]], seed: int, args: Any) -> Any:
-    """A recogniser after ordinary fine-tuning of all weights, as the audit's twin has it."""
+    """A recogniser after ordinary fine-tuning of all weights, as the audit's baseline has it."""
     rows, seconds = [row for unit in units.values() for row in unit], train.table["seconds"][:]
     rng, recogniser = np.random.default_rng(seed), asr.load(args.train.base)
-    epochs = [ordinary._epoch(rows, seconds, rng) for _ in range(args.train.twin_epochs)]  # noqa: SLF001
+    epochs = [baseline._epoch(rows, seconds, rng) for _ in range(args.train.baseline_epochs)]  # noqa: SLF001
     batches = [batch for epoch in epochs for batch in epoch]
     spoken = ([Utterance(train[i].samples(), train[i].text) for i in batch] for batch in batches)
-    ordinary.fit_baseline(recogniser, spoken, steps=len(batches), learning_rate=args.train.twin_learning_rate)
+    baseline.fit_baseline(recogniser, spoken, steps=len(batches), learning_rate=args.train.baseline_learning_rate)
     return recogniser
 
 
@@ -189,7 +189,7 @@ def numbers(given: str) -> list[float]:
 def add_arguments(parser: argparse.ArgumentParser, epsilons: list[float], seeds: int) -> None:
     """What `phrases.py` is asked too."""
     parser.add_argument("--units", type=lambda given: [int(n) for n in given.split(",")], default=[2000])
-    parser.add_argument("--utterances", type=int, default=2, help="of each made-up person who is trained on")
+    parser.add_argument("--utterances", type=int, default=2, help="of each synthetic person who is trained on")
     parser.add_argument("--epsilons", type=numbers, default=epsilons)
     parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--ordinary", type=numbers, help="WER,EXACT of an earlier run, instead of ordinary training")

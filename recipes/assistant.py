@@ -15,13 +15,13 @@ from speechpriv.audit import stage as audit
 from speechpriv.audit.canaries import canary, personal, survival
 from speechpriv.audit.voices import attackers
 from speechpriv.config import PipelineConfig
-from speechpriv.data import madeup
+from speechpriv.data import synthetic_speech
 from speechpriv.models import evaluate
 from speechpriv.report import samples
 from speechpriv.rundir import Run
 from speechpriv.scrub import clean, surrogate
 from speechpriv.store import Summary
-from speechpriv.train import finetune, ordinary, phrasebook, rehearse
+from speechpriv.train import baseline, finetune, phrasebook, rehearse
 
 
 def main(config: PipelineConfig, run_dir: Path, until: steps.Until = "report") -> None:
@@ -48,8 +48,8 @@ def main(config: PipelineConfig, run_dir: Path, until: steps.Until = "report") -
     if until == "plant":
         return
     learned = learn(run, config, training, steps.find_ledger(run, config, raw))
-    openly = ordinary.OrdinaryConfig(train=config.train, seed=config.seed)
-    models = {"twin": run.stage("twin", ordinary.run, openly, training), **learned}
+    openly = baseline.BaselineConfig(train=config.train, seed=config.seed)
+    models = {"baseline": run.stage("baseline", baseline.run, openly, training), **learned}
     if until == "train":
         return
 
@@ -72,7 +72,7 @@ def main(config: PipelineConfig, run_dir: Path, until: steps.Until = "report") -
     steps.export_bundle(run, config, {"audit": verdict, "figures": figures, **training, **learned}, forbidden)
     if until == "export":
         return
-    said = samples.write_samples(run.folder.private, make_imitations()) if config.data.made_up else ""
+    said = samples.write_samples(run.folder.private, make_imitations()) if config.data.synthetic else ""
     steps.write_report(run, raw, forbidden, public=said)
 
 
@@ -88,7 +88,7 @@ def learn(run: Run, config: PipelineConfig, training: dict[str, Path], ledger: P
     settings = finetune.FinetuneConfig(privacy=config.privacy, train=config.train)
     learned["model"] = run.stage(
         "train", finetune.run, settings, {**training, **begun}, key="noise", total=config.privacy.steps,
-        ledger=ledger, public=madeup.generate_public,
+        ledger=ledger, public=synthetic_speech.generate_public,
     )  # fmt: skip
     run.folder.destroy("noise", "phrases")  # nobody, not even their owner, can strip the noise from now on
     return learned

@@ -4,8 +4,8 @@
     speechpriv run clinic_risk data.source=folder data.path=PATH canary...   your own; `text` is the label
 
 The same private training, ledger, audit and gate as for words; the label is the only word there is. Canaries are
-synthetic patients with the wrong label. Recordings are not scrubbed, since nobody knows their words, and disguised only
-if `anonymize.method` says so: a disguise takes away what a voice disorder is heard by.
+synthetic patients with the wrong label. Recordings are not scrubbed, since nobody knows their words, and disguised
+only if `anonymize.method` says so: a disguise takes away what a voice disorder is heard by.
 """
 
 import functools
@@ -21,7 +21,7 @@ from speechpriv.config import PipelineConfig, TrainConfig
 from speechpriv.models import labelled
 from speechpriv.rundir import Run
 from speechpriv.store import Summary
-from speechpriv.train import finetune, ordinary
+from speechpriv.train import baseline, finetune
 
 # For `speechpriv curve`: what is measured of each person, and what it comes to.
 MEASURE, measured, statistic = "AUROC", screening.by_person, screening.compute_auroc
@@ -45,7 +45,7 @@ def main(config: PipelineConfig, run_dir: Path, until: steps.Until = "report") -
     if until == "plant":
         return
     learned = learn(run, config, training, steps.find_ledger(run, config, raw))
-    models = {"twin": learn_openly(run, config, training), **learned}
+    models = {"baseline": learn_openly(run, config, training), **learned}
     if until == "train":
         return
 
@@ -78,7 +78,7 @@ def learn(run: Run, config: PipelineConfig, training: dict[str, Path], ledger: P
 def learn_openly(run: Run, config: PipelineConfig, training: dict[str, Path]) -> Summary:
     """Train without privacy. `speechpriv curve` calls it."""
     _, train = begin(run, config)
-    return run.stage("twin", ordinary.run, ordinary.OrdinaryConfig(train=train, seed=config.seed), training)
+    return run.stage("baseline", baseline.run, baseline.BaselineConfig(train=train, seed=config.seed), training)
 
 
 def begin(run: Run, config: PipelineConfig) -> tuple[str, TrainConfig]:

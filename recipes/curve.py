@@ -1,6 +1,6 @@
 """Privacy against accuracy: a recipe trained at one epsilon after the other, on the same recordings.
 
-    speechpriv curve assistant                                     made-up people: release/curve.svg and curve.csv
+    speechpriv curve assistant                                     synthetic people: release/curve.svg and curve.csv
     speechpriv curve commands data.path=PATH --figures private     real people: the same in private/
 
 Epsilon 0 is the base as it is, `inf` ordinary training. Each point is another look at everybody trained on and
@@ -9,7 +9,7 @@ measured. Where published phrases would be shipped, they are decoded with.
 
 Another recipe can be drawn if it has `main(config, run_dir, until="plant")`, which leaves `plant/corpus` to train on
 and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `begin(config,
-directory)` (first what it gives is the model before training), `learn_openly` (a stage as train/ordinary.py),
+directory)` (first what it gives is the model before training), `learn_openly` (a stage as train/baseline.py),
 `measured(model, corpus, device)` (a pair of numbers for each test unit), `statistic` (one number of an array of
 pairs) and `MEASURE` (what that number is called).
 """
@@ -30,7 +30,7 @@ from speechpriv.models import asr, evaluate
 from speechpriv.report import tradeoff
 from speechpriv.report.tradeoff import Point
 from speechpriv.rundir import Run, RunDir
-from speechpriv.train import ordinary
+from speechpriv.train import baseline
 
 
 def main(
@@ -105,7 +105,7 @@ def _trained(
 
 
 def _learn_openly(run: Run, config: PipelineConfig, training: dict[str, Path]) -> store.Summary:
-    return run.stage("twin", ordinary.run, ordinary.OrdinaryConfig(train=config.train, seed=config.seed), training)
+    return run.stage("baseline", baseline.run, baseline.BaselineConfig(train=config.train, seed=config.seed), training)
 
 
 def _measured(model: str, tested: Corpus, device: str, phrases: Path | None = None) -> dict[str, tuple[int, int]]:

@@ -1,9 +1,9 @@
-"""Pre-train the embedded base model `tiny-en` on made-up voices only: no recording of anybody is involved.
+"""Pre-train the embedded base model `tiny-en` on synthetic voices only: no recording of anybody is involved.
 
     speechpriv run configs/tiny-en.yaml
 
-Copy it to pre-train a base of another size or on other made-up text. It can be killed and run again: it goes on from
-its last checkpoint; with more steps, once that is copied to the new run's `private/`. The result is in
+Copy it to pre-train a base of another size or on other synthetic text. It can be killed and run again: it goes on
+from its last checkpoint; with more steps, once that is copied to the new run's `private/`. The result is in
 `release/tiny-en`, what `models.asr.load` reads.
 
 While the last layer learns to spell, the middle one is asked which phoneme it hears in each frame: the synthesiser
@@ -22,7 +22,7 @@ from rich.progress import Progress
 from torch.nn.utils.rnn import pad_sequence
 
 from speechpriv.config import PretrainConfig
-from speechpriv.data import madeup, text
+from speechpriv.data import synthetic_speech, text
 from speechpriv.models import asr, intermediate, new
 
 _COOLDOWN = 0.2  # of all steps
@@ -41,7 +41,7 @@ class Stream(torch.utils.data.IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         # Each (re)start draws new speech: nothing made up is worth replaying.
         rng = np.random.default_rng([self.config.seed, self.done])
-        for batch in madeup.generate_batches(rng, self.config.batch_s):
+        for batch in synthetic_speech.generate_batches(rng, self.config.batch_s):
             if fitting := [said for said in batch if self.recogniser.fits(len(said.samples), said.words)]:
                 features, mask = self.recogniser.features([said.samples for said in fitting])
                 frame = self.recogniser.samples_per_frame
@@ -53,7 +53,7 @@ class Stream(torch.utils.data.IterableDataset[Batch]):
 def symbols_of(seed: int, utterances: int = 300) -> list[str]:
     """Return the phonemes that are spoken, and the pause between them."""
     rng = np.random.default_rng([seed, 998])
-    spoken = (madeup.generate_utterance(rng, madeup.training_variants()) for _ in range(utterances))
+    spoken = (synthetic_speech.generate_utterance(rng, synthetic_speech.training_variants()) for _ in range(utterances))
     return sorted({"", *(symbol for said in spoken for symbol, _ in said.phonemes)})
 
 
@@ -81,7 +81,7 @@ def learning_rate(step: int, config: PretrainConfig) -> float:
 def word_error_rate(recogniser: asr.CtcRecogniser, seed: int, utterances: int = 200) -> float:
     """Return the WER on sentences never trained on, in voices never trained on, in rooms and noise."""
     rng = np.random.default_rng([seed, 999])
-    said = [madeup.generate_utterance(rng, madeup.held_out_variants()) for _ in range(utterances)]
+    said = [synthetic_speech.generate_utterance(rng, synthetic_speech.held_out_variants()) for _ in range(utterances)]
     heard = recogniser.transcribe([one.samples for one in said])
     return float(jiwer.wer([one.words for one in said], heard))
 

@@ -91,7 +91,7 @@ class Claim(_Frozen):
     epsilon: Annotated[float, Field(ge=0)]
     delta: Annotated[float, Field(gt=0, lt=1)]
     mu_gdp: Annotated[float, Field(ge=0)]  # Gomez et al. 2025, arXiv:2503.10945
-    members_named_at_1_percent: Annotated[float, Field(ge=0, le=1)]  # largest true positive rate at 1 % false alarms
+    max_tpr_at_1_percent_fpr: Annotated[float, Field(ge=0, le=1)]  # largest true positive rate at 1 % false alarms
     unit: Annotated[str, Field(min_length=1)]  # whose privacy: speaker, patient, household ...
     adjacency: str = ADJACENCY
     sampling: Literal["units", "utterances"] = "units"  # what is drawn in each step, and clipped as one
@@ -143,7 +143,7 @@ class Claim(_Frozen):
         """Count how many of 100 units who took part the best attacker recognises at 1 % false
         alarms, rounded up.
         """
-        return _up(100 * self.members_named_at_1_percent, 2)
+        return _up(100 * self.max_tpr_at_1_percent_fpr, 2)
 
     def sentence(self) -> str:
         """Return the claim in one plain sentence; every number in it is rounded up."""

@@ -44,7 +44,7 @@ _ERROR = 3  # an exit code; verdicts have 0 to 2
 def root() -> None:
     """Train a speech recogniser on people's recordings so that the people stay private, and prove it.
 
-    Start with [bold]speechpriv run assistant[/bold]: made-up people, nothing to download. Then look at your own
+    Start with [bold]speechpriv run assistant[/bold]: synthetic people, nothing to download. Then look at your own
     recordings: [bold]speechpriv cp commands.yaml mine.yaml[/bold], then
     [bold]speechpriv validate mine.yaml data.path=PATH[/bold] and
     [bold]speechpriv run mine.yaml data.path=PATH[/bold]. The same command again skips what is done and takes up
@@ -66,7 +66,7 @@ def prepare(name: Name, overrides: Overrides = None, runs: Runs = Path("runs"), 
 
 @app.command()
 def train(name: Name, overrides: Overrides = None, runs: Runs = Path("runs"), recipe: Recipe = None) -> None:
-    """Run up to the private training and its non-private twin."""
+    """Run up to the private training and its non-private baseline."""
     print(_run(name, overrides, runs, recipe, until="train"))
 
 
@@ -86,14 +86,14 @@ def curve(
     epsilons: Annotated[str, typer.Option(help="With commas between; inf is training without privacy.")] = _EPSILONS,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings at each epsilon.")] = 3,
     figures: Annotated[
-        str | None, typer.Option(help="public or private: whose people these are; made-up ones need no word.")
+        str | None, typer.Option(help="public or private: whose people these are; synthetic ones need no word.")
     ] = None,
 ) -> None:
     """Draw accuracy against epsilon, as picture and CSV: prepared once, trained at each epsilon, nothing audited.
 
-    Such a curve looks at the people many times, which no ledger counts and no claim covers. So it is drawn of made-up
-    people, or of people whose recordings are public ([bold]--figures public[/bold]). Of others it stays in the run's
-    private/ ([bold]--figures private[/bold]), and what is chosen by it is chosen by looking at them.
+    Such a curve looks at the people many times, which no ledger counts and no claim covers. So it is drawn of
+    synthetic people, or of people whose recordings are public ([bold]--figures public[/bold]). Of others it stays in
+    the run's private/ ([bold]--figures private[/bold]), and what is chosen by it is chosen by looking at them.
 
     The same command again goes on where it was killed; more seeds or epsilons are added to what is there.
     """
@@ -102,9 +102,9 @@ def curve(
     wanted = _wanted(epsilons)
     if not isinstance(config, configs.PipelineConfig):
         raise ConfigError(f"{path}: recipe {config.recipe!r} trains on nobody: there is no epsilon to draw.")
-    if figures not in (("public", "private", None) if config.data.made_up else ("public", "private")):
+    if figures not in (("public", "private", None) if config.data.synthetic else ("public", "private")):
         raise ConfigError(
-            f"curve: --figures is {figures}; expected public or private, since these people are not made up. No claim "
+            f"curve: --figures is {figures}; expected public or private, as people are not synthetic. No claim "
             "covers the figures: say `private` and they are written to private/, `public` only if the recordings are."
         )
     of_recipe = packaged.find_file(recipe) if recipe else packaged.find_packaged(f"{config.recipe}.py")
@@ -139,7 +139,7 @@ def validate(name: Name, overrides: Overrides = None, *, schema: bool = False) -
     """
     config = configs.load(packaged.find_file(name), overrides or ())
     print(json.dumps(type(config).model_json_schema() if schema else config.model_dump(mode="json"), indent=2))
-    if isinstance(config, configs.PipelineConfig) and not config.data.made_up and not schema:
+    if isinstance(config, configs.PipelineConfig) and not config.data.synthetic and not schema:
         from speechpriv.data import ingest, preview
 
         seen = preview.preview_corpus(ingest.IngestConfig(data=config.data, seed=config.seed))
@@ -158,7 +158,7 @@ def audit(
     private = run_dir / "private"
     config = _config_of(run_dir)
     settings = stage.AuditStageConfig(audit=config.audit, base=config.train.base)
-    inputs = {name: private / name for name in ("plant", "survival", "twin")}
+    inputs = {name: private / name for name in ("plant", "survival", "baseline")}
     inputs |= {"people": private / "scrub", "model": artefact or private / "train"}
     if config.privacy.phrases:
         inputs["phrases"] = private / "phrases"

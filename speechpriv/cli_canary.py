@@ -55,7 +55,9 @@ def insert(
 def score(
     directory: Canaries,
     model: Annotated[str, typer.Argument(help="The model trained on the corpus with the canaries.")],
-    twin: Annotated[str, typer.Option(help="A non-private model trained on the same corpus: the positive control.")],
+    baseline: Annotated[
+        str, typer.Option(help="A non-private model trained on the same corpus: the positive control.")
+    ],
     base: Annotated[str, typer.Option(help="The model before training.")] = "tiny-en",
     corpus: Annotated[
         str | None, typer.Option(help="What was trained on, after all filters: see that the canaries are in it.")
@@ -70,7 +72,7 @@ def score(
     from speechpriv.audit import external, verdict
 
     found = external.score_model(
-        directory, model, twin, base, configs.AuditConfig(), corpus=corpus, published=commitment
+        directory, model, baseline, base, configs.AuditConfig(), corpus=corpus, published=commitment
     )
     print(json.dumps(found, indent=2))
     raise typer.Exit(verdict.EXIT_CODES[found["verdict"]])

@@ -41,8 +41,8 @@ class CanaryConfig(Section):
     words: Annotated[int, Field(ge=3, le=12)] = 6  # of a phrase of the kind `words`
     kinds: Annotated[tuple[PhraseKind, ...], Field(min_length=1)] = ("words",)  # each canary's is drawn
     speeds: Annotated[tuple[Annotated[float, Field(ge=1, le=4)], ...], Field(min_length=1)] = (1.0,)  # so is its speed
-    placed: Placed = "own_unit"  # each phrase as one made-up unit, or spread over `repeats` of them
-    recordings: DataConfig | None = None  # the caller's own, instead of made-up phrases; not the corpus trained on
+    placed: Placed = "own_unit"  # each phrase as one synthetic unit, or spread over `repeats` of them
+    recordings: DataConfig | None = None  # the caller's own, instead of synthetic phrases; not the corpus trained on
     command: tuple[str, ...] = ()  # speaks the words {text} into the file {out}; run without a shell
     command_limit_s: Positive = 60.0
     personal: Annotated[int, Field(ge=0)] = 5  # phrases with personal data of each kind, which scrubbing must remove
@@ -63,7 +63,7 @@ class CanaryConfig(Section):
 
 class PhrasesConfig(Section):
     """What may be spent on publishing what many say, for the model to learn from first, spoken by
-    made-up voices.
+    synthetic voices.
     """
 
     # Of privacy.epsilon, for that alone, but nine tenths of it at most; recordings get what is
@@ -131,7 +131,9 @@ class PrivacyConfig(Section):
 
 
 class TrainConfig(Section):
-    """What is trained and how; the same for the private model and its non-private twin unless said."""
+    """What is trained and how; the same for the private model and its non-private baseline unless
+    said.
+    """
 
     base: PathName = "tiny-en"  # tiny-en, a directory or a hub id
     labels: tuple[str, ...] = ()  # of recipe clinic_risk: what recordings are told apart by, what is looked for last
@@ -144,11 +146,11 @@ class TrainConfig(Section):
     copies: Annotated[int, Field(ge=0)] = 0  # distorted ones of each utterance, beside it in its unit's gradient
     dropout: Literal["none", "family"] = "none"  # family: dropout, LayerDrop and SpecAugment as the model's config says
     precision: Literal["fp32", "bf16"] = "fp32"  # of the passes; gradients, sums and weights are fp32 at least
-    made_up_steps: Count = 600  # of ordinary training on sentences from privacy.phrases, if that is set
-    made_up_learning_rate: Positive = 1e-3
-    made_up_general: Fraction = 0.25  # of that speech is of the general kind the base knows, so that it forgets nothing
-    twin_epochs: Count = 8
-    twin_learning_rate: Positive = 1e-3
+    synthetic_steps: Count = 600  # of ordinary training on sentences from privacy.phrases, if that is set
+    synthetic_learning_rate: Positive = 1e-3
+    replay_fraction: Fraction = 0.25  # of that speech is of the general kind the base knows, so that it forgets nothing
+    baseline_epochs: Count = 8
+    baseline_learning_rate: Positive = 1e-3
 
 
 class AuditConfig(Section):
@@ -248,7 +250,7 @@ class PipelineConfig(Section):
 
 
 class PretrainConfig(Section):
-    """A base model from made-up voices: recipes/pretrain.py."""
+    """A base model from synthetic voices: recipes/pretrain.py."""
 
     recipe: Literal["pretrain"] = "pretrain"
     seed: int = 1

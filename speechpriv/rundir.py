@@ -1,4 +1,6 @@
-"""Where a run keeps what: the one place that knows, and the runner that recipes call for every stage."""
+"""Where a run keeps what: the one place that knows, and the runner that recipes call for every
+stage.
+"""
 
 import inspect
 from collections.abc import Mapping

@@ -20,7 +20,7 @@ Layout = Literal[
     "folder", "common_voice", "librispeech", "libritts", "mls", "voxforge", "vctk", "timit", "speech_commands",
     "ljspeech", "text_files", "nemo", "kaldi", "lhotse", "webdataset", "datasets", "parquet", "hub",
 ]  # fmt: skip
-MADE_UP = ("demo", "clinic", "risk")  # sources in which nobody is real
+SYNTHETIC = ("demo", "clinic", "risk")  # sources in which nobody is real
 Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]  # of personal data, as in [NAME]
 
 
@@ -41,14 +41,14 @@ class Section(BaseModel):
 
 
 class DemoConfig(Section):
-    """The made-up assistant corpus."""
+    """The synthetic assistant corpus."""
 
     units: Count = 400
     utterances_per_unit: Count = 4
 
 
 class ClinicConfig(Section):
-    """The made-up clinic: doctors dictate, patients are the units."""
+    """The synthetic clinic: doctors dictate, patients are the units."""
 
     patients: Count = 600
     dictations_per_patient: Count = 4
@@ -56,7 +56,7 @@ class ClinicConfig(Section):
 
 
 class RiskConfig(Section):
-    """Made-up patients who read a sentence, with a voice disorder or without."""
+    """Synthetic patients who read a sentence, with a voice disorder or without."""
 
     patients: Count = 600
     recordings_per_patient: Count = 3
@@ -96,19 +96,19 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _path_is_given(self) -> Self:
-        if not self.made_up and self.path is None:
+        if not self.synthetic and self.path is None:
             raise ValueError(
                 "data.path is missing: expected a folder with metadata.jsonl, another corpus layout, or a hub id. "
-                "Set it in the config or as an override: data.path=PATH (or data.source=demo for made-up voices)"
+                "Set it in the config or as an override: data.path=PATH (or data.source=demo for synthetic voices)"
             )
         if not self.min_seconds < self.max_seconds:
             raise ValueError(f"data.min_seconds = {self.min_seconds} must be below max_seconds = {self.max_seconds}")
         return self
 
     @property
-    def made_up(self) -> bool:
+    def synthetic(self) -> bool:
         """Whether nobody in the recordings is real."""
-        return self.source in MADE_UP
+        return self.source in SYNTHETIC
 
 
 class ScrubConfig(Section):
@@ -126,7 +126,9 @@ class ScrubConfig(Section):
     aligner: PathName = "tiny-en"  # the CTC recogniser that tells when a word is said: tiny-en, a directory or a hub id
     min_word_confidence: Fraction = 0.02  # below this mean probability an alignment is not trusted: the row is dropped
     redaction: Literal["silence", "beep", "cut", "replace"] = "cut"  # what is heard instead; cut: 0.1 s of silence
-    mark: Literal["token", "remove"] = "token"  # what is read instead: [KIND], or nothing (replace: the made-up values)
+    mark: Literal["token", "remove"] = (
+        "token"  # what is read instead: [KIND], or nothing (replace: the synthetic values)
+    )
 
     @field_validator("patterns")
     @classmethod

@@ -1,4 +1,5 @@
-"""What every recipe begins and ends with: it takes recordings in, and lets a model and a report out.
+"""What every recipe begins and ends with: it takes recordings in, and lets a model and a report
+out.
 
 Only recipes and the command line compose stages; this is the part of the recipes that they share.
 """

@@ -1,4 +1,4 @@
-"""What many tests share: a random recogniser small enough to train in a second, and a few made-up people."""
+"""What many tests share: a random recogniser small enough to train in a second, and a few synthetic people."""
 
 import copy
 import runpy
@@ -66,7 +66,7 @@ def tiny_en():
 
 @pytest.fixture(scope="session")
 def corpus_dir(tmp_path_factory):
-    """A corpus of 12 made-up people who say three short things each; three of them are the test split."""
+    """A corpus of 12 synthetic people who say three short things each; three of them are the test split."""
     rng = np.random.default_rng(0)
 
     def rows():
@@ -83,7 +83,7 @@ def corpus_dir(tmp_path_factory):
                 )
 
     directory = tmp_path_factory.mktemp("corpus")
-    corpus.write(rows(), directory, lineage="made-up", order_key=bytes(32))
+    corpus.write(rows(), directory, lineage="synthetic", order_key=bytes(32))
     return directory
 
 

@@ -17,7 +17,7 @@ FACTS = {
     "epsilon": 7.8954,
     "delta": 1e-5,
     "mu_gdp": 1.6,
-    "members_named_at_1_percent": 0.241,
+    "max_tpr_at_1_percent_fpr": 0.241,
     "unit": "volunteer",
     "cap_per_unit": 8,
     "sampling_rate": 0.1,
@@ -97,7 +97,7 @@ def test_claims_from_before_there_was_a_choice_are_of_units():
 
 
 def test_numpy_numbers_become_plain_ones():
-    claim = make(epsilon=np.float64(7.0), members_named_at_1_percent=np.float64(0.3))
+    claim = make(epsilon=np.float64(7.0), max_tpr_at_1_percent_fpr=np.float64(0.3))
     assert Claim.from_json(claim.to_json()) == claim
     assert "np." not in claim.sentence()
 
@@ -117,7 +117,7 @@ def test_what_is_not_finite_or_negative_is_refused(name, value):
     [
         ({"delta": 0.0}, "delta"),
         ({"delta": 1.0}, "delta"),
-        ({"members_named_at_1_percent": 1.1}, "members_named"),
+        ({"max_tpr_at_1_percent_fpr": 1.1}, "members_named"),
         ({"sampling_rate": 0.0}, "sampling_rate"),
         ({"steps": 0}, "steps"),
         ({"unit": ""}, "unit"),

@@ -61,7 +61,7 @@ def test_a_curve_of_real_people_needs_a_word(tmp_path: Path) -> None:
     for asked in ((), ("--figures", "secret")):
         shown = speechpriv("curve", "commands", f"data.path={tmp_path}", *asked, cwd=tmp_path)
         assert shown.returncode == 3
-        assert "not made up" in shown.stderr
+        assert "not synthetic" in shown.stderr
     assert not (tmp_path / "runs").exists()
 
 

@@ -72,7 +72,7 @@ def test_a_stage_of_unknown_length_is_shown_too(told, clock):
 
 def test_the_total_may_be_told_later(told):
     screen = told(terminal=True)
-    with progress.show_bar("twin") as update:
+    with progress.show_bar("baseline") as update:
         update(3, 40)
     assert "3 of 40" in screen.getvalue()
 

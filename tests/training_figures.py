@@ -39,10 +39,10 @@ RELEASED = {  # what covers it, and `file:path of keys` in private/
     """,
     "nothing, but listed: test people": """
         evaluate/figures.json:base.* evaluate/figures.json:private.*
-        evaluate/figures.json:private_with_phrases.* evaluate/manifest.json:counts.utterances
+        evaluate/figures.json:private_with_lm.* evaluate/manifest.json:counts.utterances
         evaluate/manifest.json:counts.speakers evaluate/manifest.json:counts.people
         evaluate/manifest.json:counts.*.base evaluate/manifest.json:counts.*.private
-        evaluate/manifest.json:counts.*.private_with_phrases
+        evaluate/manifest.json:counts.*.private_with_lm
     """,
     "nothing, but listed: a word": """
         audit/verdict.json:verdict audit/verdict.json:reasons.* audit/verdict.json:earlier_verdicts.*

@@ -50,7 +50,7 @@ def disguise(
       rate_hz: of `samples`; > 0.
       method: `mcadams` or `formant` (light disguises: they do not stop an attacker who trains on
         disguised speech), `cascade` (many distortions at once, less light), `resynth` (the words,
-        spoken by a made-up voice) or `none` (converts the rate, hides nothing).
+        spoken by a synthetic voice) or `none` (converts the rate, hides nothing).
       key: at least 16 random bytes, kept apart from the output: who has it can repeat every draw.
       utterance_id: unique in the corpus.
       words: for `resynth`: what is said, and when, in samples at 16 kHz; None: what `tiny-en`

@@ -1,5 +1,5 @@
-"""Resynthesis: the words, spoken again by a made-up voice, when they were said. Of the sound itself
-nothing is left.
+"""Resynthesis: the words, spoken again by a synthetic voice, when they were said. Of the sound
+itself nothing is left.
 
 What remains of the speaker is which words were said and, unless timing is replaced, when and for
 how long.
@@ -74,7 +74,7 @@ def hear_words(samples: Audio) -> list[SpokenWord]:
 
 
 def disguise(words: Sequence[SpokenWord], kept: Timing, rng: np.random.Generator) -> Audio:
-    """Speak words in a made-up voice of any accent, timbre, pitch and rate.
+    """Speak words in a synthetic voice of any accent, timbre, pitch and rate.
 
     Args:
       words: in order, each where it is said, in samples at 16 kHz; what stands for scrubbed words

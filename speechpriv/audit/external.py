@@ -122,7 +122,7 @@ def insert_canaries(directory: Path, corpus: Path, destination: Path) -> int:
 def score_model(
     directory: Path,
     model: str,
-    twin: str,
+    baseline: str,
     base: str,
     config: AuditConfig,
     *,
@@ -135,7 +135,7 @@ def score_model(
       directory: what `make_canaries` wrote.
       model: the model under audit: a directory, a bundle or a hub id, of any family. Held to its
         claim.json, if any.
-      twin: a model trained without privacy on the same corpus.
+      baseline: a model trained without privacy on the same corpus.
       base: the model before training.
       config: alpha and confidence.
       corpus: what was trained on, in any layout that `speechpriv run` reads, with the names that
@@ -157,14 +157,14 @@ def score_model(
     survived = _survival(registry, phrases, corpus, base) if corpus is not None else None
     path = Path(model) / "claim.json"
     claim = Claim.from_json(path.read_text()) if path.is_file() else None
-    known = scores.score_phrases({"private": model, "twin": twin}, base, phrases)
+    known = scores.score_phrases({"private": model, "baseline": baseline}, base, phrases)
     drawn, audits = store.sha256(directory / canary.REGISTRY), directory / record.NAME
     same = record.identify_audit(
         scores=[values.tobytes().hex() for values in known.values()], settings=config.model_dump(),
         claim=claim.to_json() if claim else None,
     )  # fmt: skip
     past = record.find_past(audits, drawn, same)
-    found = stage.judge(registry, known["private"], known["twin"], claim, config, past=past, survived=survived)
+    found = stage.judge(registry, known["private"], known["baseline"], claim, config, past=past, survived=survived)
     record.add_audit(audits, drawn, same, found["verdict"])
     return {**found, "registry": drawn, "commitment": committed}
 

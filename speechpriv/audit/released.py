@@ -1,10 +1,10 @@
-"""Which part of a verdict may leave: what comes of the private model, of made-up canaries and of
+"""Which part of a verdict may leave: what comes of the private model, of synthetic canaries and of
 public settings.
 
-The verdict also holds exact figures that no epsilon covers: of the non-private twin, which learned
-from people without noise, and of people's own recordings (who was told to have taken part, what one
-unit alone says). They stay in `private/`. docs/guarantees.md says of every number in a release what
-covers it.
+The verdict also holds exact figures that no epsilon covers: of the non-private baseline, which
+learned from people without noise, and of people's own recordings (who was told to have taken part,
+what one unit alone says). They stay in `private/`. docs/guarantees.md says of every number in a
+release what covers it.
 """
 
 from collections.abc import Mapping

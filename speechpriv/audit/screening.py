@@ -34,15 +34,15 @@ def run(
     config: ScreeningConfig, inputs: Mapping[str, Path], out_dir: Path, *, device: str = "cpu",
     on_model: Callable[[str], None] = store.ignore_progress,
 ) -> dict[str, Any]:  # fmt: skip
-    """Score the base, the private model and the twin on the test split of `inputs["corpus"]`; write
-    `figures.json`.
+    """Score the base, the private model and the baseline on the test split of `inputs["corpus"]`;
+    write `figures.json`.
 
     These figures describe the test people without noise: a release outside the ledger, said so in
     the claim.
     """
     corpus = corpora.read(inputs["corpus"])
     sources = {
-        "base": config.base, "nonprivate": str(inputs["twin"] / "model"), "private": str(inputs["model"] / "model"),
+        "base": config.base, "baseline": str(inputs["baseline"] / "model"), "private": str(inputs["model"] / "model"),
     }  # fmt: skip
     figures = {}
     for name, source in sources.items():

@@ -1,5 +1,5 @@
-"""The audit stage: score the canaries on the model, its non-private twin and the base, and give a
-verdict.
+"""The audit stage: score the canaries on the model, its non-private baseline and the base, and give
+a verdict.
 """
 
 import math
@@ -52,9 +52,9 @@ def run(
     Args:
       config: see `AuditStageConfig`.
       inputs: `plant` (the plant stage), `model` (a directory with `model/` or an exported bundle,
-        and its `claim.json`) and `twin` (the non-private twin's stage); `survival`, if canaries
-        were seen to survive; `people`, a corpus of people who took part and others, all treated
-        alike, if membership is to be told; `phrases`, if a table of phrases was published.
+        and its `claim.json`) and `baseline` (the non-private baseline's stage); `survival`, if
+        canaries were seen to survive; `people`, a corpus of people who took part and others, all
+        treated alike, if membership is to be told; `phrases`, if a table of phrases was published.
       out_dir: gets `verdict.json`, `exposures.json` and `released.json`, the part of the verdict
         that may leave (see released.py); none holds a phrase. The audit is counted in audits.json
         beside the plant stage.
@@ -68,7 +68,7 @@ def run(
     registry, phrases = canary.read(inputs["plant"])
     trained_on = corpora.read(inputs["plant"] / "corpus")
     canary.check_planted(registry, trained_on)
-    audited = {"private": inputs["model"], "twin": inputs["twin"]}
+    audited = {"private": inputs["model"], "baseline": inputs["baseline"]}
     for name, directory in audited.items():
         _check_trained_on(inputs["plant"] / "corpus", name, directory)
     claim = _claim(inputs["model"] / "claim.json")
@@ -86,7 +86,7 @@ def run(
     survived = survival.read(inputs["survival"]) if "survival" in inputs else None
     told = published.check_published(inputs["phrases"], registry, phrases, trained_on) if "phrases" in inputs else None
     judged = judge(
-        registry, found["private"], found["twin"], claim, config.audit, past=past, survived=survived, told=told
+        registry, found["private"], found["baseline"], claim, config.audit, past=past, survived=survived, told=told
     )
     record.add_audit(audits, canaries, same, judged["verdict"])
     models = {name: asr.load(source, device) for name, source in sources.items()}
@@ -100,13 +100,13 @@ def run(
     store.write_json(out_dir / "verdict.json", judged)
     store.write_json(out_dir / released.FILE, released.select_released(judged))
     store.write_json(out_dir / "exposures.json", {n: _exposures(registry, s) for n, s in found.items()})
-    return {"verdict": judged["verdict"], "twin": judged["twin"]["verdict"]}
+    return {"verdict": judged["verdict"], "baseline": judged["baseline"]["verdict"]}
 
 
 def judge(
     registry: Sequence[Canary],
     scores: np.ndarray,
-    twin: np.ndarray,
+    baseline: np.ndarray,
     claim: Claim | None,
     config: AuditConfig,
     *,
@@ -120,7 +120,7 @@ def judge(
       registry: canaries in the order of the scores.
       scores: of the model under audit, shape (len(registry),): loss minus the base model's, lower
         is better known.
-      twin: the same for the non-private twin.
+      baseline: the same for the non-private baseline.
       claim: of the model under audit; None: the bounds are on pure epsilon (delta 0), and compared
         with nothing.
       config: alpha and confidence.
@@ -139,7 +139,7 @@ def judge(
     reference = np.array([c.repeats == 0 for c in registry], dtype=bool)
     stress = np.array([c.planted and not c.adds_one_unit for c in registry], dtype=bool)
     _check_enough(int(planted.sum()), int((candidate & ~planted).sum()), int(reference.sum()))
-    for name, values in (("private", scores), ("twin", twin)):
+    for name, values in (("private", scores), ("baseline", baseline)):
         if values.shape != (len(registry),) or not np.isfinite(values).all():
             raise AuditError(
                 f"scores of the {name} model: shape {values.shape}, {np.count_nonzero(~np.isfinite(values))} of them "
@@ -156,21 +156,21 @@ def judge(
     kept_out, references = scores[candidate & ~planted], scores[reference]
     leakage = {
         "private": statistics.measure_leakage(scores[planted], references, mu, config.confidence),
-        "twin": statistics.measure_leakage(twin[planted], twin[reference], 0.0, config.confidence),
+        "baseline": statistics.measure_leakage(baseline[planted], baseline[reference], 0.0, config.confidence),
     }
-    caught = {  # what must be caught before a model may pass: the twin, held to the same claim
-        "private": statistics.measure_leakage(twin[planted], twin[reference], mu),
-        "twin": leakage["twin"],
+    caught = {  # what must be caught before a model may pass: the baseline, held to the same claim
+        "private": statistics.measure_leakage(baseline[planted], baseline[reference], mu),
+        "baseline": leakage["baseline"],
     }
     proved = {
         "private": _proved(scores[candidate], planted[candidate], delta, level),
-        "twin": _proved(twin[candidate], planted[candidate], delta, level),
+        "baseline": _proved(baseline[candidate], planted[candidate], delta, level),
     }
     negative = statistics.measure_leakage(kept_out, references)
     reverse = statistics.measure_leakage(references, kept_out)
     least = {
         name: power.find_minimum_effect(int(planted.sum()), found[reference], allowed, level)
-        for name, found, allowed in (("private", scores, mu), ("twin", twin, 0.0))
+        for name, found, allowed in (("private", scores, mu), ("baseline", baseline, 0.0))
     }
     wrong = [reason for part in (survived, told) if part for reason in part.failures()]
     decisions = {
@@ -190,7 +190,7 @@ def judge(
         "adjacency": claim.adjacency if claim else None,
         "claimed_epsilon": claim.epsilon if claim else None,
         "claimed_mu": claim.mu_gdp if claim else None,
-        "claimed_named": claim.members_named_at_1_percent if claim else None,
+        "claimed_named": claim.max_tpr_at_1_percent_fpr if claim else None,
         "delta": delta,
         "alpha": alpha,
         "alpha_of_all_audits": config.alpha,
@@ -205,11 +205,11 @@ def judge(
             "repeats": sorted({c.repeats for c in registry} - {0}),
         },
         "private": shown["private"],
-        "twin": {"verdict": decisions["twin"].word, **shown["twin"]},
+        "baseline": {"verdict": decisions["baseline"].word, **shown["baseline"]},
         "negative_control": {**asdict(negative), "p_reverse": reverse.p_value},
         "stress": {
             name: asdict(statistics.measure_leakage(values[stress], values[reference], 0.0, config.confidence))
-            for name, values in (("private", scores), ("twin", twin))
+            for name, values in (("private", scores), ("baseline", baseline))
             if stress.any()
         },
         "survival": asdict(survived) if survived else None,

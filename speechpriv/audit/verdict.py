@@ -82,14 +82,14 @@ def decide(
     """Judge a model.
 
     A leak that is seen is a FAIL whatever the controls say. A PASS needs an audit that could have
-    failed: the positive control (the non-private twin, trained on the same data) is caught by the
-    same tests under the same claim, and the negative control is quiet both ways: neither candidates
-    whose coin kept them out nor references look known. References that were trained on would hide a
-    leak.
+    failed: the positive control (the non-private baseline, trained on the same data) is caught by
+    the same tests under the same claim, and the negative control is quiet both ways: neither
+    candidates whose coin kept them out nor references look known. References that were trained on
+    would hide a leak.
 
     Args:
       model: leakage of the model under audit, tested against what its claim allows.
-      positive: leakage of the non-private twin, tested against the same.
+      positive: leakage of the non-private baseline, tested against the same.
       negative: candidates that stayed out against references, scored by the model under audit.
       reverse: references against candidates that stayed out, scored by it too.
       planted: number of planted canaries.
@@ -112,8 +112,8 @@ def decide(
     if planted < MIN_PLANTED:
         doubts.append(f"only {planted} canaries were planted, of {MIN_PLANTED} that are needed: draw more candidates")
     if not find_leaks(positive, claimed=claim is not None, alpha=alpha):
-        # Without its p: reasons are released, and the twin learned from people without noise.
-        doubts.append("the non-private twin was not caught: the audit is too weak")
+        # Without its p: reasons are released, and the baseline learned from people without noise.
+        doubts.append("the non-private baseline was not caught: the audit is too weak")
     if negative.p_value < _QUIET:
         doubts.append(f"phrases that were never planted look known (p = {negative.p_value:.2g}): the test is biased")
     if reverse.p_value < _QUIET:

@@ -1,4 +1,4 @@
-"""Rooms, microphones and noise for made-up speech, so that what learns from it survives real
+"""Rooms, microphones and noise for synthetic speech, so that what learns from it survives real
 recordings.
 
 Every function takes float32 samples of shape (N,) at 16 kHz and a seeded generator, and returns
@@ -48,7 +48,7 @@ def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
 
 
 def reverberate(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Convolve with a made-up room: direct sound and exponentially decaying noise (Polack 1988)."""
+    """Convolve with a synthetic room: direct sound and exponentially decaying noise (Polack 1988)."""
     rt60_s = float(rng.uniform(0.1, 0.7))
     time_s = np.arange(int(rt60_s * RATE_HZ)) / RATE_HZ
     response = (rng.standard_normal(len(time_s)) * np.exp(-6.9 * time_s / rt60_s)).astype(np.float32)

@@ -1,12 +1,12 @@
-"""The made-up clinic: doctors dictate about patients, and a patient is the unit, not the one who
+"""The synthetic clinic: doctors dictate about patients, and a patient is the unit, not the one who
 speaks.
 
 A doctor's voice is in the recordings of many patients, and a patient is dictated by one to three
 doctors. Doctors of test patients dictate nobody who is trained on, so that accuracy is that on new
 patients by new voices.
 
-Nobody is real: as in the made-up assistant corpus, voices are synthesised and telephone numbers are
-of the kind reserved for fiction. What is dictated sounds like medicine and is none.
+Nobody is real: as in the synthetic assistant corpus, voices are synthesised and telephone numbers
+are of the kind reserved for fiction. What is dictated sounds like medicine and is none.
 """
 
 import re

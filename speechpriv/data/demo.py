@@ -1,5 +1,5 @@
-"""The made-up assistant corpus: made-up people with one voice and their habits each, who talk to a
-voice assistant.
+"""The synthetic assistant corpus: synthetic people with one voice and their habits each, who talk
+to a voice assistant.
 
 Nobody is real: voices are synthesised, the domain's own words (lamps, bands, skills) are invented,
 telephone numbers are of the kind reserved for fiction, and mail domains of the kind reserved for
@@ -18,7 +18,7 @@ from speechpriv.data import augment, text, voices
 from speechpriv.data.rows import SourceRow
 from speechpriv.sections import DemoConfig
 
-PERSONAL_SHARE = 0.15  # of utterances carry made-up personal data
+PERSONAL_SHARE = 0.15  # of utterances carry synthetic personal data
 _HABIT_SHARE = 0.7  # of utterances, and of their fillers, are among a person's favourites
 _HABITS, _TASTES = 10, 2
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -142,7 +142,7 @@ _ROADS = ("street", "road", "avenue", "lane", "drive", "court")
 
 @dataclass(frozen=True)
 class _Person:
-    """What somebody made up says most, by which words, and what is personal about them and their
+    """What a synthetic person says most, by which words, and what is personal about them and their
     two friends.
     """
 
@@ -152,8 +152,8 @@ class _Person:
 
 
 def generate_rows(config: DemoConfig, seed: int) -> Iterator[SourceRow]:
-    """Generate utterances of made-up people, person by person; `text` is what is said, lower-case,
-    and `audio` FLAC.
+    """Generate utterances of synthetic people, person by person; `text` is what is said,
+    lower-case, and `audio` FLAC.
 
     What a person says and by which voice depends on the seed and the person's number alone. The
     samples of some voices differ in the last bits each time (see `voices`).

@@ -1,4 +1,4 @@
-"""Made-up patients who read a sentence: some with a voice disorder, which a screening model is to
+"""Synthetic patients who read a sentence: some with a voice disorder, which a screening model is to
 find.
 
 A patient's label says whether a disorder was drawn, and a severity in [0, 1] says how it sounds:
@@ -53,7 +53,7 @@ def generate_rows(config: RiskConfig, seed: int) -> Iterator[SourceRow]:
 
 
 def draw_patient(rng: np.random.Generator, recordings: int) -> tuple[str, Iterator[np.ndarray]]:
-    """Draw the label of somebody made up, and so many recordings, float32 (N,) at 16 kHz, as they
+    """Draw the label of a synthetic person, and so many recordings, float32 (N,) at 16 kHz, as they
     are asked for.
     """
     disordered = int(rng.integers(2))

@@ -143,7 +143,7 @@ def run(
 
 def collect_warnings(config: DataConfig, named: people.People, listed: Listed) -> list[str]:
     """Say what the owner of the recordings should look at, in counts."""
-    of_names = config.unit_names == "normalised" and not config.made_up
+    of_names = config.unit_names == "normalised" and not config.synthetic
     return (named.warnings() if of_names else []) + listed.warnings()
 
 

@@ -73,8 +73,8 @@ def locate_corpus(config: DataConfig) -> Located:
     Raises:
       DataError: nothing is there, or it is no layout that is known.
     """
-    if config.made_up or config.path is None:
-        raise DataError(f"data.source = {config.source}: made-up voices are read from nowhere. See data/ingest.py.")
+    if config.synthetic or config.path is None:
+        raise DataError(f"data.source = {config.source}: synthetic voices are read from nowhere. See data/ingest.py.")
     path = Path(config.path)
     if not path.exists():
         if config.source == "hub" and _HUB_ID.fullmatch(config.path):
@@ -163,9 +163,9 @@ class Listed:
 
 def list_inputs(config: DataConfig) -> dict[str, Listed]:
     """List what on this machine a stage that reads the corpus depends on; nothing if that is on the
-    hub or made up.
+    hub or synthetic.
     """
-    path = None if config.made_up else locate_corpus(config).path
+    path = None if config.synthetic else locate_corpus(config).path
     return {"source": Listed(config, _root(path))} if path else {}
 
 

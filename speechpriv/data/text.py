@@ -1,5 +1,5 @@
-"""Made-up English text: a wide vocabulary for pre-training, from word frequencies, names and number
-grammars.
+"""Synthetic English text: a wide vocabulary for pre-training, from word frequencies, names and
+number grammars.
 
 Words come from `wordfreq` (Speer 2022, the extra `voices`), names from Faker. Everything is
 lower-case a-z and apostrophes, as a recogniser's transcript.
@@ -49,7 +49,7 @@ def list_words() -> tuple[tuple[str, ...], np.ndarray]:
         import wordfreq  # noqa: PLC0415  optional, as the voices are
     except ImportError as error:
         raise ConfigError(
-            "made-up text needs the extra `voices`, which is not installed. Run: pip install 'speechpriv[voices]'"
+            "synthetic text needs the extra `voices`, which is not installed. Run: pip install 'speechpriv[voices]'"
         ) from error
     candidates = wordfreq.top_n_list("en", 2 * VOCABULARY, wordlist="best")
     chosen = [word for word in candidates if word.isascii() and word.replace("'", "").isalpha()][:VOCABULARY]
@@ -78,7 +78,7 @@ def random_words(rng: np.random.Generator, count: int, flatness: float = 0.5) ->
 
 
 def draw_sentence(rng: np.random.Generator) -> str:
-    """Draw one made-up utterance of 1 to 12 words: words, commands, numbers, names or spelled
+    """Draw one synthetic utterance of 1 to 12 words: words, commands, numbers, names or spelled
     letters.
     """
     kinds: Sequence[tuple[float, Callable[[np.random.Generator], str]]] = (

@@ -1,4 +1,4 @@
-"""Made-up voices: eSpeak NG, with true word times.
+"""Synthetic voices: eSpeak NG, with true word times.
 
 eSpeak NG (GPL-3) comes with the package `espeakng-loader`, the extra `voices`; it is started, in a
 process of its own (synthesiser.py), only when a voice is asked for. The same text in the same voice
@@ -39,7 +39,7 @@ _STRESS = "ˈˌ"
 
 @dataclass(frozen=True)
 class Voice:
-    """One made-up speaker: an accent, a timbre variant, and how fast and high it speaks."""
+    """One synthetic speaker: an accent, a timbre variant, and how fast and high it speaks."""
 
     accent: str = "en-us"
     variant: str = "m1"
@@ -169,7 +169,7 @@ class _Synthesiser:
             import espeakng_loader  # noqa: PLC0415  GPL-3 and optional: imported only where a voice is made
         except ImportError as error:
             raise ConfigError(
-                "made-up voices need the extra `voices`, which is not installed. Run: pip install 'speechpriv[voices]'"
+                "synthetic voices need the extra `voices`, not installed here. Run: pip install 'speechpriv[voices]'"
             ) from error
         command = [sys.executable, "-P", synthesiser.__file__]  # -P: its neighbours are no modules of its own
         places = [espeakng_loader.get_library_path(), espeakng_loader.get_data_path()]

@@ -18,10 +18,10 @@ from speechpriv.export.compare import Comparison
 
 Layout = Literal["features", "samples", "torch"]  # what the shipped model is fed with; see onnx.py
 
-_TOLD_PHRASES = "private_with_phrases"
+_TOLD_PHRASES = "private_with_lm"
 _LABELS = {
     "base": "base model, before any recording of these people",
-    "nonprivate": "fine-tuned without privacy",
+    "baseline": "fine-tuned without privacy",
     "private": "fine-tuned with differential privacy",
     _TOLD_PHRASES: "the same, decoding with phrases.arpa",
 }
@@ -188,8 +188,8 @@ class Facts:
       claim: None for a model trained without privacy; the card then says so.
       verdict: what the audit released of it; None if there was none.
       audit_sha256: digest of audit.json, which is that.
-      figures: by model, any of `base`, `nonprivate`, `private` and
-        `private_with_phrases`: `wer`, `word_accuracy` in [0, 1], `utterances`.
+      figures: by model, any of `base`, `baseline`, `private` and
+        `private_with_lm`: `wer`, `word_accuracy` in [0, 1], `utterances`.
       comparison: what the files hear, the one that was quantised too if it was refused.
       layout: what the model is fed with.
       obstacle: why it has no ONNX file, if it has none.
@@ -261,7 +261,7 @@ def state_guarantee(claim: Claim | None) -> str:
 def _this(facts: Facts) -> str:
     """Whose figures are the bundle's."""
     if facts.claim is None:
-        return "nonprivate"
+        return "baseline"
     return _TOLD_PHRASES if facts.phrases_shipped and _TOLD_PHRASES in facts.figures else "private"
 
 
@@ -284,7 +284,7 @@ def _table(figures: Mapping[str, Mapping[str, float]], this: str) -> str:
         return "Not measured.\n"
     rows = ["| model | WER | word accuracy | utterances |", "|---|---|---|---|"]
     for name, label in _LABELS.items():
-        if name in figures and name in {"base", "private", this}:  # never the twin beside them
+        if name in figures and name in {"base", "private", this}:  # never the baseline beside them
             row = figures[name]
             mark = f"**{label} (this model)**" if name == this else label
             rows.append(f"| {mark} | {row['wer']:.1%} | {row['word_accuracy']:.1%} | {row['utterances']:,} |")

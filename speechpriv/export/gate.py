@@ -141,7 +141,7 @@ def check_release(
       recordings: none of their transcripts may be in it.
       phrases: other sentences that may not be in it, by kind.
       literals: keys and paths that may not be in it, by kind.
-      public: text that may be in it, such as the words of made-up people that the report plays.
+      public: text that may be in it, such as the words of synthetic people that the report plays.
 
     Raises:
       GateError: with each file and the kind of secret in it; never the secret.

@@ -30,7 +30,7 @@ ACCESS = (
 )
 POST_PROCESSING = (
     "Everything after the noise: the optimizer, the average over the last steps, merging of adapters, export, 8-bit "
-    "weights; of published phrases, a language model, hotwords, and sentences that made-up voices say."
+    "weights; of published phrases, a language model, hotwords, and sentences that synthetic voices say."
 )
 AUDIT = (
     "Planted phrases are scored against the claim, and a model trained without privacy must be caught by the same "

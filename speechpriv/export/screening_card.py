@@ -74,7 +74,7 @@ _HEADER = "| model | AUROC | label right | calibration error | people |\n|---|--
 _FILES = "| file | same label |\n|---|---|\n"
 _LABELS = {
     "base": "base model with an output layer that has learned nothing",
-    "nonprivate": "trained without privacy",
+    "baseline": "trained without privacy",
     "private": "trained with differential privacy",
 }
 
@@ -85,7 +85,7 @@ FIXED_TEXT = "\n".join((_CARD, _ONNX, _ONNX_FILES, _HEADER, _FILES, *_LABELS.val
 def render_card(facts: Facts) -> str:
     """Render the text of README.md."""
     claim, verdict = facts.claim, facts.verdict
-    this = "private" if claim else "nonprivate"
+    this = "private" if claim else "baseline"
     has_onnx = "model.onnx" in facts.comparison.files
     body = Template(_CARD).substitute(
         name=facts.publisher.name,
@@ -112,7 +112,7 @@ def render_card(facts: Facts) -> str:
 def _table(facts: Facts, this: str) -> str:
     rows = []
     for name, label in _LABELS.items():
-        if name in facts.figures and name in {"base", "private", this}:  # never the twin
+        if name in facts.figures and name in {"base", "private", this}:  # never the baseline
             row = facts.figures[name]
             mark = f"**{label} (this model)**" if name == this else label
             area = f"{row['auroc']:.3f} ({row['auroc_low']:.3f} to {row['auroc_high']:.3f})"

@@ -37,16 +37,16 @@ def run(
     device: str = "cpu",
     on_model: Callable[[str], None] = store.ignore_progress,
 ) -> dict[str, Any]:
-    """Score the base, the private model and the twin on the test split of `inputs["corpus"]`.
+    """Score the base, the private model and the baseline on the test split of `inputs["corpus"]`.
 
     If `phrases` are among the inputs, the private model is scored a second time, with the language
-    model of what was published (`private_with_phrases`). Writes `figures.json`. These figures
+    model of what was published (`private_with_lm`). Writes `figures.json`. These figures
     describe the test people without noise: a release outside the ledger, said so in the claim.
     """
     corpus = corpora.read(inputs["corpus"])
     models = {
         "base": config.base,
-        "nonprivate": str(inputs["twin"] / "model"),
+        "baseline": str(inputs["baseline"] / "model"),
         "private": str(inputs["model"] / "model"),
     }
     figures = {}
@@ -55,7 +55,7 @@ def run(
         figures[name] = measure_accuracy(recogniser, corpus)
         on_model(name)
     if "phrases" in inputs and (informed := add_language_model(recogniser, inputs["phrases"])) is not recogniser:
-        figures["private_with_phrases"] = measure_accuracy(informed, corpus)
+        figures["private_with_lm"] = measure_accuracy(informed, corpus)
     store.write_json(out_dir / "figures.json", figures)
     return {
         "utterances": figures["base"]["utterances"],

@@ -1,5 +1,5 @@
-"""Stage: a base with an output layer for labels, yet to learn; what the private model and its twin
-start from.
+"""Stage: a base with an output layer for labels, yet to learn; what the private model and its
+baseline start from.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""A new, untrained recogniser of the `tiny-en` family, with word pieces learned from made-up text."""
+"""A new, untrained recogniser of the `tiny-en` family, with word pieces learned from synthetic
+text.
+"""
 
 from collections.abc import Iterable
 

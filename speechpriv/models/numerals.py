@@ -1,7 +1,7 @@
 """One written word with digits, as it is said: amounts, times, prices, dates, telephone numbers.
 
-American words without "and" ("one hundred five"), as this package's made-up text has them; zero is
-"zero". What has two readings gets the likelier one: 5/2/2019 is in May, and 1984 reads as a year
+American words without "and" ("one hundred five"), as this package's synthetic text has them; zero
+is "zero". What has two readings gets the likelier one: 5/2/2019 is in May, and 1984 reads as a year
 unless something is counted.
 """
 

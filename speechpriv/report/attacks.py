@@ -39,12 +39,12 @@ def build_section(facts: Facts) -> dict[str, Any]:
 
 
 def _extraction(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row an attack: out of the private model, of phrases that stayed out, of the twin."""
+    """A row an attack: out of the private model, of phrases that stayed out, of the baseline."""
     rows: list[tuple[str, ...]] = []
     for place, mine in enumerate(found.get("private", ())):
         told = (format_value(mine["attack"]), _hits(mine["planted"]), _hits(mine["controls"]))
-        twin = found["twin"][place]["planted"] if "twin" in found else {}  # which a release has not
-        rows.append((*told, _hits(twin)))
+        baseline = found["baseline"][place]["planted"] if "baseline" in found else {}  # which a release has not
+        rows.append((*told, _hits(baseline)))
     return rows
 
 
@@ -55,10 +55,10 @@ def _hits(hits: Mapping[str, Any]) -> str:
 
 def _membership(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """A row an attacker: the share of members told at 1 % false alarms, and at most."""
-    if not {"private", "twin"} <= found.keys():
+    if not {"private", "baseline"} <= found.keys():
         return []
     return [
-        (label, _told(found["private"][name]), _told(found["twin"][name]))
+        (label, _told(found["private"][name]), _told(found["baseline"][name]))
         for name, label in _ATTACKERS.items()
         if name in found["private"]
     ]
@@ -94,7 +94,7 @@ def _survival(found: Mapping[str, Any]) -> list[str]:
             f"{format_value(kind)} {format_number(missed.get(kind, 0))} of {format_number(count)}"
             for kind, count in personal.items()
         )
-        told.append(f"Made-up personal data, planted before scrubbing and left after it: {', '.join(kinds)}.")
+        told.append(f"Synthetic personal data, planted before scrubbing and left after it: {', '.join(kinds)}.")
     return told
 
 

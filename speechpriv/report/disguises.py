@@ -13,7 +13,7 @@ from speechpriv.report.words import format_number, format_percent, format_value
 _ATTACKERS: tuple[tuple[str, str, Tone], ...] = (
     ("undisguised", "without a disguise", "base"),
     ("ignorant", "ignorant of the disguise", "plain"),
-    ("lazy_informed", "lazy-informed", "twin"),
+    ("lazy_informed", "lazy-informed", "baseline"),
     ("semi_informed", "semi-informed", "private"),
 )
 _GUESSING = Mark("guessing", 50.0, "50 %")

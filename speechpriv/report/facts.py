@@ -16,17 +16,19 @@ from speechpriv.errors import StageError
 
 Content = TypeVar("Content", dict[str, Any], list[Any])
 STAGES = (
-    "ingest", "personal", "scrub", "anonymize", "plant", "survival", "phrases", "rehearse", "train", "twin", "evaluate",
+    "ingest", "personal", "scrub", "anonymize", "plant", "survival", "phrases", "rehearse", "train", "baseline",
+    "evaluate",
     "attackers", "audit",
 )  # fmt: skip
-# Counts that may leave, by stage: public, of made-up canaries, or of a table that the claim covers.
+# Counts that may leave, by stage: public, of synthetic canaries, or of a table that the claim
+# covers.
 _RELEASED_COUNTS: Mapping[str, tuple[str, ...]] = {
     "plant": ("candidates", "planted", "references"),
     "phrases": ("epsilon", "phrases", "words"),
     "rehearse": ("steps",),
     "train": ("epsilon", "delta", "noise_multiplier", "steps"),
 }
-_RELEASED_MODELS = ("base", "private", "private_with_phrases")  # never the non-private twin
+_RELEASED_MODELS = ("base", "private", "private_with_lm")  # never the non-private baseline
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,17 @@ class Facts:
     epsilon_by_step: Sequence[Sequence[float]] = ()
     wer_by_step: Sequence[Sequence[float]] = ()  # on public speech
     budget: Mapping[str, Any] = field(default_factory=dict)  # on these recordings, and what was left after this run
-    figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # accuracy of base, nonprivate, private
+    figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # accuracy of base, baseline, private
     verdict: Mapping[str, Any] = field(default_factory=dict)
-    exposures: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # of canaries: private, twin
+    exposures: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # of canaries: private, baseline
     voices: Mapping[str, Any] = field(default_factory=dict)  # what attackers get of the disguised voices
     comparison: Mapping[str, Any] = field(default_factory=dict)  # exposure for other ways to train
     disguises: Sequence[Mapping[str, Any]] = ()  # attackers and word error rate for every method
     bundle: Mapping[str, Any] = field(default_factory=dict)  # manifest of what is shipped
     sizes_bytes: Mapping[str, int] = field(default_factory=dict)  # of the bundle's files
-    samples: Sequence[Mapping[str, Any]] = ()  # made-up recordings after each stage
+    samples: Sequence[Mapping[str, Any]] = ()  # synthetic recordings after each stage
     phrases: Sequence[Sequence[Any]] = ()  # published under the claim: words and their weight
-    rehearsal: Sequence[Sequence[float]] = ()  # step and loss on made-up speech
+    rehearsal: Sequence[Sequence[float]] = ()  # step and loss on synthetic speech
     released_verdict: Mapping[str, Any] = field(default_factory=dict)  # what of it may leave
     is_release: bool = False  # whether no figure of training people is left, see `select_released`
 
@@ -109,7 +111,7 @@ def select_released(facts: Facts) -> Facts:
     """Return what of a run may be shown to everybody: what is named here, and nothing else.
 
     Nothing in it was computed from training people's recordings but what the claim covers: of their
-    counts, of attackers on their voices, of the non-private twin, and of how long it all took,
+    counts, of attackers on their voices, of the non-private baseline, and of how long it all took,
     nothing is left. Accuracies are of the test people, and not covered; docs/guarantees.md says of
     every number what covers it.
     """
@@ -137,7 +139,7 @@ def select_released(facts: Facts) -> Facts:
         exposures={name: facts.exposures[name] for name in ("private",) if name in facts.exposures},
         bundle=facts.bundle,
         sizes_bytes=facts.sizes_bytes,
-        samples=facts.samples,  # shown only if the people are made up
+        samples=facts.samples,  # shown only if the people are synthetic
         phrases=facts.phrases,
         rehearsal=facts.rehearsal,
         is_release=True,

@@ -17,7 +17,7 @@ from speechpriv.report.facts import Facts
 from speechpriv.report.plots import to_finite
 from speechpriv.report.words import MOST_ITEMS, format_number, format_value
 
-PROBES, CANARIES, TEST = "made-up personal phrases", "canaries", "kept for testing"
+PROBES, CANARIES, TEST = "synthetic personal phrases", "canaries", "kept for testing"
 # Stages on the way to training, with the counts of what each lets through, adds and removes.
 _WAY: tuple[tuple[str, str, Mapping[str, str], Mapping[str, str]], ...] = (
     ("ingest", "rows_kept", {}, {}),
@@ -26,10 +26,10 @@ _WAY: tuple[tuple[str, str, Mapping[str, str], Mapping[str, str]], ...] = (
     ("anonymize", "rows", {}, {}),
     ("plant", "rows", {CANARIES: "rows_planted"}, {PROBES: "rows_removed"}),
 )
-TRAINED = ("twin", "train")  # both from what `plant` made
+TRAINED = ("baseline", "train")  # both from what `plant` made
 # Others, with the counts of what each was given and of what is left of it.
 _BESIDE = (
-    ("evaluate", ("twin", "rows_test"), "utterances"),
+    ("evaluate", ("baseline", "rows_test"), "utterances"),
     ("survival", ("survival", "planted"), "whole"),
     ("attackers", ("attackers", "rows_in"), "rows"),
 )
@@ -45,7 +45,7 @@ class Step:
       rows_in: how many there were.
       rows_out: how many were left.
       dropped: by reason.
-      added: made-up ones, by kind.
+      added: synthetic ones, by kind.
       removed: rows that go another way, by kind.
     """
 

@@ -20,14 +20,14 @@ from speechpriv.report.words import (
 
 MODELS: tuple[tuple[str, str, Tone], ...] = (
     ("base", "Before: the base model", "base"),
-    ("nonprivate", "Trained without privacy", "twin"),
+    ("baseline", "Trained without privacy", "baseline"),
     ("private", "Trained with privacy", "private"),
-    ("private_with_phrases", "The same, told the phrases", "private"),
+    ("private_with_lm", "The same, told the phrases", "private"),
 )
-COMPARED = ("base", "nonprivate", "private")  # like with like: all three write what they hear, and know no phrases
+COMPARED = ("base", "baseline", "private")  # like with like: all three write what they hear, and know no phrases
 AUDITED: tuple[tuple[str, str, Tone], ...] = (
     ("private", "private model", "private"),
-    ("twin", "twin without privacy", "twin"),
+    ("baseline", "baseline without privacy", "baseline"),
 )
 
 _ATTACKERS = {
@@ -39,8 +39,8 @@ _DROPS = {
     "anonymize": "Dropped: the voice could not be disguised", "plant": "Dropped",
     **dict.fromkeys(losses.TRAINED, "Dropped: words do not fit their sound"),
 }  # fmt: skip
-_ADDED = {losses.PROBES: "Made-up personal phrases, as a test", losses.CANARIES: "Canaries planted"}
-_REMOVED = {losses.PROBES: "The made-up personal phrases again", losses.TEST: "Kept for testing"}
+_ADDED = {losses.PROBES: "Synthetic personal phrases, as a test", losses.CANARIES: "Canaries planted"}
+_REMOVED = {losses.PROBES: "The synthetic personal phrases again", losses.TEST: "Kept for testing"}
 _REASONS = {
     ("scrub", "low confidence"): "personal words not found in the sound",
     ("scrub", "not alignable"): "text does not fit the sound",
@@ -58,7 +58,7 @@ def draw_members(facts: Facts) -> Plot | None:
     """Draw, of 100 members, how many the best attacker names at 1 % false alarms."""
     if facts.claim is None:
         return None
-    named = math.ceil(100 * facts.claim.members_named_at_1_percent)  # as in its sentence, rounded up
+    named = math.ceil(100 * facts.claim.max_tpr_at_1_percent_fpr)  # as in its sentence, rounded up
     return plots.draw_hundred(
         Frame("members", "Recognised of 100", f"{named} of 100 dots are filled.", "people"), named
     )
@@ -91,10 +91,12 @@ def gives_labels(facts: Facts) -> bool:
 
 
 def describe_cost(facts: Facts) -> str:
-    """Return what privacy cost, by word accuracy or by AUROC; in a release, without twin, the gain."""
+    """Return what privacy cost, by word accuracy or by AUROC; in a release, without baseline, the
+    gain.
+    """
     value, measure = ("auroc", "AUROC") if gives_labels(facts) else ("word_accuracy", "word accuracy")
-    base, twin, private = (to_finite(facts.figures.get(name, {}).get(value)) for name in COMPARED)
-    return format_gain(base, private, measure) if facts.is_release else format_cost(base, twin, private, measure)
+    base, baseline, private = (to_finite(facts.figures.get(name, {}).get(value)) for name in COMPARED)
+    return format_gain(base, private, measure) if facts.is_release else format_cost(base, baseline, private, measure)
 
 
 def _areas(facts: Facts) -> Plot:
@@ -167,7 +169,7 @@ def draw_people(facts: Facts) -> Plot | None:
     parts: tuple[tuple[str, Any, Tone], ...] = (
         ("To train on", ingest.get("units_train"), "private"),
         ("Kept for testing", ingest.get("units_test"), "plain"),
-        ("Canaries, made up, to train on", planted, "base"),
+        ("Canaries (synthetic), to train on", planted, "base"),
     )
     marks = [
         Mark(label, to_finite(count), format_number(count), tone) for label, count, tone in parts if count is not None
@@ -235,18 +237,18 @@ def draw_phrases(facts: Facts) -> Plot | None:
 
 
 def draw_rehearsal(facts: Facts) -> Plot | None:
-    """Draw the loss while learning from published phrases: it is on made-up speech, and tells
+    """Draw the loss while learning from published phrases: it is on synthetic speech, and tells
     nothing more than they do.
     """
     points = _points(facts.rehearsal)
     if not points:
         return None
     told = f"It goes from {format_number(points[0][1])} to {format_number(points[-1][1])}."
-    return plots.draw_curve(Frame("rehearsal", "Loss on made-up speech", told, "loss"), points)
+    return plots.draw_curve(Frame("rehearsal", "Loss on synthetic speech", told, "loss"), points)
 
 
 def public_errors(facts: Facts) -> Plot | None:
-    """Return the WER on made-up speech during private training: what of its own hearing the model
+    """Return the WER on synthetic speech during private training: what of its own hearing the model
     forgets, or wins.
     """
     points = _points(facts.wer_by_step)
@@ -307,7 +309,9 @@ def told_apart(facts: Facts) -> Plot | None:
             auc, low, high = (to_finite(found.get(name)) for name in ("auc", "auc_low", "auc_high"))
             if auc is not None:
                 text = f"{auc:.2f} ({format_number(low, 2)} to {format_number(high, 2)})"
-                marks.append(Mark(f"{'twin' if model == 'twin' else 'private'}, {label}", auc, text, tone, low, high))
+                marks.append(
+                    Mark(f"{'baseline' if model == 'baseline' else 'private'}, {label}", auc, text, tone, low, high)
+                )
     frame = Frame("told-apart", "Members told from others", _read_out(marks), "AUC; 1 is always right")
     return plots.draw_dots(frame, marks, Mark("guessing", 0.5, "0.5")) if marks else None
 
@@ -329,7 +333,7 @@ def draw_ledger(facts: Facts) -> Plot | None:
     marks.append(Mark("All runs together", claim.composed_epsilon, format_number(claim.composed_epsilon), "plain"))
     if limit is not None and left is not None:
         marks.append(
-            Mark(f"Left of the budget of {format_number(limit)}", limit, format_number(left), "twin", limit - left)
+            Mark(f"Left of the budget of {format_number(limit)}", limit, format_number(left), "baseline", limit - left)
         )
     return plots.draw_bars(Frame("ledger", "Epsilon on this corpus", _read_out(marks), "epsilon"), marks)
 

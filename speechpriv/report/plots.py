@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from markupsafe import Markup, escape
 
-Tone = Literal["private", "twin", "base", "plain"]
+Tone = Literal["private", "baseline", "base", "plain"]
 WIDTH = 400
 _MAX_POINTS = 240  # of a line or a column of dots: more cannot be told apart and would only make the page large
 _TABLE_ROWS = 24
@@ -359,8 +359,10 @@ def _level(mark: Mark, y: Any, left: float) -> list[Markup]:
 
 
 def _point(x: float, y: float, tone: Tone, size: float) -> Markup:
-    """A filled circle; the twin gets a hollow diamond, so that colour is never the only difference."""
-    if tone != "twin":
+    """A filled circle; the baseline gets a hollow diamond, so that colour is never the only
+    difference.
+    """
+    if tone != "baseline":
         return _tag("circle", cx=x, cy=y, r=size, **{"class": f"fill {tone}"})
     corners = f"M{x:.1f} {y - size - 1:.1f}l{size + 1} {size + 1}l{-size - 1} {size + 1}l{-size - 1} {-size - 1}z"
     return _tag("path", d=corners, **{"class": f"outline {tone}"})

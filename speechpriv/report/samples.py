@@ -21,10 +21,10 @@ _LOOKED_AT = 2_000  # rows, for some that lost words
 
 
 def write_samples(private: Path, disguises: Mapping[str, Disguise]) -> str:
-    """Write samples of a made-up corpus for the report that is shown to everybody.
+    """Write samples of a synthetic corpus for the report that is shown to everybody.
 
     Args:
-      private: of a run whose corpus is made up: nobody real can be heard in it.
+      private: of a run whose corpus is synthetic: nobody real can be heard in it.
       disguises: each method, by name: gives recordings, in order, as FLAC.
 
     Returns:

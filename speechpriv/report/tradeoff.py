@@ -110,7 +110,7 @@ def draw_picture(found: Sequence[Level], measure: str, title: str) -> str:
     columns = [
         Column(
             "none" if level.epsilon == math.inf else f"{level.epsilon:g}", level.mean, level.low, level.high,
-            level.by_seed, "twin" if level.epsilon == math.inf else "private",
+            level.by_seed, "baseline" if level.epsilon == math.inf else "private",
         )
         for level in found if level.epsilon > 0
     ]  # fmt: skip

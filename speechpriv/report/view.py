@@ -14,13 +14,13 @@ from speechpriv.report.facts import Facts
 from speechpriv.report.plots import to_finite
 from speechpriv.report.summary import Line
 from speechpriv.report.words import format_lines, format_number, format_percent, format_size, format_value
-from speechpriv.sections import MADE_UP
+from speechpriv.sections import SYNTHETIC
 
 View = dict[str, Any]
 _VERDICTS = {
     "PASS": (
         "pass",
-        "The audit can catch a leak, as the twin shows; it found none in the private model beyond its claim.",
+        "The audit can catch a leak, as the baseline shows; it found none in the private model beyond its claim.",
     ),
     "FAIL": ("fail", "The audit found that the model gives away what it should not. It must not be shipped."),
     "INCONCLUSIVE": ("unsure", "The audit could not tell: if there were a leak, it might have missed it."),
@@ -210,7 +210,7 @@ def _least(detectable: Mapping[str, Any]) -> list[str]:
 
 def _samples(facts: Facts) -> View:
     """Players, if nobody real can be heard in them."""
-    return {"samples": list_players(facts.samples) if facts.setting("data", "source") in MADE_UP else []}
+    return {"samples": list_players(facts.samples) if facts.setting("data", "source") in SYNTHETIC else []}
 
 
 def list_players(samples: Sequence[Mapping[str, Any]]) -> list[View]:

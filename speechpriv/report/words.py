@@ -64,23 +64,25 @@ def format_lines(values: Any) -> list[str]:
     return [format_value(item) for item in items[:MOST_ITEMS]] + more
 
 
-def format_cost(base: float | None, twin: float | None, private: float | None, measure: str = "word accuracy") -> str:
+def format_cost(
+    base: float | None, baseline: float | None, private: float | None, measure: str = "word accuracy"
+) -> str:
     """Return what privacy cost, by a measure (shares of 1) before, without and with privacy."""
-    if base is None or twin is None or private is None:
+    if base is None or baseline is None or private is None:
         return "The three models have not all been measured, so the price is not known."
     if private <= base:
         return (
             f"Training with privacy gained nothing: {measure} {format_percent(private)}, "
-            f"{format_percent(base)} before it. Without privacy it would be {format_percent(twin)}."
+            f"{format_percent(base)} before it. Without privacy it would be {format_percent(baseline)}."
         )
-    if private >= twin:
+    if private >= baseline:
         return (
             f"Privacy cost nothing measurable: {measure} {format_percent(private)} with it, "
-            f"{format_percent(twin)} without."
+            f"{format_percent(baseline)} without."
         )
     return (
-        f"Privacy costs {100 * (twin - private):.1f} points of {measure}. The private model keeps "
-        f"{format_percent((private - base) / (twin - base), 0)} of what training without privacy gains."
+        f"Privacy costs {100 * (baseline - private):.1f} points of {measure}. The private model keeps "
+        f"{format_percent((private - base) / (baseline - base), 0)} of what training without privacy gains."
     )
 
 

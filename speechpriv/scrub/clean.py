@@ -55,14 +55,14 @@ def run(
 
     Writes a corpus and, for private eyes, `scrub.jsonl`: a line for each row that was changed or
     dropped, with which rule fired on which words, the samples that were cut, how sure the alignment
-    was of its least sure word, and which words of the new text are made up. Never a word of
+    was of its least sure word, and which words of the new text are synthetic. Never a word of
     anybody's.
 
     Args:
       config: see `ScrubConfig`.
       inputs: `corpus`.
       out_dir: private.
-      key: what made-up values are drawn with.
+      key: what synthetic values are drawn with.
       device: where the aligner lives.
       on_row: is told how many rows are done.
 
@@ -133,7 +133,7 @@ def _clean(
         rng = surrogate.make_generator(key, row.id)
         values = [surrogate.draw_value(finding.kind, rng) for finding in findings]
         clean = redact.replace_spans(samples, spans, RATE_HZ, surrogate.speak_values(values, rng))
-        text, evidence["made_up"] = _replaced(row.text, findings, values)
+        text, evidence["synthetic"] = _replaced(row.text, findings, values)
     else:
         clean = redact.WAYS[config.redaction](samples, spans, RATE_HZ)
         text = detect.mask(row.text, findings) if config.mark == "token" else _without(row.text, findings)
@@ -154,12 +154,12 @@ def _replaced(text: str, findings: Sequence[Finding], values: Sequence[str]) -> 
     """`text` with `values` in the findings' place, and which of its words are made up, as [first,
     end).
     """
-    new, made_up, longer = _with(text, findings, values), [], 0
+    new, synthetic, longer = _with(text, findings, values), [], 0
     for (first, end, _), value in zip(detect.word_indices(text, findings), values, strict=True):
         count = len(value.split())
-        made_up.append([first + longer, first + longer + count])
+        synthetic.append([first + longer, first + longer + count])
         longer += count - (end - first)
-    return new, made_up
+    return new, synthetic
 
 
 def _with(text: str, findings: Sequence[Finding], values: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ def sample_rows(private: Path, rows: int, seed: int | None = None) -> list[Revie
     raw, clean = corpora.read(private / "ingest"), corpora.read(private / "scrub")
     said = dict(zip(raw.table["id"][:], raw.table["text"][:], strict=True))
     after = dict(zip(clean.table["id"][:], clean.table["text"][:], strict=True))
-    # Made-up personal phrases went through the scrubber too, and are none of the recordings.
+    # Synthetic personal phrases went through the scrubber too, and are none of the recordings.
     lines = {line["id"]: line for line in _lines(private / "scrub" / EVIDENCE) if line["id"] in said}
     groups: dict[str, list[str]] = {"changed": [], "dropped": [], "unchanged": []}
     for row_id in said:

@@ -1,7 +1,7 @@
-"""Made-up values in place of real ones: another of the same kind, in words and spoken by a made-up
-voice.
+"""Synthetic values in place of real ones: another of the same kind, in words and spoken by a
+synthetic voice.
 
-A recogniser that never hears a name or a number said learns to hear none; with made-up ones in
+A recogniser that never hears a name or a number said learns to hear none; with synthetic ones in
 their place it keeps them (arXiv:2207.05469). What is made up depends on the key and the utterance
 alone, and never on the real value, its length included. It is nobody's, as far as there are ranges
 for that: telephone numbers kept for fiction (555-01xx), names and addresses of the internet kept
@@ -92,7 +92,7 @@ def make_generator(key: bytes, utterance_id: str) -> np.random.Generator:
 
 
 def draw_value(kind: str, rng: np.random.Generator) -> str:
-    """Draw a made-up value of `kind` in the words in which it is said: lower-case a-z, apart by
+    """Draw a synthetic value of `kind` in the words in which it is said: lower-case a-z, apart by
     single spaces.
 
     A kind that is not known here gets a first name.
@@ -103,8 +103,8 @@ def draw_value(kind: str, rng: np.random.Generator) -> str:
 
 
 def speak_values(values: Sequence[str], rng: np.random.Generator) -> list[np.ndarray]:
-    """Speak each of `values` as float32 samples of shape (N,) at 16 kHz, all in one made-up voice,
-    without silent ends.
+    """Speak each of `values` as float32 samples of shape (N,) at 16 kHz, all in one synthetic
+    voice, without silent ends.
 
     Raises:
       ConfigError: the synthesiser is not installed.

@@ -343,7 +343,7 @@ def _claim(
     return Claim(
         event=event, phrases=phrases.event if phrases else None,
         epsilon=accounting.epsilon_of(mechanism, privacy.delta), delta=privacy.delta,
-        mu_gdp=accounting.mu_gdp(mechanism), members_named_at_1_percent=accounting.max_true_positive_rate(mechanism),
+        mu_gdp=accounting.mu_gdp(mechanism), max_tpr_at_1_percent_fpr=accounting.max_true_positive_rate(mechanism),
         unit=privacy.unit_name, cap_per_unit=privacy.cap_per_unit, sampling=privacy.sampling,
         sampling_rate=privacy.sampling_rate, noise_multiplier=sigma, clip_norm=privacy.clip_norm,
         normalisation=privacy.cohort, steps=privacy.steps, units=privacy.units,

@@ -1,4 +1,4 @@
-"""The stage that learns from published phrases: sentences sampled from them, spoken by made-up
+"""The stage that learns from published phrases: sentences sampled from them, spoken by synthetic
 voices.
 
 Only the table is read, which is private already, so that nothing here costs anything
@@ -17,11 +17,11 @@ import numpy as np
 
 from speechpriv import store
 from speechpriv.config import TrainConfig
-from speechpriv.data import augment, madeup, voices
+from speechpriv.data import augment, synthetic_speech, voices
 from speechpriv.models import arpa, asr
 from speechpriv.models.asr import Recogniser, Utterance
 from speechpriv.sections import Section
-from speechpriv.train import ordinary, phrasebook, sentences
+from speechpriv.train import baseline, phrasebook, sentences
 
 CURVE = "curve.json"
 _BATCH_S = 48.0
@@ -45,8 +45,8 @@ def run(
     device: str = "cpu",
     on_step: Callable[[int, int, Mapping[str, float]], None] = store.ignore_progress,
 ) -> dict[str, Any]:
-    """Return fine-tune all weights of `train.base` on made-up speech; write `model/`,
-    `release.json`: what it cost, and `curve.json`: the mean loss by step, which is on made-up
+    """Return fine-tune all weights of `train.base` on synthetic speech; write `model/`,
+    `release.json`: what it cost, and `curve.json`: the mean loss by step, which is on synthetic
     speech and may be shown.
 
     Where no sentence can be made from what was published (so few people say the same), the base
@@ -56,16 +56,16 @@ def run(
       config: see `RehearseConfig`.
       inputs: `phrases`, a phrasebook stage.
       out_dir: the stage directory.
-      fill: a made-up value for what was scrubbed, from its kind (`NAME`) and a generator.
+      fill: a synthetic value for what was scrubbed, from its kind (`NAME`) and a generator.
       device: where the model lives.
-      on_step: see `ordinary.fit_baseline`.
+      on_step: see `baseline.fit_baseline`.
     """
     recogniser = asr.load(config.train.base, device)
     rng = np.random.default_rng(config.seed)
     said = sentences.sample_sentences(arpa.sort_published(inputs["phrases"]), rng)
     filled = (sentences.fill_slots(sentence, lambda kind: fill(kind, rng)) for sentence in said)
     first = next(filled, None)
-    steps = config.train.made_up_steps if first else 0
+    steps = config.train.synthetic_steps if first else 0
     losses: list[float] = []
 
     def heard(done: int, total: int, seen: Mapping[str, float]) -> None:
@@ -74,10 +74,10 @@ def run(
 
     if first:
         said = itertools.chain([first], filled)
-        learned = generate_batches(said, recogniser, rng, config.train.made_up_general)
-        ordinary.fit_baseline(
+        learned = generate_batches(said, recogniser, rng, config.train.replay_fraction)
+        baseline.fit_baseline(
             recogniser, itertools.islice(learned, steps), steps=steps,
-            learning_rate=config.train.made_up_learning_rate, on_step=heard,
+            learning_rate=config.train.synthetic_learning_rate, on_step=heard,
         )  # fmt: skip
     recogniser.save(out_dir / "model")
     shutil.copyfile(inputs["phrases"] / phrasebook.RELEASE, out_dir / phrasebook.RELEASE)
@@ -99,17 +99,17 @@ def generate_batches(
     """Generate batches without end of sentences, spoken as in pre-training; a share of them is of
     the general kind.
     """
-    variants = madeup.training_variants()
+    variants = synthetic_speech.training_variants()
 
-    def spoken() -> madeup.Spoken:
+    def spoken() -> synthetic_speech.Spoken:
         if rng.random() < general:
-            return madeup.generate_utterance(rng, variants)
+            return synthetic_speech.generate_utterance(rng, variants)
         words = next(said)
         samples = voices.speak(words, voices.random_voice(rng, variants)).samples
-        return madeup.Spoken(augment.distort(samples, rng), words)
+        return synthetic_speech.Spoken(augment.distort(samples, rng), words)
 
     while True:
-        for group in madeup.group_by_length(spoken, rng, _BATCH_S):
+        for group in synthetic_speech.group_by_length(spoken, rng, _BATCH_S):
             batch = [Utterance(s.samples, s.words) for s in group if recogniser.fits(len(s.samples), s.words)]
             if batch:
                 yield batch

@@ -44,15 +44,15 @@ class Spending:
 def ledger_path(config: PipelineConfig, lineage: str, run_dir: Path) -> Path:
     """Return the ledger for a run, which is to be made now if there is none.
 
-    What the config names; a made-up corpus's own, which lives and dies with its run; or the one in
-    `ledgers/` that belongs to this lineage, or to recordings or people that this corpus shares.
+    What the config names; a synthetic corpus's own, which lives and dies with its run; or the one
+    in `ledgers/` that belongs to this lineage, or to recordings or people that this corpus shares.
 
     Raises:
       LedgerError: the corpus shares recordings or people with those of two ledgers, or recordings
         with those of another ledger than the config names.
     """
     named = None if config.privacy.ledger is None else Path(config.privacy.ledger)
-    if config.data.made_up:
+    if config.data.synthetic:
         return named or run_dir / "private" / "ledger.sqlite"
     _FOLDER.mkdir(mode=0o700, exist_ok=True)
     sketch = kin.read(run_dir / "private" / "ingest" / kin.SKETCH)
@@ -61,9 +61,9 @@ def ledger_path(config: PipelineConfig, lineage: str, run_dir: Path) -> Path:
 
 def people_key(config: PipelineConfig) -> bytes | None:
     """Return the key under which the first stage hashes people's names, made once for all runs
-    here; None for made-up ones.
+    here; None for synthetic ones.
     """
-    if config.data.made_up:
+    if config.data.synthetic:
         return None
     _FOLDER.mkdir(mode=0o700, exist_ok=True)
     return kin.people_key(_FOLDER)
@@ -90,7 +90,7 @@ def find_ledger(corpus: Path) -> Path:
         data, seed = config.data, config.seed
     if settings.is_file() and config.privacy.ledger is not None:
         path = Path(config.privacy.ledger)
-    elif settings.is_file() and config.data.made_up:
+    elif settings.is_file() and config.data.synthetic:
         path = ledger_path(config, "", corpus)
     elif found := [folder for folder in (corpus, taken_in) if (folder / "corpus.json").is_file()]:
         path = kin.find(_FOLDER, corpora.read(found[0]).lineage, kin.read(found[0] / kin.SKETCH))

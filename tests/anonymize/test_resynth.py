@@ -238,7 +238,7 @@ def test_timing_that_a_method_cannot_change_is_refused():
         convert.disguise(sound, 16_000, "resynth", KEY, "u1", timing="odd")
 
 
-def test_randomised_timing_is_of_the_made_up_speech():
+def test_randomised_timing_is_of_the_synthetic_speech():
     words = spread(SAID)
     sound = np.zeros(56_000, np.float32)
     kept, moved = (

@@ -88,7 +88,7 @@ def test_the_same_bytes_by_however_many_workers_in_whatever_order(disguise, corp
     _, three = disguise(method, name="three", timing="randomised", workers=3)
     assert one == three
     rows = list(corpora.read(corpus_dir).rows())
-    corpora.write(rows[::-1], tmp_path / "reversed", lineage="made-up")
+    corpora.write(rows[::-1], tmp_path / "reversed", lineage="synthetic")
     inputs = {"corpus": tmp_path / "reversed"}
     config = AnonymizeConfig(method=method, timing="randomised")
     found = stage.run(config, inputs, tmp_path / "backwards", key=KEY, workers=2)
@@ -100,7 +100,7 @@ def test_a_row_that_takes_too_long_is_dropped_and_counted(corpus_dir, tmp_path, 
     slow = next(row for row in rows if row.split == "train")
     minutes = audio.encode_flac(0.1 * np.random.default_rng(0).standard_normal(300 * 16_000))
     corpora.write(
-        [replace(row, flac=minutes) if row == slow else row for row in rows], tmp_path / "slow", lineage="made-up"
+        [replace(row, flac=minutes) if row == slow else row for row in rows], tmp_path / "slow", lineage="synthetic"
     )
     real = rows_at_once.parallel.ordered
 
@@ -117,7 +117,7 @@ def test_one_bad_row_is_dropped_and_counted(disguise, corpus_dir, tmp_path):
     rows = list(corpora.read(corpus_dir).rows())
     bad = next(row for row in rows if row.split == "train")
     spoiled = [replace(row, flac=b"no audio") if row == bad else row for row in rows]
-    corpora.write(spoiled, tmp_path / "spoiled", lineage="made-up")
+    corpora.write(spoiled, tmp_path / "spoiled", lineage="synthetic")
     found = stage.run(AnonymizeConfig(), {"corpus": tmp_path / "spoiled"}, tmp_path / "out", key=KEY)
     assert found.counts["dropped"] == {"failed": 1}
     assert [row.id for row in corpora.read(found.directory).rows()] == [row.id for row in rows if row != bad]
@@ -125,7 +125,7 @@ def test_one_bad_row_is_dropped_and_counted(disguise, corpus_dir, tmp_path):
 
 def test_a_stage_that_drops_all_fails(corpus_dir, tmp_path):
     silent = [replace(row, text="[NAME]") for row in corpora.read(corpus_dir).rows()]
-    corpora.write(silent, tmp_path / "silent", lineage="made-up")
+    corpora.write(silent, tmp_path / "silent", lineage="synthetic")
     with pytest.raises(DataError, match=r"none of 27 training recordings could be disguised \(27 nothing_to_say\)"):
         stage.run(AnonymizeConfig(method="resynth"), {"corpus": tmp_path / "silent"}, tmp_path / "out", key=KEY)
     assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ from speechpriv.config import AuditConfig
 REGISTRY = [Canary(f"candidate {i}", 1, planted=False) for i in range(400)]
 REGISTRY += [Canary(f"reference {i}", 0, planted=False) for i in range(2000)]
 CLAIM = Claim(
-    event="{}", epsilon=8.6, delta=1e-5, mu_gdp=1.7, members_named_at_1_percent=0.27, unit="patient", cap_per_unit=8,
+    event="{}", epsilon=8.6, delta=1e-5, mu_gdp=1.7, max_tpr_at_1_percent_fpr=0.27, unit="patient", cap_per_unit=8,
     sampling_rate=0.4, noise_multiplier=2.0, clip_norm=1.0, normalisation=64.0, steps=300, units=160,
     composed_epsilon=8.6,
 )  # fmt: skip
@@ -37,8 +37,8 @@ def fails(audits, *, mu=0.0, claim=None, shape="normal", memorised=0, gain=40.0,
         planted = np.concatenate([coins, np.zeros(2000, bool)])
         scores = SHAPES[shape](rng.normal(size=2400) - mu * planted)
         scores[rng.choice(np.flatnonzero(planted), memorised, replace=False)] = -gain
-        twin = rng.normal(size=2400) - 20 * planted
-        found += stage.judge(registry, scores, twin, claim, AuditConfig())["verdict"] == "FAIL"
+        baseline = rng.normal(size=2400) - 20 * planted
+        found += stage.judge(registry, scores, baseline, claim, AuditConfig())["verdict"] == "FAIL"
     return found
 
 

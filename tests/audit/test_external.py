@@ -194,7 +194,7 @@ def scored(monkeypatch, silent):
 
 
 @pytest.mark.parametrize(
-    ("model", "twin", "word"),
+    ("model", "baseline", "word"),
     [
         ("quiet", "leaky", "PASS"),
         ("leaky", "leaky", "FAIL"),
@@ -202,8 +202,8 @@ def scored(monkeypatch, silent):
         ("quiet", "quiet", "INCONCLUSIVE"),
     ],
 )
-def test_the_verdict_on_a_model_trained_elsewhere(scored, model, twin, word):
-    found = external.score_model(scored, model, twin, "before", AuditConfig())
+def test_the_verdict_on_a_model_trained_elsewhere(scored, model, baseline, word):
+    found = external.score_model(scored, model, baseline, "before", AuditConfig())
     assert found["verdict"] == word
     assert found["registry"] == store.sha256(scored / canary.REGISTRY)
     assert found["claimed_epsilon"] is None
@@ -299,7 +299,7 @@ def test_survival_is_in_the_verdict(scored, monkeypatch, tmp_path):
 
 def test_a_model_with_a_claim_is_held_to_it(scored, tmp_path):
     claim = Claim(
-        event="{}", epsilon=8.0, delta=1e-4, mu_gdp=1.6, members_named_at_1_percent=0.25, unit="user", cap_per_unit=4,
+        event="{}", epsilon=8.0, delta=1e-4, mu_gdp=1.6, max_tpr_at_1_percent_fpr=0.25, unit="user", cap_per_unit=4,
         sampling_rate=0.25, noise_multiplier=1.0, clip_norm=1.0, normalisation=100.0, steps=40, units=400,
         composed_epsilon=8.0,
     )  # fmt: skip

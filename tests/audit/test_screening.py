@@ -123,11 +123,11 @@ def test_words_and_nobody_are_errors(model, tmp_path):
 def test_the_stage_writes_the_figures_of_three_models(model, tmp_path):
     people = [(f"p{i}", disorder.LABELS[i % 2]) for i in range(12)]
     corpus(tmp_path / "c", people)
-    inputs = {"corpus": tmp_path / "c", "model": model, "twin": model}
+    inputs = {"corpus": tmp_path / "c", "model": model, "baseline": model}
     config = screening.ScreeningConfig(base=str(model / "model"))
     done = screening.run(config, inputs, tmp_path / "out")
     figures = json.loads((tmp_path / "out" / "figures.json").read_text())
-    assert set(figures) == {"base", "nonprivate", "private"}
+    assert set(figures) == {"base", "baseline", "private"}
     assert done.counts["auroc"]["private"] == figures["private"]["auroc"]
     assert "p1" not in (tmp_path / "out" / "figures.json").read_text()
 

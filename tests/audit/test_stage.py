@@ -20,7 +20,7 @@ from speechpriv.models import asr, new
 
 STEPS = 90
 CLAIM = Claim(
-    event="{}", epsilon=8.0, delta=1e-4, mu_gdp=1.6, members_named_at_1_percent=0.25, unit="user", cap_per_unit=4,
+    event="{}", epsilon=8.0, delta=1e-4, mu_gdp=1.6, max_tpr_at_1_percent_fpr=0.25, unit="user", cap_per_unit=4,
     sampling_rate=0.25, noise_multiplier=1.0, clip_norm=1.0, normalisation=100.0, steps=40, units=400,
     composed_epsilon=8.0,
 )  # fmt: skip
@@ -34,27 +34,27 @@ def patch():
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, corpus_dir, memorise):
-    """A corpus with canaries, an untouched model, and a twin that learned the planted phrases by heart."""
+    """A corpus with canaries, an untouched model, and a baseline that learned the planted phrases by heart."""
     run = tmp_path_factory.mktemp("run")
     config = CanaryConfig(candidates=40, references=1000, words=3, repeats=(1, 2))
     planted = canary.run(config, {"corpus": corpus_dir}, run / "plant", key=b"k" * 32)
     torch.manual_seed(0)
     pieces = new.train_tokenizer(text.list_words()[0][:3000], 256)
     untrained = new.make_recogniser(pieces, hidden=32, layers=1, channels=8)
-    for name in ("base", "private/model", "twin/model"):
+    for name in ("base", "private/model", "baseline/model"):
         untrained.save(run / name)
     registry, phrases = canary.read(planted.directory)
     known = [phrases[i] for i, c in enumerate(registry) if c.planted]
     memorise(untrained, [row.samples() for row in known], [row.text for row in known], steps=STEPS, learning_rate=5e-3)
-    untrained.save(run / "twin" / "model")
+    untrained.save(run / "baseline" / "model")
     (run / "private" / "claim.json").write_text(CLAIM.to_json())
-    return {"plant": planted.directory, "model": run / "private", "twin": run / "twin"}
+    return {"plant": planted.directory, "model": run / "private", "baseline": run / "baseline"}
 
 
 @pytest.fixture(scope="module")
 def audited(inputs, tmp_path_factory, patch):
     """The stage's directory. Losses of a model are then remembered by its weights, so that other audits are quick."""
-    config = stage.AuditStageConfig(audit=AuditConfig(), base=str(inputs["twin"].parent / "base"))
+    config = stage.AuditStageConfig(audit=AuditConfig(), base=str(inputs["baseline"].parent / "base"))
     told, known, score = [], {}, scores.compute_losses
 
     def remember(recogniser, phrases, name):
@@ -65,7 +65,7 @@ def audited(inputs, tmp_path_factory, patch):
 
     patch.setattr(scores, "compute_losses", remember)
     summary = stage.run(config, inputs, tmp_path_factory.mktemp("audit") / "audit", on_model=told.append)
-    assert told == ["private", "twin", "extraction"]
+    assert told == ["private", "baseline", "extraction"]
     assert len(known) == 2  # base and private are the same
     asked = read(summary.directory, "verdict.json")["extraction"]
     patch.setattr(stranger, "extract_words", lambda *_: asked)  # once is enough here
@@ -73,7 +73,7 @@ def audited(inputs, tmp_path_factory, patch):
 
 
 def audit(inputs, out_dir, **changed):
-    config = stage.AuditStageConfig(audit=AuditConfig(), base=str(inputs["twin"].parent / "base"))
+    config = stage.AuditStageConfig(audit=AuditConfig(), base=str(inputs["baseline"].parent / "base"))
     directory = stage.run(config, {**inputs, **changed}, out_dir / "audit").directory
     return json.loads((directory / "verdict.json").read_text())
 
@@ -82,22 +82,22 @@ def read(directory, name):
     return json.loads((directory / name).read_text())
 
 
-def test_untouched_passes_and_the_twin_is_caught(audited):
-    assert audited.counts == {"verdict": "PASS", "twin": "FAIL"}
+def test_untouched_passes_and_the_baseline_is_caught(audited):
+    assert audited.counts == {"verdict": "PASS", "baseline": "FAIL"}
     found = read(audited.directory, "verdict.json")
     assert found["canaries"]["planted"] >= 10
     assert found["private"]["p_value"] == 1
     assert found["private"]["auc"] == 0.5
-    assert found["twin"]["p_value"] < 1e-4
-    assert found["twin"]["auc"] > 0.9
-    assert found["twin"]["median_exposure_bits"] > 5
+    assert found["baseline"]["p_value"] < 1e-4
+    assert found["baseline"]["auc"] > 0.9
+    assert found["baseline"]["median_exposure_bits"] > 5
     assert (found["unit"], found["adjacency"], found["claimed_epsilon"]) == ("user", CLAIM.adjacency, 8.0)
 
 
 def test_what_a_stranger_gets_is_shown_with_its_bound(audited):
     """That words come out of a model that learned them by heart is seen in test_extraction.py."""
     found = read(audited.directory, "verdict.json")["extraction"]
-    assert {name: len(attacks) for name, attacks in found.items()} == {"private": 5, "twin": 5}
+    assert {name: len(attacks) for name, attacks in found.items()} == {"private": 5, "baseline": 5}
     for attack in found["private"]:  # it is its base
         assert attack["planted"]["hits"] == attack["controls"]["hits"] == 0
         assert attack["planted"]["tries"] == attack["controls"]["tries"] >= 10
@@ -111,15 +111,17 @@ def test_too_few_people_are_said_and_stop_nothing(inputs, corpus_dir, audited, t
 def test_exposures_of_every_candidate(audited, inputs):
     registry = canary.read_registry(inputs["plant"])
     found = read(audited.directory, "exposures.json")
-    for name in ("private", "twin"):
+    for name in ("private", "baseline"):
         assert [(e["repeats"], e["planted"]) for e in found[name]] == [
             (c.repeats, c.planted) for c in registry if c.repeats
         ]
         assert all(e.keys() == {"repeats", "planted", "exposure_bits"} for e in found[name])
     assert {e["exposure_bits"] for e in found["private"]} == {0}
     assert "-0.0" not in (audited.directory / "exposures.json").read_text()
-    median = np.median([e["exposure_bits"] for e in found["twin"] if e["planted"]])
-    assert median == pytest.approx(read(audited.directory, "verdict.json")["twin"]["median_exposure_bits"], abs=1e-3)
+    median = np.median([e["exposure_bits"] for e in found["baseline"] if e["planted"]])
+    assert median == pytest.approx(
+        read(audited.directory, "verdict.json")["baseline"]["median_exposure_bits"], abs=1e-3
+    )
 
 
 def test_no_phrase_and_no_id_in_what_is_written(audited, inputs):
@@ -129,8 +131,8 @@ def test_no_phrase_and_no_id_in_what_is_written(audited, inputs):
         assert not any(row.text in content or row.id in content for content in written)
 
 
-def test_the_twin_fails_as_the_model_too(audited, inputs, tmp_path):
-    found = audit(inputs, tmp_path, model=inputs["twin"])
+def test_the_baseline_fails_as_the_model_too(audited, inputs, tmp_path):
+    found = audit(inputs, tmp_path, model=inputs["baseline"])
     assert (found["verdict"], found["claimed_epsilon"], found["unit"]) == ("FAIL", None, None)
 
 
@@ -154,8 +156,8 @@ def test_other_audits_of_the_same_canaries_are_counted(audited, inputs, tmp_path
     assert audit(inputs, tmp_path / "first", model=inputs["model"]) == first
 
 
-def test_without_a_twin_that_learned_nothing_is_concluded(audited, inputs, tmp_path):
-    assert audit(inputs, tmp_path, twin=inputs["model"])["verdict"] == "INCONCLUSIVE"
+def test_without_a_baseline_that_learned_nothing_is_concluded(audited, inputs, tmp_path):
+    assert audit(inputs, tmp_path, baseline=inputs["model"])["verdict"] == "INCONCLUSIVE"
 
 
 def test_a_bundle_has_the_model_beside_its_claim(audited, inputs, tmp_path):
@@ -178,7 +180,7 @@ def swapped(directory, to):
 
 def test_the_verdict_says_which_weights_it_is_about(audited, inputs, tmp_path):
     found = read(audited.directory, "verdict.json")["weights"]
-    for name, directory in (("private", "model"), ("twin", "twin")):
+    for name, directory in (("private", "model"), ("baseline", "baseline")):
         weights = inputs[directory] / "model" / "model.safetensors"
         assert found[name] == {"model.safetensors": store.sha256(weights)}
     assert read(audited.directory, "released.json")["weights"] == {"private": found["private"]}
@@ -204,8 +206,8 @@ def test_what_is_released_is_of_the_private_model_alone(audited):
     found, whole = (read(audited.directory, name) for name in ("released.json", "verdict.json"))
     assert found["verdict"] == "PASS"
     assert found["private"] == whole["private"]
-    assert "twin" not in json.dumps(found)
-    assert not {"membership", "twin"} & found.keys()
+    assert "baseline" not in json.dumps(found)
+    assert not {"membership", "baseline"} & found.keys()
 
 
 def test_a_registry_of_another_corpus(audited, inputs, tmp_path):
@@ -217,7 +219,7 @@ def test_a_registry_of_another_corpus(audited, inputs, tmp_path):
         audit(inputs, tmp_path, plant=plant)
 
 
-@pytest.mark.parametrize("which", ["model", "twin"])
+@pytest.mark.parametrize("which", ["model", "baseline"])
 def test_a_model_of_another_corpus(audited, inputs, tmp_path, which):
     """It knows no canary because it never met one: that is no PASS."""
     other = tmp_path / "other"
@@ -254,7 +256,7 @@ def test_weights_that_are_not_numbers(audited, inputs, tmp_path):
 def test_losses_are_those_of_each_phrase_alone(audited, inputs):
     """Batches, their padding and the sorting by length change nothing, and each loss is in its phrase's place."""
     phrases = corpus.read(inputs["plant"] / "phrases")
-    twin = asr.load(str(inputs["twin"] / "model"))
+    baseline = asr.load(str(inputs["baseline"] / "model"))
     with torch.inference_mode():
-        alone = [float(twin.losses([asr.Utterance(row.samples(), row.text)])) for row in islice(phrases.rows(), 40)]
-    np.testing.assert_allclose(scores.compute_losses(twin, phrases, "twin")[:40], alone, rtol=1e-4, atol=1e-3)
+        alone = [float(baseline.losses([asr.Utterance(row.samples(), row.text)])) for row in islice(phrases.rows(), 40)]
+    np.testing.assert_allclose(scores.compute_losses(baseline, phrases, "baseline")[:40], alone, rtol=1e-4, atol=1e-3)

@@ -26,7 +26,7 @@ ALPHA = record.Past().share(AuditConfig().alpha)  # of a first audit
 LEVEL = ALPHA / verdict.TESTS
 REFERENCES = [Canary(f"reference {i}", 0, planted=False) for i in range(CanaryConfig().references)]
 CLAIM = Claim(
-    event="{}", epsilon=8.0, delta=1e-5, mu_gdp=1.6, members_named_at_1_percent=0.25, unit="patient", cap_per_unit=8,
+    event="{}", epsilon=8.0, delta=1e-5, mu_gdp=1.6, max_tpr_at_1_percent_fpr=0.25, unit="patient", cap_per_unit=8,
     sampling_rate=0.4, noise_multiplier=2.0, clip_norm=1.0, normalisation=64.0, steps=300, units=160,
     composed_epsilon=8.0,
 )  # fmt: skip
@@ -77,8 +77,8 @@ def words(rng, scores_of, *, claim=CLAIM, audits=AUDITS):
     found = Counter()
     for _ in range(audits):
         registry, planted = drawn(rng)
-        twin = memorised(rng, planted)
-        found[stage.judge(registry, scores_of(planted), twin, claim, AuditConfig())["verdict"]] += 1
+        baseline = memorised(rng, planted)
+        found[stage.judge(registry, scores_of(planted), baseline, claim, AuditConfig())["verdict"]] += 1
     return found
 
 
@@ -122,7 +122,7 @@ def test_pass():
         ({"proved": replace(PROVED, mu=math.nan)}, "FAIL", "above the claim"),
         ({"failures": ["a phrase was decoded"]}, "FAIL", "a phrase was decoded"),
         ({"doubts": ["canaries were lost"]}, "INCONCLUSIVE", "canaries were lost"),
-        ({"positive": QUIET}, "INCONCLUSIVE", "twin was not caught"),
+        ({"positive": QUIET}, "INCONCLUSIVE", "baseline was not caught"),
         ({"negative": LOUD}, "INCONCLUSIVE", "never planted look known"),
         ({"reverse": LOUD}, "INCONCLUSIVE", "references look known"),
         ({"planted": 9}, "INCONCLUSIVE", "only 9 canaries were planted, of 10"),
@@ -257,12 +257,12 @@ def test_more_epsilon_than_claimed_is_a_fail(rng):
     )
 
 
-def test_no_pass_without_a_twin_that_is_caught(rng):
+def test_no_pass_without_a_baseline_that_is_caught(rng):
     registry, planted = drawn(rng)
     scores = noise(rng, len(planted))
     judged = stage.judge(registry, scores, scores, CLAIM, AuditConfig())
-    assert (judged["verdict"], judged["twin"]["verdict"]) == ("INCONCLUSIVE", "INCONCLUSIVE")
-    assert "twin was not caught" in judged["reasons"][0]
+    assert (judged["verdict"], judged["baseline"]["verdict"]) == ("INCONCLUSIVE", "INCONCLUSIVE")
+    assert "baseline was not caught" in judged["reasons"][0]
 
 
 def test_no_pass_with_few_planted(rng):
@@ -293,7 +293,7 @@ def test_a_leak_is_not_masked_by_controls_that_failed(rng):
     assert judged["verdict"] == "FAIL"
 
 
-def test_equal_scores_pass_only_if_the_twin_is_caught(rng):
+def test_equal_scores_pass_only_if_the_baseline_is_caught(rng):
     registry, planted = drawn(rng)
     same = np.zeros(len(planted))
     judged = stage.judge(registry, same, memorised(rng, planted), CLAIM, AuditConfig())
@@ -315,9 +315,9 @@ def test_what_the_verdict_says(rng):
         "candidates": 60, "planted": int(planted.sum()), "references": len(REFERENCES), "repeats": [1, 2, 4, 8, 16],
     }  # fmt: skip
     assert {"p_value", "auc_high", "named_high", "epsilon_lower_bound", "mu_lower_bound"} <= set(judged["private"])
-    assert judged["twin"]["verdict"] == "FAIL"
+    assert judged["baseline"]["verdict"] == "FAIL"
     proved = onerun.epsilon_lower_bound(canaries=60, guesses=30, correct=30, delta=1e-5, confidence=1 - LEVEL)
-    assert proved - 1e-4 < judged["twin"]["epsilon_lower_bound"] <= proved  # rounded down
+    assert proved - 1e-4 < judged["baseline"]["epsilon_lower_bound"] <= proved  # rounded down
     assert "candidate" not in json.dumps(judged).replace('"candidates"', "")  # no canary's id
 
 
@@ -367,7 +367,7 @@ def test_scores_of_another_registry(rng, which, change):
     registry, planted = drawn(rng)
     scores = [noise(rng, len(planted)), memorised(rng, planted)]
     scores[which] = change(scores[which])
-    with pytest.raises(AuditError, match=f"{('private', 'twin')[which]} model: shape"):
+    with pytest.raises(AuditError, match=f"{('private', 'baseline')[which]} model: shape"):
         stage.judge(registry, *scores, CLAIM, AuditConfig())
 
 
@@ -382,7 +382,7 @@ def broken_audits(draw):
     others = draw(st.sets(st.integers(0, len(registry) - 1)))
     which = draw(st.integers(0, 1))
     scores[which][[hit, *others]] = draw(st.sampled_from([math.nan, math.inf, -math.inf]))
-    return registry, scores, ("private", "twin")[which]
+    return registry, scores, ("private", "baseline")[which]
 
 
 @settings(deadline=None)
@@ -395,15 +395,15 @@ def test_a_score_that_is_not_a_number_never_passes(audit, claim):
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.05, 0.2, 1.0]), st.booleans())
-def test_the_word_follows_from_the_figures(seed, share, twin_learned):
+def test_the_word_follows_from_the_figures(seed, share, baseline_learned):
     rng = np.random.default_rng(seed)
     registry, planted = drawn(rng)
-    twin = memorised(rng, planted) if twin_learned else noise(rng, len(planted))
-    judged = stage.judge(registry, memorised(rng, planted, share), twin, CLAIM, AuditConfig())
+    baseline = memorised(rng, planted) if baseline_learned else noise(rng, len(planted))
+    judged = stage.judge(registry, memorised(rng, planted, share), baseline, CLAIM, AuditConfig())
     if min(judged["private"][name] for name in ("p_simes", "p_mann_whitney", "p_counts")) < LEVEL:
         assert judged["verdict"] == "FAIL"
     elif judged["verdict"] == "PASS":
-        assert judged["twin"]["verdict"] == "FAIL"
+        assert judged["baseline"]["verdict"] == "FAIL"
 
 
 def test_canaries_of_several_units_are_not_held_to_the_claim(rng):

@@ -18,11 +18,11 @@ from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.corpus import Row
 from speechpriv.data import disorder
 from speechpriv.models import asr
-from speechpriv.train import ordinary
+from speechpriv.train import baseline
 
 LABELS, STEPS = disorder.LABELS, 150
 CLAIM = Claim(
-    event="{}", epsilon=1.0, delta=1e-4, mu_gdp=0.3, members_named_at_1_percent=0.02, unit="patient", cap_per_unit=4,
+    event="{}", epsilon=1.0, delta=1e-4, mu_gdp=0.3, max_tpr_at_1_percent_fpr=0.02, unit="patient", cap_per_unit=4,
     sampling_rate=0.25, noise_multiplier=1.0, clip_norm=1.0, normalisation=100.0, steps=40, units=400,
     composed_epsilon=1.0,
 )  # fmt: skip
@@ -37,7 +37,7 @@ def melody(rng, label):
 
 
 def patient(rng, recordings):
-    """Instead of a made-up patient of disorder.py."""
+    """Instead of a synthetic patient of disorder.py."""
     label = LABELS[int(rng.integers(2))]
     return label, (melody(rng, label) for _ in range(recordings))
 
@@ -67,7 +67,7 @@ def learned(begun, rows):
     """The same after ordinary training on some recordings, until nothing else is known."""
     classifier = asr.Classifier(copy.deepcopy(begun.model).requires_grad_(), begun.front_end)
     batch = [asr.Utterance(row.samples(), row.text) for row in rows]
-    ordinary.fit_baseline(classifier, [batch] * STEPS, steps=STEPS, learning_rate=5e-3)
+    baseline.fit_baseline(classifier, [batch] * STEPS, steps=STEPS, learning_rate=5e-3)
     return classifier
 
 
@@ -92,9 +92,9 @@ def run(tmp_path_factory, begun):
     return directory
 
 
-def audited(run, tmp_path, model, twin):
+def audited(run, tmp_path, model, baseline):
     config = stage.AuditStageConfig(audit=AuditConfig(), base=str(run / "base"))
-    stage.run(config, {"plant": run / "plant", "model": run / model, "twin": run / twin}, tmp_path / "audit")
+    stage.run(config, {"plant": run / "plant", "model": run / model, "baseline": run / baseline}, tmp_path / "audit")
     (run / "audits.json").unlink(missing_ok=True)  # each of these is the first
     return json.loads((tmp_path / "audit" / "verdict.json").read_text())
 
@@ -113,12 +113,12 @@ def test_who_learned_wrong_labels_by_heart_gives_them(run):
     assert max(shares["heart"][1], *shares["other"]) < 0.5
 
 
-def test_it_passes_if_the_twin_is_caught_and_it_is_not(run, tmp_path):
+def test_it_passes_if_the_baseline_is_caught_and_it_is_not(run, tmp_path):
     found = audited(run, tmp_path, "other", "heart")
     assert found["verdict"] == "PASS", found["reasons"]
     assert found["unit"] == "patient"
-    assert found["twin"]["verdict"] == "FAIL"
-    assert found["twin"]["auc"] > 0.7
+    assert found["baseline"]["verdict"] == "FAIL"
+    assert found["baseline"]["auc"] > 0.7
     assert min(found["negative_control"]["p_value"], found["negative_control"]["p_reverse"]) > 0.001
     assert found["extraction"] == {}
 
@@ -129,15 +129,16 @@ def test_it_fails_if_it_learned_them_by_heart(run, tmp_path):
     assert found["private"]["auc"] > 0.7
 
 
-def test_nothing_is_concluded_where_the_twin_learned_nothing_of_them(run, tmp_path):
+def test_nothing_is_concluded_where_the_baseline_learned_nothing_of_them(run, tmp_path):
     """The positive control: an audit that catches nobody says nothing."""
     found = audited(run, tmp_path, "other", "other")
     assert found["verdict"] == "INCONCLUSIVE"
-    assert "twin was not caught" in " ".join(found["reasons"])
+    assert "baseline was not caught" in " ".join(found["reasons"])
 
 
 def test_among_labels_that_nothing_tells_a_claim_hides_them():
-    """Why the twin must have learned its task: where half of all references get the wrong label by chance, those that
+    """Why the baseline must have learned its task: where half of all references get the wrong
+    label by chance, those that
     were learned by heart have no more than the claim allows, however sure it is of them."""
     rng = np.random.default_rng(0)
     planted = rng.exponential(0.01, 30)

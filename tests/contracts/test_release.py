@@ -19,12 +19,12 @@ from speechpriv.report import facts, page
 
 TESTS = Path(__file__).parents[1]
 figures = runpy.run_path(str(TESTS / "training_figures.py"))
-made_up = runpy.run_path(str(TESTS / "report" / "conftest.py"))
+synthetic = runpy.run_path(str(TESTS / "report" / "conftest.py"))
 GUARANTEES = (TESTS.parent / "docs" / "guarantees.md").read_text(encoding="utf-8")
 
 
 class Run:
-    """A whole run: private files with made-up numbers, a real bundle of a small model, a real report."""
+    """A whole run: private files with synthetic numbers, a real bundle of a small model, a real report."""
 
     def __init__(self, directory, base, corpus_dir, change):
         self.directory, self.corpus_dir = directory, corpus_dir
@@ -57,10 +57,10 @@ class Run:
 
 def _files(weights):
     """What the stages leave in private/; fewer numbers than usual, so that each can be its own."""
-    whole = made_up["facts"]()
-    verdict = json.loads(json.dumps(whole.verdict)) | {"weights": {"private": weights, "twin": {}}}
+    whole = synthetic["facts"]()
+    verdict = json.loads(json.dumps(whole.verdict)) | {"weights": {"private": weights, "baseline": {}}}
     verdict["survival"]["strays"] = 1
-    verdict["stress"]["twin"] = {"auc": 0.9, "median_exposure_bits": 3.3}
+    verdict["stress"]["baseline"] = {"auc": 0.9, "median_exposure_bits": 3.3}
     history = {"step": 0, "cohort": 61, "median_norm": 424.2424, "clipped": 60, "unusable": 0}
     return {
         "config.json": whole.config,
@@ -136,9 +136,9 @@ def test_no_number_of_training_people_is_in_a_release(make):
     numbers = figures["of_training_people"](run.private)
     for place in (
         "ingest/manifest.json:counts.rows_kept", "ingest/manifest.json:duration_s", "attackers/attackers.json:people",
-        "audit/verdict.json:twin.auc", "audit/verdict.json:membership.private.with_labels.auc",
+        "audit/verdict.json:baseline.auc", "audit/verdict.json:membership.private.with_labels.auc",
         "audit/verdict.json:survival.strays", "audit/verdict.json:published.units", "train/history.json:0.cohort",
-        "evaluate/figures.json:nonprivate.wer", "audit/verdict.json:membership.private.notes.0",
+        "evaluate/figures.json:baseline.wer", "audit/verdict.json:membership.private.notes.0",
     ):  # fmt: skip
         assert place in numbers, place
     assert len(numbers) > 150
@@ -175,25 +175,25 @@ def _field(*names, **changed):
 
 VERDICT = "audit/verdict.json:"
 SABOTAGE = {  # where the number is that is found, and how it is put back
-    VERDICT + "twin.": _whole("twin"),
-    VERDICT + "membership.twin.": _whole("membership"),
-    VERDICT + "extraction.twin.": _part("extraction", "twin"),
-    VERDICT + "stress.twin.": _part("stress", "twin"),
+    VERDICT + "baseline.": _whole("baseline"),
+    VERDICT + "membership.baseline.": _whole("membership"),
+    VERDICT + "extraction.baseline.": _part("extraction", "baseline"),
+    VERDICT + "stress.baseline.": _part("stress", "baseline"),
     VERDICT + "survival.strays": _part("survival", "strays"),
     VERDICT + "published.of_one_unit": _part("published", "of_one_unit"),
     VERDICT + "published.planted_seen": _part("published", "planted_seen"),
     VERDICT + "published.units": _part("published", "units"),
     VERDICT + "membership.private.": _field("verdict"),
-    "audit/exposures.json:twin.": _field("exposures"),
+    "audit/exposures.json:baseline.": _field("exposures"),
     "ingest/manifest.json:counts.rows_kept": _count("ingest", "rows_kept"),
     "ingest/manifest.json:counts.quarantined.": _count("ingest", "quarantined"),
     "ingest/manifest.json:counts.hours": _count("ingest", "hours"),
     "scrub/manifest.json:counts.findings.": _count("scrub", "findings"),
     "scrub/manifest.json:counts.dropped.": _count("scrub", "dropped"),
     "plant/manifest.json:counts.units": _count("plant", "units"),
-    "twin/manifest.json:counts.rows": _count("twin", "rows"),
+    "baseline/manifest.json:counts.rows": _count("baseline", "rows"),
     "train/manifest.json:duration_s": _field("stages"),
-    "evaluate/figures.json:nonprivate.": _field("figures"),
+    "evaluate/figures.json:baseline.": _field("figures"),
     "attackers/attackers.json:": _field("voices", is_release=False),
     "disguise_comparison.json:": _field("voices", "disguises", is_release=False),
     "exposure_comparison.json:": _field("comparison"),
@@ -215,12 +215,12 @@ def test_a_number_that_is_put_back_is_found(make, plain, monkeypatch, put_back):
 
 def test_a_number_that_is_put_back_into_the_bundle_is_found(make, monkeypatch):
     monkeypatch.setitem(released._PARTS, "membership", ("private",))
-    monkeypatch.setattr(card, "_this", lambda _: "nonprivate")
+    monkeypatch.setattr(card, "_this", lambda _: "baseline")
     run = make()
     run.export()
     found = run.found()
     assert any("bundle/audit.json: audit/verdict.json:membership.private" in line for line in found)
-    assert "bundle/README.md: evaluate/figures.json:nonprivate.wer" in found
+    assert "bundle/README.md: evaluate/figures.json:baseline.wer" in found
 
 
 SPELLED = ["7,919 rows", "7919", '"rows":7919,', "73.2 %", "73.2%", "0.732", "wer 0.73193."]

@@ -326,7 +326,7 @@ def test_no_stage_that_prepares_lets_one_unit_change_anothers_rows(tmp_path, mon
     found = [Entry(unit, file, (unit + file) % 5, 0) for unit in range(4) for file in (unit, (unit + 2) % 4)]
     disguise = AnonymizeConfig(method="mcadams")
     whole = prepared(tmp_path / "whole", found, scrubbing, disguise)
-    assert [len(rows) for rows in whole.values()][:2] == [8, 13]  # with five made-up phrases
+    assert [len(rows) for rows in whole.values()][:2] == [8, 13]  # with five synthetic phrases
     assert len(whole[anonymize.__name__]) >= 9
     for unit in (0, 2):
         left = [entry for entry in found if entry.unit != unit]

@@ -1,4 +1,4 @@
-"""Made-up dictations: a patient is the unit, doctors are the voices, and what is personal can be found."""
+"""Synthetic dictations: a patient is the unit, doctors are the voices, and what is personal can be found."""
 
 import re
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Made-up patients with a voice disorder."""
+"""Synthetic patients with a voice disorder."""
 
 import dataclasses
 

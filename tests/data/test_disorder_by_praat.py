@@ -1,4 +1,4 @@
-"""Made-up patients: what Praat measures grows with severity, and nothing but that tells the labels apart."""
+"""Synthetic patients: what Praat measures grows with severity, and nothing but that tells the labels apart."""
 
 import numpy as np
 import parselmouth

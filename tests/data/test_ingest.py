@@ -329,7 +329,7 @@ def test_refuses_a_weak_key_and_inputs_without_the_source(tmp_path):
         ingest.run(config(path=str(root)), {}, tmp_path.parent / "ingest", key=KEY)
 
 
-def test_made_up_voices(tmp_path):
+def test_synthetic_voices(tmp_path):
     pytest.importorskip("espeakng_loader")
     settings = config(source="demo", path=None, demo={"units": 8, "utterances_per_unit": 2}, test_fraction=0.4)
     summary = ingest.run(settings, {}, tmp_path / "ingest", key=KEY)

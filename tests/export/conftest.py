@@ -41,7 +41,7 @@ def claim():
         epsilon=7.5,
         delta=1e-5,
         mu_gdp=1.5,
-        members_named_at_1_percent=0.2,
+        max_tpr_at_1_percent_fpr=0.2,
         unit="speaker",
         cap_per_unit=8,
         sampling_rate=0.05,

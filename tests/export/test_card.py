@@ -12,10 +12,10 @@ from speechpriv.export.compare import Comparison, Hearing
 
 FIGURES = {
     "base": {"wer": 0.5, "word_accuracy": 0.5, "utterances": 1234, "speakers": 5},
-    "nonprivate": {"wer": 0.1, "word_accuracy": 0.9, "utterances": 1234, "speakers": 5},
+    "baseline": {"wer": 0.1, "word_accuracy": 0.9, "utterances": 1234, "speakers": 5},
     "private": {"wer": 0.25, "word_accuracy": 0.75, "utterances": 1234, "speakers": 5},
 }
-VERDICT = {"verdict": "PASS", "reasons": ["nothing was found", "the twin was caught"]}
+VERDICT = {"verdict": "PASS", "reasons": ["nothing was found", "the baseline was caught"]}
 
 
 COMPARISON = Comparison(
@@ -32,7 +32,7 @@ def test_it_says_what_is_guaranteed_found_measured_and_not_covered(claim):
     text = _card(claim)
     assert claim.sentence() in text
     assert claim.trust_model in text
-    assert "verdict is **PASS**: nothing was found; the twin was caught." in text
+    assert "verdict is **PASS**: nothing was found; the baseline was caught." in text
     assert "| **fine-tuned with differential privacy (this model)** | 25.0% | 75.0% | 1,234 |" in text
     assert "| base model, before any recording of these people | 50.0% | 50.0% | 1,234 |" in text
     assert "| model.onnx | 99.5% | +0.0 points |" in text
@@ -129,7 +129,7 @@ def test_its_example_runs_as_printed(exported, tones, claim, tmp_path, monkeypat
 
 
 def test_figures_are_of_what_is_shipped(claim):
-    told = FIGURES | {"private_with_phrases": FIGURES["private"] | {"wer": 0.123, "word_accuracy": 0.88}}
+    told = FIGURES | {"private_with_lm": FIGURES["private"] | {"wer": 0.123, "word_accuracy": 0.88}}
     with_phrases = claim.model_copy(update={"phrases": '{"noise_multiplier": 2.5, "slip": 2.5e-07}'})
     shipped = _card(with_phrases, figures=told, phrases_shipped=True)
     assert "| **the same, decoding with phrases.arpa (this model)** | 12.3% |" in shipped

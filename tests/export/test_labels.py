@@ -91,7 +91,7 @@ def test_the_bundle_has_a_card_of_its_own(tmp_path):
                "speakers": 178}  # fmt: skip
     for name in ("figures", "audit"):
         (tmp_path / name).mkdir()
-    store.write_json(tmp_path / "figures" / "figures.json", {"nonprivate": figures})
+    store.write_json(tmp_path / "figures" / "figures.json", {"baseline": figures})
     config = bundle.BundleConfig(
         export=ExportConfig(override_reason="a test of the card"), epsilon=8.0, budget_epsilon=None
     )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechpriv.data import demo, madeup, text, voices
+from speechpriv.data import demo, synthetic_speech, text, voices
 from speechpriv.models import align
 
 
@@ -67,7 +67,7 @@ def test_written_numbers_are_found_where_they_are_said(tiny_en):
     rng, inside, late_ms = np.random.default_rng(1), [], []
     for number in range(18):
         written, words = cases[number % 3]
-        samples, spoken = made_up(rng, " ".join(words))
+        samples, spoken = synthetic(rng, " ".join(words))
         found = align.align_words(tiny_en, samples, written)
         if found is None:
             continue
@@ -123,9 +123,9 @@ def test_a_word_without_pieces_needs_time_to_be_said(recogniser, monkeypatch, wo
     assert align.align_words(recogniser, noise(32_000), f"call {word}") == (spans if fits else None)
 
 
-def made_up(rng, said):
+def synthetic(rng, said):
     """Samples in a voice that the base model was not trained on, and where each word is spoken."""
-    speech = voices.speak(said, voices.random_voice(rng, madeup.held_out_variants()))
+    speech = voices.speak(said, voices.random_voice(rng, synthetic_speech.held_out_variants()))
     lead, tail = (int(length) for length in rng.integers(800, 4800, size=2))
     samples = np.pad(speech.samples, (lead, tail))
     spoken = [(word.start + lead, word.end + lead) for word in speech.words]
@@ -137,7 +137,7 @@ def test_word_boundaries_are_where_the_synthesiser_put_them(tiny_en):
     errors_ms, even_ms, late_ms = [], [], []
     for number in range(60):
         said = text.draw_sentence(rng) if number % 2 else demo._utterance(demo._person(rng), rng)
-        samples, spoken = made_up(rng, said)
+        samples, spoken = synthetic(rng, said)
         found = align.align_words(tiny_en, samples, said)
         for index in range(1, len(spoken) if found else 0):
             if spoken[index] != spoken[index - 1]:  # not two short words that the synthesiser joins

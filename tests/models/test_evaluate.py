@@ -39,7 +39,7 @@ def corpus(tmp_path):
                 len(samples) / 16_000,
             )
 
-    return corpora.write(rows(), tmp_path / "corpus", lineage="made-up")
+    return corpora.write(rows(), tmp_path / "corpus", lineage="synthetic")
 
 
 def heard(corpus, change=lambda _number, text: text):
@@ -82,34 +82,34 @@ def test_nothing_heard_and_too_much_heard(corpus):
 
 
 def test_nobody_to_test_on(corpus, tmp_path):
-    corpora.write(corpus.rows("train"), tmp_path / "train", lineage="made-up")
+    corpora.write(corpus.rows("train"), tmp_path / "train", lineage="synthetic")
     with pytest.raises(DataError, match="test split"):
         evaluate.measure_accuracy(Parrot({}), corpora.read(tmp_path / "train"))
 
 
 def test_the_stage_scores_three_models(base, corpus_dir, recogniser, tmp_path):
-    for name in ("twin", "private"):
+    for name in ("baseline", "private"):
         recogniser.save(tmp_path / name / "model")
     told = []
     stage = evaluate.run(
         evaluate.EvaluateConfig(base=str(base)),
-        {"corpus": corpus_dir, "twin": tmp_path / "twin", "model": tmp_path / "private"},
+        {"corpus": corpus_dir, "baseline": tmp_path / "baseline", "model": tmp_path / "private"},
         tmp_path / "evaluate",
         on_model=told.append,
     )
-    assert told == ["base", "nonprivate", "private"]
+    assert told == ["base", "baseline", "private"]
     figures = json.loads((stage.directory / "figures.json").read_text())
-    assert figures["base"] == figures["private"] == figures["nonprivate"]  # one and the same model
+    assert figures["base"] == figures["private"] == figures["baseline"]  # one and the same model
     assert (stage.counts["utterances"], stage.counts["speakers"]) == (9, 3)
     assert stage.counts["word_accuracy"] == {name: found["word_accuracy"] for name, found in figures.items()}
     assert store.verify(stage.directory) == []
 
 
 def test_a_model_that_is_told_published_phrases_is_scored_a_second_time(base, corpus_dir, recogniser, tmp_path):
-    for name in ("twin", "private"):
+    for name in ("baseline", "private"):
         recogniser.save(tmp_path / name / "model")
     table = [["<s>", "lamp", 9.0], ["lamp", "</s>", 9.0]]
-    inputs = {"corpus": corpus_dir, "twin": tmp_path / "twin", "model": tmp_path / "private"}
+    inputs = {"corpus": corpus_dir, "baseline": tmp_path / "baseline", "model": tmp_path / "private"}
     for name, published in (("some", table), ("none", [])):
         (tmp_path / name).mkdir()
         store.write_json(tmp_path / name / "phrases.json", published)
@@ -120,8 +120,8 @@ def test_a_model_that_is_told_published_phrases_is_scored_a_second_time(base, co
     informed = dataclasses.replace(
         recogniser, language=arpa.build_language_model({tuple(gram): count for *gram, count in table})
     )
-    assert figures["private_with_phrases"] == evaluate.measure_accuracy(informed, corpora.read(corpus_dir))
-    assert "private_with_phrases" not in json.loads((tmp_path / "none scored" / "figures.json").read_text())
+    assert figures["private_with_lm"] == evaluate.measure_accuracy(informed, corpora.read(corpus_dir))
+    assert "private_with_lm" not in json.loads((tmp_path / "none scored" / "figures.json").read_text())
 
 
 def test_errors_by_unit_add_up_to_the_rate(corpus):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speechpriv.data import text as made_up
+from speechpriv.data import text as synthetic
 from speechpriv.models import numerals, spelling
 from speechpriv.models.spelling import find_unspellable, is_slot, normalise, spell_words, words_and_slots
 
@@ -159,10 +159,10 @@ def test_words_lead_back_to_what_was_written():
 
 
 @given(st.integers(0, 999_999))
-def test_numbers_are_those_of_the_made_up_text(value):
+def test_numbers_are_those_of_the_synthetic_text(value):
     """What `tiny-en` learned to hear; with commas, else a year or a code may be read."""
-    assert normalise(f"{value:,} people") == f"{made_up.spoken_number(value)} people"
-    assert numerals.spell_digits(f"{value}") == made_up.spoken_digits(f"{value}")
+    assert normalise(f"{value:,} people") == f"{synthetic.spoken_number(value)} people"
+    assert numerals.spell_digits(f"{value}") == synthetic.spoken_digits(f"{value}")
 
 
 def test_a_model_that_writes_digits_makes_no_error():

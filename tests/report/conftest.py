@@ -25,26 +25,26 @@ COUNTS: dict[str, dict[str, Any]] = {
     "phrases": {"epsilon": 4.0, "phrases": 310, "words": 190},
     "rehearse": {"steps": 600},
     "train": {"epsilon": 7.9, "rows": 2680, "rows_test": 629, "dropped": {}},
-    "twin": {"steps": 400, "rows": 2680, "rows_test": 629, "dropped": {}},
+    "baseline": {"steps": 400, "rows": 2680, "rows_test": 629, "dropped": {}},
     "evaluate": {"utterances": 629},
     "attackers": {"method": "mcadams", "voiceprint": "statistics", "equal_error_rate": 0.022, "rows_in": 902,
                   "rows": 900, "dropped": {"low_confidence": 2}},
     "audit": {},
 }  # fmt: skip
 CLAIM = Claim(
-    event='{"mechanism": "made up"}', epsilon=7.9, delta=1e-5, mu_gdp=1.62, members_named_at_1_percent=0.243,
+    event='{"mechanism": "made up"}', epsilon=7.9, delta=1e-5, mu_gdp=1.62, max_tpr_at_1_percent_fpr=0.243,
     unit="speaker", cap_per_unit=8, sampling_rate=0.4, noise_multiplier=2.871, clip_norm=1.0, normalisation=64.0,
     steps=300, units=160, other_releases=(OtherRelease(run_id="5f5f5f5f-0a1b2c3d", epsilon=2.0),), composed_epsilon=8.6,
 )  # fmt: skip
 FIGURES = {
     "base": {"wer": 0.384, "word_accuracy": 0.616, "utterances": 629, "words": 629, "speakers": 38},
-    "nonprivate": {"wer": 0.112, "word_accuracy": 0.888, "utterances": 629, "words": 629, "speakers": 38},
+    "baseline": {"wer": 0.112, "word_accuracy": 0.888, "utterances": 629, "words": 629, "speakers": 38},
     "private": {"wer": 0.237, "word_accuracy": 0.763, "utterances": 629, "words": 629, "speakers": 38},
 }
 VERDICT: dict[str, Any] = {
     "verdict": "PASS",
     "reasons": [
-        "positive control: the twin is caught (p = 2e-9, below 0.05).",
+        "positive control: the baseline is caught (p = 2e-9, below 0.05).",
         "Negative control is quiet (p = 0.61).",
         "Private model: no leakage found (p = 0.41), and the lower bound 0.31 is within the claim 7.9.",
     ],
@@ -52,21 +52,21 @@ VERDICT: dict[str, Any] = {
     "canaries": {"candidates": 60, "planted": 31, "references": 1000, "repeats": [1, 2, 4, 8, 16]},
     "private": {"p_value": 0.41, "p_mann_whitney": 0.37, "p_simes": 0.52, "auc": 0.523,
                 "median_exposure_bits": 1.12, "epsilon_lower_bound": 0.31},
-    "twin": {"verdict": "FAIL", "p_value": 2e-9, "p_mann_whitney": 1e-9, "p_simes": 8e-4, "auc": 0.961,
+    "baseline": {"verdict": "FAIL", "p_value": 2e-9, "p_mann_whitney": 1e-9, "p_simes": 8e-4, "auc": 0.961,
              "median_exposure_bits": 7.4, "epsilon_lower_bound": 3.4},
     "negative_control": {"p_value": 0.61}, "claimed_epsilon": 7.9,
     "detectable": {"auc": 0.913, "memorised": None, "memorised_far": 3},
     "extraction": {
         model: [{"attack": "masked by noise", "planted": {"tries": 28, "hits": hits, "at_most": high},
                  "controls": {"tries": 28, "hits": 0, "at_most": 0.1015}}]
-        for model, hits, high in (("private", 0, 0.1015), ("twin", 9, 0.494))
+        for model, hits, high in (("private", 0, 0.1015), ("baseline", 9, 0.494))
     },
     "membership": {
         model: {"members": 150, "others": 38, "notes": ["members have 400 s of speech and others 300 s"],
                 **{attacker: {"auc": auc, "auc_low": auc - 0.06, "auc_high": auc + 0.06, "named": auc - 0.45,
                               "named_at_most": auc - 0.35}
                    for attacker in ("with_labels", "pseudo_labels", "confidence")}}
-        for model, auc in (("private", 0.53), ("twin", 0.71))
+        for model, auc in (("private", 0.53), ("baseline", 0.71))
     },
     "published": {"phrases": 310, "of_one_unit": 0, "units": 184, "slip": 2.5e-6, "planted": 31, "planted_seen": 0,
                   "spread": 4, "spread_seen": 1},
@@ -118,12 +118,12 @@ HEARD = {
 
 
 def exposures() -> dict[str, list[dict[str, Any]]]:
-    """Sixty canaries: noise for the private model, growing with repeats for the twin."""
+    """Sixty canaries: noise for the private model, growing with repeats for the baseline."""
     draw = random.Random(1)
-    canaries: dict[str, list[dict[str, Any]]] = {"private": [], "twin": []}
+    canaries: dict[str, list[dict[str, Any]]] = {"private": [], "baseline": []}
     for index in range(60):
         repeats, planted = (1, 2, 4, 8, 16)[index % 5], draw.random() < 0.5
-        for model, gain in (("private", 0.0), ("twin", 0.45 * repeats + 1)):
+        for model, gain in (("private", 0.0), ("baseline", 0.45 * repeats + 1)):
             bits = draw.expovariate(0.69) + (gain if planted else 0)
             canaries[model].append({"repeats": repeats, "planted": planted, "exposure_bits": min(bits, 9.97)})
     return canaries
@@ -161,7 +161,7 @@ def facts(**changed: Any) -> Facts:
 
 
 @pytest.fixture
-def made_up():
+def synthetic():
     """`facts` above: a whole run, any part of it replaced."""
     return facts
 

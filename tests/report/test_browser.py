@@ -15,7 +15,7 @@ from speechpriv.report import page
 PICTURES = {
     "accuracy", "flow", "people", "findings", "voices", "disguises", "set-aside", "spent", "public-errors", "phrases",
     "rehearsal",
-    "exposure-private", "exposure-twin", "bounds", "told-apart", "ledger", "formats", "durations", "members",
+    "exposure-private", "exposure-baseline", "bounds", "told-apart", "ledger", "formats", "durations", "members",
 }  # fmt: skip
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
@@ -54,12 +54,12 @@ def browser():
 
 
 @pytest.fixture
-def opened(browser, made_up, tmp_path):
+def opened(browser, synthetic, tmp_path):
     """The page of a whole run, opened at a width and in a colour scheme."""
 
     def go(size=DESK, scheme="light", html=None):
         path = tmp_path / "report.html"
-        path.write_text(html or page.render_page(made_up()), encoding="utf-8")
+        path.write_text(html or page.render_page(synthetic()), encoding="utf-8")
         browser.set_window_size(*size)
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -74,7 +74,7 @@ def opened(browser, made_up, tmp_path):
 
 
 @pytest.fixture
-def others(made_up, run_dir, tmp_path):
+def others(synthetic, run_dir, tmp_path):
     """The two other pages: of several runs side by side, and the one for private eyes."""
     page.write_report(run_dir)
     both = page.write_comparison([run_dir, run_dir], tmp_path / "comparison.html")
@@ -95,8 +95,8 @@ def test_nothing_goes_wrong_and_nothing_is_fetched(opened):
     assert [url.split("/")[-1] for url in requests(browser)] == ["report.html"]
 
 
-def test_a_page_that_does_fetch_is_seen(opened, made_up):
-    bad = page.render_page(made_up()).replace("</main>", '<img src="other.png" alt=""></main>')
+def test_a_page_that_does_fetch_is_seen(opened, synthetic):
+    bad = page.render_page(synthetic()).replace("</main>", '<img src="other.png" alt=""></main>')
     bad = bad.replace("img-src data:", "img-src * data: file:")
     browser = opened(html=bad)
     assert any(url.endswith("other.png") for url in requests(browser))
@@ -135,7 +135,7 @@ def assert_no_sideways(browser):
 def test_what_is_under_the_pointer_says_what_it_is(opened):
     browser = opened()
     said = browser.execute_script(
-        "const e = document.querySelector('svg[aria-labelledby^=exposure-twin] g');"
+        "const e = document.querySelector('svg[aria-labelledby^=exposure-baseline] g');"
         "e.scrollIntoView({block: 'center', behavior: 'instant'});"
         "const box = e.getBoundingClientRect();"
         "return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2)"
@@ -207,12 +207,12 @@ def test_it_prints(opened):
     assert len(printed) > 50_000
 
 
-def test_a_page_for_a_million_rows_is_small_and_opens(opened, made_up):
-    stages = {name: dict(manifest) for name, manifest in made_up().stages.items()}
+def test_a_page_for_a_million_rows_is_small_and_opens(opened, synthetic):
+    stages = {name: dict(manifest) for name, manifest in synthetic().stages.items()}
     for name in ("ingest", "scrub", "plant"):
         counts = stages[name]["counts"].items()
         stages[name]["counts"] = {k: v * 300 if isinstance(v, int) else v for k, v in counts}
-    many = {model: canaries * 40 for model, canaries in made_up().exposures.items()}
-    html = page.render_page(made_up(stages=stages, exposures=many))
+    many = {model: canaries * 40 for model, canaries in synthetic().exposures.items()}
+    html = page.render_page(synthetic(stages=stages, exposures=many))
     assert len(html.encode()) < 3e6
     assert opened(html=html).execute_script("return document.querySelectorAll('svg[role]').length") >= 12

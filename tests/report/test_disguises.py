@@ -6,8 +6,8 @@ from speechpriv.report import disguises, page
 
 
 @pytest.fixture
-def told(made_up):
-    return disguises.build_section(made_up())
+def told(synthetic):
+    return disguises.build_section(synthetic())
 
 
 def test_each_attacker_has_its_rates_and_intervals(told):
@@ -24,29 +24,29 @@ def test_the_picture_has_each_and_the_guess(told):
     assert told["voices"].rows[-1] == ("guessing", "50 %")
 
 
-def test_attackers_too_weak_to_conclude_are_said_so_everywhere(made_up):
-    weak = made_up().voices
+def test_attackers_too_weak_to_conclude_are_said_so_everywhere(synthetic):
+    weak = synthetic().voices
     for name in ("undisguised", "semi_informed"):
         weak[name]["pooled"]["too_weak"] = True
-    told = disguises.build_section(made_up(voices=weak))
+    told = disguises.build_section(synthetic(voices=weak))
     assert told["voice_rows"][3][2] == "2.2 % (1.8 to 2.7), too weak"
-    assert "cannot tell people apart even without a disguise" in page.render_page(made_up(voices=weak))
+    assert "cannot tell people apart even without a disguise" in page.render_page(synthetic(voices=weak))
 
 
-def test_a_corpus_of_few_people_is_said_so(made_up):
+def test_a_corpus_of_few_people_is_said_so(synthetic):
     told = disguises.build_section(
-        made_up(voices={"method": "cascade", "not_measured": "5 people; expected 20 at least"})
+        synthetic(voices={"method": "cascade", "not_measured": "5 people; expected 20 at least"})
     )
     assert (told["voice_rows"], told["voices"]) == ([], None)
     assert "Not measured. 5 people; expected 20" in page.render_page(
-        made_up(voices={"not_measured": "5 people; expected 20"})
+        synthetic(voices={"not_measured": "5 people; expected 20"})
     )
 
 
-def test_methods_are_compared_by_the_stronger_voiceprint(made_up):
-    stronger, weaker = (dict(one) for one in made_up().disguises[:2])
-    weaker["semi_informed"] = made_up().disguises[-1]["semi_informed"]
-    plot = disguises.build_section(made_up(disguises=[weaker, stronger]))["disguises"]
+def test_methods_are_compared_by_the_stronger_voiceprint(synthetic):
+    stronger, weaker = (dict(one) for one in synthetic().disguises[:2])
+    weaker["semi_informed"] = synthetic().disguises[-1]["semi_informed"]
+    plot = disguises.build_section(synthetic(disguises=[weaker, stronger]))["disguises"]
     assert plot.rows == (("1 none", "0.9 % (0.7 to 1.1), WER 31.0 %"),)
 
 
@@ -56,6 +56,6 @@ def test_methods_stand_by_what_they_cost(told):
     assert told["disguise_rows"][-1][:2] == ("resynth", "network")
 
 
-def test_nothing_measured_is_nothing_said(made_up):
-    told = disguises.build_section(made_up(voices={}, disguises=[]))
+def test_nothing_measured_is_nothing_said(synthetic):
+    told = disguises.build_section(synthetic(voices={}, disguises=[]))
     assert (told["voice_rows"], told["voices"], told["disguises"], told["disguise_rows"]) == ([], None, None, [])

@@ -7,8 +7,8 @@ from speechpriv.report import facts
 from speechpriv.report.facts import Facts
 
 
-def test_reads_back_what_the_stages_wrote(run_dir, made_up):
-    found, whole = facts.read_facts(run_dir), made_up()
+def test_reads_back_what_the_stages_wrote(run_dir, synthetic):
+    found, whole = facts.read_facts(run_dir), synthetic()
     for name in (
         "name",
         "config",

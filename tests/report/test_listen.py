@@ -1,4 +1,4 @@
-"""What may be heard, and where: made-up voices on the page for everybody, real ones on the one that stays private."""
+"""What may be heard, and where: synthetic voices on the page for everybody, real ones on the one that stays private."""
 
 import base64
 import dataclasses
@@ -79,7 +79,7 @@ def test_real_voices_are_heard_on_the_private_page_only(recorded):
         assert "anna smith" not in text
 
 
-def test_made_up_voices_are_heard_on_the_page_for_everybody(recorded):
+def test_synthetic_voices_are_heard_on_the_page_for_everybody(recorded):
     source(recorded, "demo")
     samples.write_samples(recorded / "private", {})
     html = page.write_report(recorded).read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ REASONS = {
     "scrub": {"low_confidence": 31, "not_alignable": 2, "nothing_left": 7},
     "anonymize": {"failed": 104, "too_slow": 6, "low_confidence": 3},
     "plant": {},
-    "twin": {"not_alignable": 5},
+    "baseline": {"not_alignable": 5},
     "train": {"not_alignable": 5},
     "survival": {"lost": 2, "unscored": 1},
     "attackers": {"failed": 9, "nothing_to_say": 4},
@@ -35,7 +35,7 @@ def run_of(reasons):
         "scrub": {"rows": scrubbed},
         "anonymize": {"rows": disguised},
         "plant": {"rows": planted, "rows_removed": PROBES - 1, "rows_planted": CANARIES},
-        "twin": {"rows": planted - TEST - lost["twin"], "rows_test": TEST},
+        "baseline": {"rows": planted - TEST - lost["baseline"], "rows_test": TEST},
         "train": {"rows": planted - TEST - lost["train"], "rows_test": TEST},
         "evaluate": {"utterances": TEST},
         "survival": {"planted": 31, "whole": 31 - lost["survival"]},
@@ -73,7 +73,7 @@ def test_whatever_stage_drops_the_report_adds_up(dropping):
     facts = run_of(reasons)
     shown = rows_of(page.render_page(facts))
     assert [row[0].split()[0] for row in shown] == [
-        "ingest", "personal", "scrub", "anonymize", "plant", "twin", "train", "evaluate", "survival", "attackers",
+        "ingest", "personal", "scrub", "anonymize", "plant", "baseline", "train", "evaluate", "survival", "attackers",
     ]  # fmt: skip
     for stage, came, left, *changes in shown:
         told = " ".join(changes)
@@ -94,13 +94,13 @@ def test_the_picture_hides_no_losses_and_the_reasons_list_them_all(dropping):
     reasons = {stage: found if dropping in (stage, "all") else {} for stage, found in REASONS.items()}
     facts = run_of(reasons)
     rows = dict(pictures.draw_flow(facts).rows)
-    assert rows["The made-up personal phrases again"] == "− 24"
+    assert rows["The synthetic personal phrases again"] == "− 24"
     assert rows["Dropped: the voice could not be disguised"] == "− 113"
     assert not any("Not accounted for" in label for label in rows)
     listed = dict(pictures.set_aside(facts).rows)
     assert listed["the disguise failed"] == "104"
     assert listed["the disguise took too long"] == "6"
-    on_the_way = sum(sum(reasons[stage].values()) for stage in ("ingest", "scrub", "anonymize", "twin"))
+    on_the_way = sum(sum(reasons[stage].values()) for stage in ("ingest", "scrub", "anonymize", "baseline"))
     assert sum(map(int, listed.values())) == on_the_way
     assert "Every recording is accounted for" not in page.render_page(facts)
 
@@ -129,13 +129,13 @@ def test_a_run_without_scrubbing_adds_up_too():
     facts.stages["plant"]["counts"] |= {"rows_removed": 0}
     facts.stages["anonymize"]["counts"]["rows"] = READ
     facts.stages["plant"]["counts"]["rows"] = READ + CANARIES
-    for stage in ("twin", "train"):
+    for stage in ("baseline", "train"):
         facts.stages[stage]["counts"]["rows"] = READ + CANARIES - TEST
     assert [one.stage for one in losses.list_steps(facts)] == [
         "ingest",
         "anonymize",
         "plant",
-        "twin",
+        "baseline",
         "train",
         "evaluate",
     ]

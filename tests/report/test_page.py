@@ -19,14 +19,14 @@ OF_TRAINING_PEOPLE = {
     "voices",
     "disguises",
     "set-aside",
-    "exposure-twin",
+    "exposure-baseline",
     "told-apart",
     "durations",
 }
 PICTURES = {
     "members", "accuracy", "flow", "people", "findings", "voices", "disguises", "set-aside", "spent", "public-errors",
     "phrases", "rehearsal",
-    "exposure-private", "exposure-twin", "bounds", "told-apart", "ledger", "formats", "durations",
+    "exposure-private", "exposure-baseline", "bounds", "told-apart", "ledger", "formats", "durations",
 }  # fmt: skip
 
 
@@ -100,15 +100,15 @@ def test_the_reader_of_these_tests_refuses(broken):
     "bad",
     ["<script></script>", '<a href="https://x.invalid">x</a>', '<p onclick="x">x</p>', "<style>@import 'x'</style>"],
 )
-def test_the_check_of_these_tests_refuses(made_up, bad):
-    html = page.render_page(made_up())
+def test_the_check_of_these_tests_refuses(synthetic, bad):
+    html = page.render_page(synthetic())
     assert_sound(html)
     with pytest.raises(AssertionError):
         assert_sound(html.replace("</main>", bad + "</main>"))
 
 
-def test_every_picture_and_its_table_are_there(made_up):
-    read = assert_sound(page.render_page(made_up()))
+def test_every_picture_and_its_table_are_there(synthetic):
+    read = assert_sound(page.render_page(synthetic()))
     assert pictures(read) == PICTURES
     # The dots of the first screen repeat its sentence; every other picture is a figure with a table.
     assert len(read.all("figure")) == len(PICTURES) - 1
@@ -116,19 +116,19 @@ def test_every_picture_and_its_table_are_there(made_up):
     assert len(read.all("audio")) == 5
 
 
-def test_the_first_screen_says_verdict_claim_and_price(made_up):
-    text = Page(page.render_page(made_up())).words()
+def test_the_first_screen_says_verdict_claim_and_price(synthetic):
+    text = Page(page.render_page(synthetic())).words()
     before = text[: text.index("Where the data went")]
     for part in (
-        "PASS", "Positive control: the twin is caught", "at most 25 of 100 speakers", "epsilon 7.9",
+        "PASS", "Positive control: the baseline is caught", "at most 25 of 100 speakers", "epsilon 7.9",
         "61.6 % · WER 38.4 %", "88.8 % · WER 11.2 %", "76.3 % · WER 23.7 %", "costs 12.5 points",
         "38 units (one speaker each)",
     ):  # fmt: skip
         assert part in before, part
 
 
-def test_figures_of_all_sections_are_there(made_up):
-    text = Page(page.render_page(made_up())).words()
+def test_figures_of_all_sections_are_there(synthetic):
+    text = Page(page.render_page(synthetic())).words()
     for part in (
         "3,194", "too long", "nobody is in both parts", "153", "email", "noise multiplier 2.87", "1e-5",
         "0.523", "0.961", "2e-9", "p = 0.61", "60 candidates, 31 of them planted", "People who are only mentioned",
@@ -143,34 +143,34 @@ def test_figures_of_all_sections_are_there(made_up):
 
 
 @pytest.mark.parametrize(("word", "tone"), [("PASS", "pass"), ("FAIL", "fail"), ("INCONCLUSIVE", "unsure")])
-def test_the_badge_shows_the_verdict(made_up, word, tone):
-    html = page.render_page(made_up(verdict={**made_up().verdict, "verdict": word}))
+def test_the_badge_shows_the_verdict(synthetic, word, tone):
+    html = page.render_page(synthetic(verdict={**synthetic().verdict, "verdict": word}))
     assert re.search(rf'<div class="verdict {tone}"><span class="badge">{word}</span>', html)
     assert f"<title>{word}: privacy report" in html
 
 
-def test_an_unknown_verdict_never_looks_like_a_pass(made_up):
-    html = page.render_page(made_up(verdict={"verdict": "PASS!"}))
+def test_an_unknown_verdict_never_looks_like_a_pass(synthetic):
+    html = page.render_page(synthetic(verdict={"verdict": "PASS!"}))
     assert '<div class="verdict unsure">' in html
 
 
-def test_an_override_of_the_gate_is_on_the_first_screen(made_up):
-    assert "gate was overridden" not in page.render_page(made_up())
+def test_an_override_of_the_gate_is_on_the_first_screen(synthetic):
+    assert "gate was overridden" not in page.render_page(synthetic())
     counts = {"override": "agreed for one trial", "overridden": ["The audit's verdict is FAIL; expected PASS."]}
-    html = page.render_page(made_up(bundle={"counts": counts}))
+    html = page.render_page(synthetic(bundle={"counts": counts}))
     assert "expected PASS" in html
     assert html.index("agreed for one trial") < html.index("<nav")
 
 
-def test_bounds_and_claim_of_different_adjacency_are_not_compared(made_up):
-    read = Page(page.render_page(made_up(claim=made_up().claim.model_copy(update={"adjacency": "replace one"}))))
+def test_bounds_and_claim_of_different_adjacency_are_not_compared(synthetic):
+    read = Page(page.render_page(synthetic(claim=synthetic().claim.model_copy(update={"adjacency": "replace one"}))))
     assert pictures(read) == PICTURES - {"bounds"}
     assert "not compared" in read.words()
 
 
 @pytest.mark.parametrize("missing", STAGES)
-def test_a_stage_that_was_not_run_is_a_sentence(made_up, missing):
-    whole = made_up()
+def test_a_stage_that_was_not_run_is_a_sentence(synthetic, missing):
+    whole = synthetic()
     emptied: dict = {"stages": {name: found for name, found in whole.stages.items() if name != missing}}
     emptied |= {
         "train": {"claim": None, "epsilon_by_step": [], "wer_by_step": []},
@@ -180,11 +180,11 @@ def test_a_stage_that_was_not_run_is_a_sentence(made_up, missing):
         "phrases": {"phrases": []},
         "rehearse": {"rehearsal": []},
     }.get(missing, {})
-    read = assert_sound(page.render_page(made_up(**emptied)))
+    read = assert_sound(page.render_page(synthetic(**emptied)))
     lost = {
         "ingest": set(), "scrub": {"findings"}, "evaluate": {"accuracy"}, "attackers": {"voices", "disguises"},
         "train": {"members", "spent", "public-errors", "ledger"},
-        "audit": {"exposure-private", "exposure-twin", "bounds", "told-apart"},
+        "audit": {"exposure-private", "exposure-baseline", "bounds", "told-apart"},
         "phrases": {"phrases"}, "rehearse": {"rehearsal"},
     }  # fmt: skip
     assert PICTURES - pictures(read) >= lost.get(missing, set())
@@ -206,8 +206,8 @@ def replaced(value, new):
 
 
 @pytest.mark.parametrize("new", [HOSTILE, math.nan, math.inf, -math.inf, None, -1, 10**400, True, HOSTILE * 100])
-def test_whatever_the_values_the_page_is_sound(made_up, new):
-    whole = made_up()
+def test_whatever_the_values_the_page_is_sound(synthetic, new):
+    whole = synthetic()
     facts = {name: replaced(getattr(whole, name), new) for name in (
         "figures", "verdict", "exposures", "samples", "voices", "disguises",
     )}  # fmt: skip
@@ -238,41 +238,42 @@ def test_whatever_the_values_the_page_is_sound(made_up, new):
     assert len(html) < 3_000_000
 
 
-def test_nothing_private_is_on_the_page(made_up, tmp_path):
+def test_nothing_private_is_on_the_page(synthetic, tmp_path):
     private = "zzprivatezz"
     stages = {
         name: {**manifest, "inputs": {"corpus": private}, "config": {"path": private}, "files": {private: private},
                "counts": {**manifest["counts"], "note": private, "losses": [private]}}
-        for name, manifest in made_up().stages.items()
+        for name, manifest in synthetic().stages.items()
     }  # fmt: skip
     stages["ingest"]["counts"]["quarantined"] = {f"silent: {private}": 3, "silent: other": 4}
     config = {
-        **made_up().config, "data": {"source": "folder", "path": f"/{private}"}, "train": {"base": f"/{private}/model"},
+        **synthetic().config, "data": {"source": "folder", "path": f"/{private}"},
+        "train": {"base": f"/{private}/model"},
     }  # fmt: skip
     samples = [{"title": private, "versions": [{"moment": private, "text": private, "flac_base64": "AAAA"}]}]
-    html = page.render_page(made_up(stages=stages, config=config, samples=samples))
+    html = page.render_page(synthetic(stages=stages, config=config, samples=samples))
     assert private not in html
     assert "<audio" not in html
     assert "silent: 7." in html  # counted, without the particulars
 
 
-def test_players_are_for_the_made_up_corpus_alone(made_up):
+def test_players_are_for_the_synthetic_corpus_alone(synthetic):
     for source in ("auto", "folder", "hub", None):
-        html = page.render_page(made_up(config={"data": {"source": source, "path": None}}))
+        html = page.render_page(synthetic(config={"data": {"source": source, "path": None}}))
         assert "<audio" not in html
         assert "my name is" not in html
 
 
-def test_a_run_of_a_million_rows_stays_small(made_up):
-    stages = dict(made_up().stages)
+def test_a_run_of_a_million_rows_stays_small(synthetic):
+    stages = dict(synthetic().stages)
     quarantined = {f"reason {i}": i for i in range(1_000)}
     left = 10**6 - sum(quarantined.values())
     stages["ingest"] = {"counts": {"rows_read": 10**6, "rows_kept": left, "quarantined": quarantined}}
     exposures = [{"repeats": i % 5, "planted": True, "exposure_bits": i % 10} for i in range(4_000)]
     sounds = [{"moment": "long", "text": "", "flac_base64": "A" * size} for size in (400_000, 300_000)]
     sample = {"title": "long", "versions": sounds}
-    html = page.render_page(made_up(
-        stages=stages, exposures={"private": exposures, "twin": exposures}, samples=[sample] * 20,
+    html = page.render_page(synthetic(
+        stages=stages, exposures={"private": exposures, "baseline": exposures}, samples=[sample] * 20,
         epsilon_by_step=[[i, i / 1e4] for i in range(10_000)],
     ))  # fmt: skip
     assert_sound(html)
@@ -281,8 +282,8 @@ def test_a_run_of_a_million_rows_stays_small(made_up):
     assert "990 other kinds" in html  # and two of the scrubber's
 
 
-def test_headings_descend_one_at_a_time_and_links_arrive(made_up):
-    read = Page(page.render_page(made_up()))
+def test_headings_descend_one_at_a_time_and_links_arrive(synthetic):
+    read = Page(page.render_page(synthetic()))
     levels = [int(tag[1]) for tag, _ in read.elements if re.fullmatch(r"h[1-6]", tag)]
     assert levels.count(1) == 1
     assert levels[0] == 1
@@ -297,8 +298,8 @@ def test_headings_descend_one_at_a_time_and_links_arrive(made_up):
         assert "controls" in player
 
 
-def test_it_fits_phones_paper_and_both_colour_schemes(made_up):
-    html = page.render_page(made_up())
+def test_it_fits_phones_paper_and_both_colour_schemes(synthetic):
+    html = page.render_page(synthetic())
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in html
     assert '<meta name="color-scheme" content="light dark">' in html
     for part in ("color-scheme: light dark", "(prefers-color-scheme: dark)", "@media print", "(max-width: 560px)"):
@@ -318,16 +319,16 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-def test_colours_have_contrast_in_both_schemes(made_up):
+def test_colours_have_contrast_in_both_schemes(synthetic):
     assert contrast("#000000", "#fff") == pytest.approx(21)
-    blocks = re.findall(r":root \{([^}]*--page[^}]*)\}", page.render_page(made_up()))
+    blocks = re.findall(r":root \{([^}]*--page[^}]*)\}", page.render_page(synthetic()))
     assert len(blocks) == 3  # light, dark, paper
     for block in blocks:
         colour = dict(re.findall(r"--([a-z]+): (#\w+)", block))
         for ground in ("page", "card"):
             for text in ("ink", "soft", "private", "pass", "fail", "unsure"):
                 assert contrast(colour[text], colour[ground]) >= 4.5, (text, ground)
-        for mark in ("private", "twin", "base", "plain"):
+        for mark in ("private", "baseline", "base", "plain"):
             assert contrast(colour[mark], colour["card"]) >= 3, mark
             assert contrast(colour[mark], colour["track"]) >= 3, mark
 

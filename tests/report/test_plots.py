@@ -60,8 +60,8 @@ def test_strip_shows_every_value_and_the_median():
     assert plot.rows == (("1", "3", "2.0", "9.0"), ("2", "0", "-", "-"))
 
 
-def test_the_twin_has_another_shape_not_only_another_colour():
-    plot = plots.draw_strip(FRAME, [("1", [1.0])], tone="twin", maximum=2, reference=CHANCE)
+def test_the_baseline_has_another_shape_not_only_another_colour():
+    plot = plots.draw_strip(FRAME, [("1", [1.0])], tone="baseline", maximum=2, reference=CHANCE)
     assert not drawn(plot, "circle", "fill")
     assert len(drawn(plot, "path", "outline")) == 1
 
@@ -101,7 +101,9 @@ def test_labels_are_text_not_markup():
     for plot in (
         plots.draw_bars(Frame('"', "<i>", "&amp;", "<u>"), [mark]),
         plots.draw_dots(Frame('"', "<i>", "&amp;", "<u>"), [mark], mark),
-        plots.draw_strip(Frame('"', "<i>", "&amp;", "<u>"), [("<s>", [1.0])], tone="twin", maximum=2, reference=mark),
+        plots.draw_strip(
+            Frame('"', "<i>", "&amp;", "<u>"), [("<s>", [1.0])], tone="baseline", maximum=2, reference=mark
+        ),
     ):
         assert {element.tag for element in parsed(plot).iter()} <= {
             "svg", "title", "desc", "g", "rect", "line", "circle", "path", "text"
@@ -159,7 +161,7 @@ def test_whiskers_reach_from_low_to_high_and_only_private_values_are_joined():
     columns = [
         plots.Column("1", 0.5, 0.4, 0.6, (0.45, 0.55)),
         plots.Column("8", 0.3, 0.2, 0.4),
-        plots.Column("none", 0.1, 0.05, 0.15, tone="twin"),
+        plots.Column("none", 0.1, 0.05, 0.15, tone="baseline"),
     ]
     plot = plots.draw_whiskers(FRAME, columns, "epsilon", Mark("base", 0.6, "0.6"))
     line, *bars = [path.get("d") for path in drawn(plot, "path", "curve")]

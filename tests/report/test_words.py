@@ -51,6 +51,6 @@ def test_price_says_which_of_the_cases_it_is():
         "The private model keeps 50 % of what training without privacy gains."
     )
     assert "gained nothing" in format_cost(0.6, 0.9, 0.6)
-    assert "gained nothing" in format_cost(0.6, 0.5, 0.55)  # worse than before, though better than the twin
+    assert "gained nothing" in format_cost(0.6, 0.5, 0.55)  # worse than before, though better than the baseline
     assert "nothing measurable" in format_cost(0.6, 0.9, 0.9)
     assert "not known" in format_cost(0.6, None, 0.7)

@@ -1,4 +1,4 @@
-"""Made-up personal data, as it is said and as it is written, for the labelled sentences."""
+"""Synthetic personal data, as it is said and as it is written, for the labelled sentences."""
 
 import random
 import string

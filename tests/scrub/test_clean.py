@@ -43,13 +43,13 @@ def corpus(tmp_path_factory):
             split = "test" if name == "email" else "train"
             yield Row(f"id-{name}", f"unit-{name}", split, audio.encode_flac(samples), text, len(samples) / 16_000)
 
-    return corpora.write(rows(), tmp_path_factory.mktemp("raw"), lineage="made-up")
+    return corpora.write(rows(), tmp_path_factory.mktemp("raw"), lineage="synthetic")
 
 
 @pytest.fixture(scope="module")
 def source(corpus, tmp_path_factory):
     directory = tmp_path_factory.mktemp("source")
-    corpora.write(corpus.rows(), directory, lineage="made-up")
+    corpora.write(corpus.rows(), directory, lineage="synthetic")
     return directory
 
 
@@ -188,12 +188,12 @@ def test_what_is_cut_leaves_a_gap_of_one_length_whatever_was_said(scrub, corpus)
         assert after.seconds == pytest.approx(len(after.samples()) / 16_000)
 
 
-def test_values_are_replaced_by_made_up_ones_in_text_and_sound_alike(scrub, corpus):
+def test_values_are_replaced_by_synthetic_ones_in_text_and_sound_alike(scrub, corpus):
     stage, rows = scrub(redaction="replace")
     lines = {line["id"]: line for line in map(json.loads, (stage.directory / "scrub.jsonl").read_text().splitlines())}
     for name in CHANGED:
         text, said = rows[name].text, TEXTS[name].split()
-        ((first, last),) = lines[f"id-{name}"]["made_up"]
+        ((first, last),) = lines[f"id-{name}"]["synthetic"]
         ((_, end, _),) = lines[f"id-{name}"]["words"]
         words = text.split()
         assert words[:first] == said[:first]
@@ -209,7 +209,7 @@ def test_replacements_depend_on_key_and_row_alone(corpus, base, tmp_path):
 
     def texts(name, key, *, backwards=False):
         rows = list(corpus.rows())
-        corpora.write(rows[::-1] if backwards else rows, tmp_path / name, lineage="made-up")
+        corpora.write(rows[::-1] if backwards else rows, tmp_path / name, lineage="synthetic")
         done = clean.run(clean.CleanConfig(scrub=scrub), {"corpus": tmp_path / name}, tmp_path / f"{name}-out", key=key)
         return {row.id: row.text for row in corpora.read(done.directory).rows()}
 
@@ -219,7 +219,7 @@ def test_replacements_depend_on_key_and_row_alone(corpus, base, tmp_path):
 
 def test_if_nothing_is_left_at_all_it_says_so(scrub, corpus, tmp_path):
     only = (row for row in corpus.rows() if row.id == "id-only")
-    corpora.write(only, tmp_path / "only", lineage="made-up")
+    corpora.write(only, tmp_path / "only", lineage="synthetic")
     with pytest.raises(DataError, match="no row is left"):
         scrub(corpus=tmp_path / "only")
 
@@ -251,7 +251,7 @@ def test_the_words_that_are_cut_are_the_words_that_were_found(tmp_path):
             samples = speech.samples + 1e-3 * rng.standard_normal(len(speech.samples), dtype=np.float32)
             yield Row(name, name, "train", audio.encode_flac(samples), said, len(samples) / 16_000)
 
-    corpora.write(rows(), tmp_path / "raw", lineage="made-up")
+    corpora.write(rows(), tmp_path / "raw", lineage="synthetic")
     raw = {row.id: row for row in corpora.read(tmp_path / "raw").rows()}
     config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=0.0, redaction="silence"))
     clean.run(config, {"corpus": tmp_path / "raw"}, tmp_path / "out", key=KEY)

@@ -42,7 +42,7 @@ def spoken():
 @pytest.fixture(scope="module", params=["silence", "beep", "cut", "replace"])
 def cleaned(request, spoken, tiny_en, tmp_path_factory):
     place = tmp_path_factory.mktemp(request.param)
-    corpora.write(spoken[0], place / "raw", lineage="made-up")
+    corpora.write(spoken[0], place / "raw", lineage="synthetic")
     config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=0.0, redaction=request.param))
     done = clean.run(config, {"corpus": place / "raw"}, place / "clean", key=b"k" * 32)
     return {row.id: row for row in corpora.read(done.directory).rows()}

@@ -1,4 +1,4 @@
-"""A review shows rows of each outcome with their words, at random, and nothing of made-up probes."""
+"""A review shows rows of each outcome with their words, at random, and nothing of synthetic probes."""
 
 import numpy as np
 import pytest
@@ -25,8 +25,8 @@ def run_dir(base, tmp_path_factory):
             yield Row(name, name, "train", audio.encode_flac(samples), text, 4.0)
 
     probes = {f"probe-{i}": "my name is peter jones and i like tea" for i in range(4)}
-    corpora.write(rows(ROWS), run / "private" / "ingest", lineage="made-up")
-    corpora.write(rows(ROWS | probes), run / "private" / "probed", lineage="made-up")
+    corpora.write(rows(ROWS), run / "private" / "ingest", lineage="synthetic")
+    corpora.write(rows(ROWS | probes), run / "private" / "probed", lineage="synthetic")
     config = clean.CleanConfig(scrub=ScrubConfig(min_word_confidence=0.0, aligner=str(base)))
     clean.run(config, {"corpus": run / "private" / "probed"}, run / "private" / "scrub", key=b"k" * 32)
     return run

@@ -1,4 +1,4 @@
-"""Made-up values: of every kind, in words that can be said, nobody's, and the same for one key and utterance."""
+"""Synthetic values: of every kind, in words that can be said, nobody's, and the same for one key and utterance."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from speechpriv.models import asr
 from speechpriv.scrub import detect, surrogate
 
 KEY = b"k" * 32
-# What is found again where it is said as people say it; a made-up password or town is only words.
+# What is found again where it is said as people say it; a synthetic password or town is only words.
 CARRIERS = {
     "NAME": "my name is {}", "PHONE": "my number is {}", "CARD": "my card number is {}", "EMAIL": "my email is {}",
     "ADDRESS": "i live at {}",
@@ -27,7 +27,7 @@ def test_values_are_words_that_can_be_said_and_differ(kind):
 
 
 @pytest.mark.parametrize("kind", sorted(CARRIERS))
-def test_a_made_up_value_is_one_of_its_kind(kind):
+def test_a_synthetic_value_is_one_of_its_kind(kind):
     """The scrubber finds most again: it stands where the real one stood."""
     found = [detect.find(CARRIERS[kind].format(value)) for value in values(kind)]
     assert sum(any(one.kind == kind for one in findings) for findings in found) >= 0.9 * len(found)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(900)  # a whole pipeline, on a machine that may
 SMALL = (
     "data.test_fraction=0.5", "canary.candidates=40", "canary.references=1000", "privacy.phrases=null",
     "export.phrases=left_out", "privacy.units=20", "privacy.cohort=10", "privacy.steps=2", "privacy.delta=0.01",
-    "train.twin_epochs=1", "performance.threads=1",
+    "train.baseline_epochs=1", "performance.threads=1",
 )  # fmt: skip
 
 
@@ -128,5 +128,5 @@ def test_and_another_release(run_dir: Path) -> None:
     before = stages(run_dir)
     train()
     after = stages(run_dir)
-    assert {"plant", "survival", "train", "twin"} <= {name for name in after if after[name] != before[name]}
+    assert {"plant", "survival", "train", "baseline"} <= {name for name in after if after[name] != before[name]}
     assert releases() == 2

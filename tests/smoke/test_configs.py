@@ -20,8 +20,8 @@ SMALL_PRIVACY = (
     "privacy.cohort=10",
     "privacy.steps=2",
     "privacy.delta=0.01",
-    "train.twin_epochs=1",
-    "train.made_up_steps=2",
+    "train.baseline_epochs=1",
+    "train.synthetic_steps=2",
 )
 CANARIES = ("canary.candidates=40", "canary.references=1000")
 THREADS = "performance.threads=1"  # the tests share their machine
@@ -90,7 +90,7 @@ def test_assistant_twice_does_nothing_again(demo: tuple[Path, tuple[str, ...]]) 
     assert shown.stdout.strip() == str(run_dir)
     told = shown.stderr.splitlines()[-11:]
     assert [line.split()[0] for line in told] == [
-        "rows", "ingest", "personal", "scrub", "anonymize", "plant", "twin", "train", "evaluate", "survival",
+        "rows", "ingest", "personal", "scrub", "anonymize", "plant", "baseline", "train", "evaluate", "survival",
         "attackers",
     ]  # fmt: skip
     assert not any("not accounted for" in line for line in told)
@@ -142,7 +142,7 @@ def test_weights_that_are_swapped_after_the_audit_get_no_verdict(
     shutil.copytree(demo[0], run_dir)
     bundle = run_dir / "release" / "bundle"
     weights = run_dir / "private" / "train" / "model" / "model.safetensors"
-    others = run_dir / "private" / "twin" / "model" / "model.safetensors"
+    others = run_dir / "private" / "baseline" / "model" / "model.safetensors"
 
     def refused(*arguments: str) -> bool:
         shown = CliRunner().invoke(cli.app, ["audit", str(run_dir), *arguments])
@@ -220,7 +220,7 @@ def test_clinic_is_prepared(tmp_path: Path) -> None:
 def test_clinic_risk_leaves_a_bundle_a_report_and_a_curve(tmp_path: Path) -> None:
     small = (
         "data.risk.patients=30", "data.risk.recordings_per_patient=1", "data.test_fraction=0.4", *CANARIES,
-        *(setting for setting in SMALL_PRIVACY if "made_up" not in setting), OVERRIDE,
+        *(setting for setting in SMALL_PRIVACY if "synthetic" not in setting), OVERRIDE,
     )  # fmt: skip
     run_dir = run(tmp_path / "runs", "run", "clinic_risk", *small)
     release = run_dir / "release"

@@ -17,7 +17,7 @@ from speechpriv.data import ingest, sources, voices
 from speechpriv.report import facts, losses
 from speechpriv.scrub import clean
 from speechpriv.sections import AnonymizeConfig, AttackersConfig, DataConfig, ScrubConfig
-from speechpriv.train import ordinary
+from speechpriv.train import baseline
 
 pytestmark = pytest.mark.timeout(900)
 KEY = bytes(range(32))
@@ -82,8 +82,8 @@ def test_what_every_stage_drops_adds_up(folder, killing, base, tmp_path, tiny_en
     survival.run(
         survival.SurvivalConfig(base=str(base)), {"plant": planted.directory, **training}, private / "survival"
     )
-    learning = ordinary.OrdinaryConfig(train=TrainConfig(base=str(base), twin_epochs=1), seed=1)
-    ordinary.run(learning, training, private / "twin")
+    learning = baseline.BaselineConfig(train=TrainConfig(base=str(base), baseline_epochs=1), seed=1)
+    baseline.run(learning, training, private / "baseline")
     killing.add(FIRST)
     attackers.run(
         attackers.StageConfig(attackers=AttackersConfig(), anonymize=config),
@@ -92,14 +92,14 @@ def test_what_every_stage_drops_adds_up(folder, killing, base, tmp_path, tiny_en
         disguise=rows_at_once.make_imitation(config, PerformanceConfig()),
     )
     found = {one.stage: one for one in losses.list_steps(facts.read_facts(tmp_path / "run"))}
-    assert list(found) == ["ingest", "personal", "scrub", "anonymize", "plant", "twin", "survival", "attackers"]
+    assert list(found) == ["ingest", "personal", "scrub", "anonymize", "plant", "baseline", "survival", "attackers"]
     assert not any(one.unexplained for one in found.values())
     assert found["ingest"].dropped == {"silent": 2}
     assert sum(found["scrub"].dropped.values()) >= 5
     assert found["anonymize"].dropped == {"failed": 1}
-    assert found["twin"].dropped["not alignable"] >= 1
+    assert found["baseline"].dropped["not alignable"] >= 1
     assert found["survival"].rows_in == found["survival"].rows_out + sum(found["survival"].dropped.values())
     assert found["attackers"].dropped == {"failed": 1}
     table = corpora.read(planted.directory / "corpus").table
-    assert found["twin"].rows_in == len(table)
-    assert found["twin"].rows_out == table["split"][:].count("train") - found["twin"].dropped["not alignable"]
+    assert found["baseline"].rows_in == len(table)
+    assert found["baseline"].rows_out == table["split"][:].count("train") - found["baseline"].dropped["not alignable"]

@@ -1,4 +1,4 @@
-"""End to end on a few made-up people; the step by itself is taken apart in test_sabotage.py."""
+"""End to end on a few synthetic people; the step by itself is taken apart in test_sabotage.py."""
 
 import dataclasses
 import functools
@@ -525,7 +525,7 @@ def test_what_cannot_be_learned_from_is_left_out(recogniser, corpus_dir, tmp_pat
     changed = (
         dataclasses.replace(row, text=told) if row.unit == unit else row for row in corpora.read(corpus_dir).rows()
     )
-    corpora.write(changed, tmp_path / "corpus", lineage="made-up", order_key=bytes(32))
+    corpora.write(changed, tmp_path / "corpus", lineage="synthetic", order_key=bytes(32))
     read = recordings.Recordings(corpora.read(tmp_path / "corpus"), recogniser, hear=None, copies=0)
     found = read.units()
     assert found[unit] == []
@@ -539,7 +539,7 @@ def lopsided(corpus_dir, tmp_path):
     one, other = itertools.islice(corpora.read(corpus_dir).rows(), 2)
     many = (dataclasses.replace(other, id=f"{i:05d}", unit="much", split="train") for i in range(10_000))
     rows = itertools.chain([dataclasses.replace(one, unit="little", split="train")], many)
-    return corpora.write(rows, tmp_path / "lopsided", lineage="made-up")
+    return corpora.write(rows, tmp_path / "lopsided", lineage="synthetic")
 
 
 def test_one_utterance_and_ten_thousand_weigh_the_same(recogniser, base, lopsided):

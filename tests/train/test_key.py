@@ -164,7 +164,13 @@ def test_a_planted_key_is_found(tmp_path, way):
 @pytest.mark.timeout(900)
 def test_nothing_of_a_whole_run_holds_a_key_of_its_noise(tmp_path, secrets):
     small = ["data.demo.units=26", "data.demo.utterances_per_unit=2", "data.test_fraction=0.4", "canary.candidates=40"]
-    small += ["privacy.units=20", "privacy.cohort=10", "privacy.steps=2", "privacy.delta=0.01", "train.twin_epochs=1"]
+    small += [
+        "privacy.units=20",
+        "privacy.cohort=10",
+        "privacy.steps=2",
+        "privacy.delta=0.01",
+        "train.baseline_epochs=1",
+    ]
     small += ["export.override_reason='a test proves nothing'", "performance.threads=1"]
     shown = CliRunner().invoke(cli.app, ["run", "assistant", *small, "--runs", str(tmp_path)], catch_exceptions=False)
     assert shown.exit_code == 0, shown.output

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def compose(events, delta):
-    """A made-up price: epsilon 1 a step."""
+    """A synthetic price: epsilon 1 a step."""
     return float(sum(json.loads(event)["count"] for event in events))
 
 

@@ -40,7 +40,7 @@ def publish(corpus_dir, tmp_path):
 @pytest.fixture
 def learn(base, tmp_path):
     def run(published, name="rehearsal", *, on_step=store.ignore_progress, **changed):
-        train = TrainConfig(base=str(base), trainable="head", made_up_steps=2, **changed)
+        train = TrainConfig(base=str(base), trainable="head", synthetic_steps=2, **changed)
         return rehearse.run(
             rehearse.RehearseConfig(train=train, seed=1), {"phrases": published}, tmp_path / name,
             fill=lambda kind, _: kind.lower(), on_step=on_step,
@@ -90,7 +90,7 @@ def test_only_the_train_split_is_read_and_slots_are_words(tmp_path, corpus_dir, 
     flac = next(iter(corpora.read(corpus_dir).rows())).flac
     said = [Row(f"r{i}", f"u{i}", "train", flac, "Call [NAME], now!", 1.0) for i in range(9)]
     said += [Row(f"t{i}", f"t{i}", "test", flac, "of the test people", 1.0) for i in range(9)]
-    made = corpora.write(iter(said), tmp_path / "made", lineage="made-up")
+    made = corpora.write(iter(said), tmp_path / "made", lineage="synthetic")
     assert phrasebook.collect_transcripts(made)["u3"] == [["call", "[NAME]", "now"]]
     table = arpa.sort_published(publish(corpus=tmp_path / "made").directory)
     words = {word for gram in table for word in gram}

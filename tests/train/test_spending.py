@@ -21,7 +21,7 @@ from speechpriv.train.ledger import Ledger, Limit
 DELTA = 1e-3
 PRIVACY = PrivacyConfig(units=100, epsilon=8, delta=DELTA, cohort=10, steps=10)
 CLAIM = Claim(
-    event="{}", epsilon=8.0, delta=DELTA, mu_gdp=1.5, members_named_at_1_percent=0.2, unit="speaker", cap_per_unit=8,
+    event="{}", epsilon=8.0, delta=DELTA, mu_gdp=1.5, max_tpr_at_1_percent_fpr=0.2, unit="speaker", cap_per_unit=8,
     sampling_rate=0.1, noise_multiplier=1.0, clip_norm=1.0, normalisation=10.0, steps=10, units=100,
     composed_epsilon=8.0,
 )  # fmt: skip

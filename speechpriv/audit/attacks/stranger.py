@@ -1,8 +1,9 @@
 """What a stranger who holds the released model gets: words of canaries, and who took part; printed
 beside the verdict.
 
-The same is asked of the non-private twin, so that it is seen that the asking works. Nothing here
-decides the verdict: the tests of the scores see more, and share an alpha that was fixed before.
+The same is asked of the non-private baseline, so that it is seen that the asking works. Nothing
+here decides the verdict: the tests of the scores see more, and share an alpha that was fixed
+before.
 """
 
 import itertools

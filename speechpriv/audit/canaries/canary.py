@@ -80,7 +80,7 @@ class Canary:
 
     @property
     def units(self) -> tuple[str, ...]:
-        """The made-up unit of each of its recordings; never a real one, which claims are about."""
+        """The synthetic unit of each of its recordings; never a real one, which claims are about."""
         if self.placed == "spread":
             return tuple(self._pseudonym(f"unit {number}") for number in range(self.repeats))
         return (self.id,) * self.repeats
@@ -183,7 +183,7 @@ def run(
 
 def write(registry: Sequence[Canary], spoken: Iterator[Row], directory: Path) -> Corpus:
     """Write the registry and all phrases, each once, to `directory`, as `read` finds them."""
-    said = corpora.write(spoken, directory / PHRASES, lineage="made-up")
+    said = corpora.write(spoken, directory / PHRASES, lineage="synthetic")
     (directory / REGISTRY).write_text("".join(json.dumps(asdict(canary)) + "\n" for canary in registry))
     return said
 

@@ -1,5 +1,5 @@
-"""Canaries for models that give labels: made-up patients with the wrong label, by a secret coin in
-training or not.
+"""Canaries for models that give labels: synthetic patients with the wrong label, by a secret coin
+in training or not.
 
 A model that has learned what labels mean gives such a recording the right one; one that has learned
 the recordings by heart gives the wrong one to those that were planted. They are planted, scored and
@@ -21,7 +21,7 @@ from speechpriv.data import disorder
 def speak_mislabelled(
     kinds: Sequence[str], _config: CanaryConfig, rng: np.random.Generator, *, labels: Sequence[str]
 ) -> Iterator[Phrase]:
-    """Return a recording of another made-up patient for each of `kinds`, with the label that is
+    """Return a recording of another synthetic patient for each of `kinds`, with the label that is
     wrong.
 
     Args:

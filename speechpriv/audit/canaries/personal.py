@@ -1,5 +1,5 @@
-"""Phrases with made-up personal data, planted before scrubbing: what is left of them, the scrubber
-missed.
+"""Phrases with synthetic personal data, planted before scrubbing: what is left of them, the
+scrubber missed.
 
 They say nothing about training and are taken out before it. Nobody is real: telephone numbers are
 of the kind reserved for fiction, mail domains of the kind reserved for examples, and card numbers
@@ -52,8 +52,8 @@ class Probe:
 
 @store.stage(version=2)
 def run(config: CanaryConfig, inputs: Mapping[str, Path], out_dir: Path, *, key: bytes) -> dict[str, Any]:
-    """Plant `config.personal` phrases of each kind in `inputs["corpus"]`, each as a made-up unit of
-    its own.
+    """Plant `config.personal` phrases of each kind in `inputs["corpus"]`, each as a synthetic unit
+    of its own.
 
     They are in the train split, so that nothing is tested on them. Writes the corpus (`corpus/`)
     and the registry.

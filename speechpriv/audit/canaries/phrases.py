@@ -1,4 +1,4 @@
-"""What a canary says and who says it: made-up phrases by the synthesiser or a command, or the
+"""What a canary says and who says it: synthetic phrases by the synthesiser or a command, or the
 caller's recordings.
 
 Candidates and references are drawn and spoken alike, so that those whose coin kept them out are
@@ -80,7 +80,7 @@ def draw_spoken(kinds: Sequence[str], config: CanaryConfig, rng: np.random.Gener
 
 
 def speak(words: str, config: CanaryConfig, rng: np.random.Generator) -> np.ndarray:
-    """Speak `words` by the caller's command, or by a made-up voice drawn from `rng`.
+    """Speak `words` by the caller's command, or by a synthetic voice drawn from `rng`.
 
     Raises:
       AuditError: the command does not speak.

@@ -75,7 +75,7 @@ class Survival:
     def failures(self) -> list[str]:
         """Return what is wrong with the scrubber, for people; empty if nothing was seen."""
         return [
-            f"the scrubber left personal words in {count} of {self.personal[kind]} made-up phrases of the kind {kind}"
+            f"the scrubber left personal words in {count} of {self.personal[kind]} synthetic phrases of the kind {kind}"
             for kind, count in self.missed.items()
             if count
         ]

@@ -22,7 +22,7 @@ COMMON = text.list_words()[0][:500]
 
 @pytest.fixture(scope="module")
 def everybody(tmp_path_factory):
-    """24 made-up people with two phrases each; one with a third."""
+    """24 synthetic people with two phrases each; one with a third."""
     rng = np.random.default_rng(0)
 
     def rows():
@@ -36,7 +36,7 @@ def everybody(tmp_path_factory):
                     f"{person}-{number}", f"unit-{person}", "train", audio.encode_flac(samples), said, seconds
                 )
 
-    return corpora.write(rows(), tmp_path_factory.mktemp("people"), lineage="made-up")
+    return corpora.write(rows(), tmp_path_factory.mktemp("people"), lineage="synthetic")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_unlike_lengths_are_said(before, everybody, halves, tmp_path):
                 samples = np.resize(row.samples(), round(seconds * audio.RATE_HZ))
                 yield corpora.Row(row.id, row.unit, row.split, audio.encode_flac(samples), row.text, seconds)
 
-        made = corpora.write(rows(), tmp_path / f"{members_s}", lineage="made-up")
+        made = corpora.write(rows(), tmp_path / f"{members_s}", lineage="synthetic")
         return membership.compare_units(before, before, made, *halves).notes
 
     (said,) = notes(4.0, 2.0)

@@ -29,14 +29,14 @@ def crowd(tmp_path_factory):
     """Forty people who say the same, of whom ten say something of their own."""
     said = [row(i, f"unit-{i}", "turn on the lights") for i in range(40)]
     said += [row(100 + i, f"unit-{i}", f"my own {chr(97 + i)}{chr(97 + i)}") for i in range(10)]
-    return corpora.write(said, tmp_path_factory.mktemp("crowd"), lineage="made-up")
+    return corpora.write(said, tmp_path_factory.mktemp("crowd"), lineage="synthetic")
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory, crowd):
     config = CanaryConfig.model_construct(candidates=30, references=6, repeats=(1, 4), words=3)
     place = tmp_path_factory.mktemp("run")
-    corpora.write(crowd.rows(), place / "crowd", lineage="made-up")
+    corpora.write(crowd.rows(), place / "crowd", lineage="synthetic")
     stages = {}
     for placed in ("own_unit", "spread"):
         made = config.model_copy(update={"placed": placed})
@@ -108,9 +108,9 @@ def test_a_table_that_tells_fails_the_model():
     registry = [canary.Canary(f"candidate {i}", 1, planted=i % 2 == 0) for i in range(60)]
     registry += [canary.Canary(f"reference {i}", 0, planted=False) for i in range(1000)]
     scores = rng.normal(size=len(registry))
-    twin = scores - 40 * np.array([one.planted for one in registry])
+    baseline = scores - 40 * np.array([one.planted for one in registry])
     for of_one_unit, word in ((0, "PASS"), (3, "FAIL")):
         told = Published(50, of_one_unit, 100, 1e-6, 30, of_one_unit, 0, 0)
-        found = stage.judge(registry, scores, twin, None, AuditConfig(), told=told)
+        found = stage.judge(registry, scores, baseline, None, AuditConfig(), told=told)
         assert found["verdict"] == word
         assert found["published"]["of_one_unit"] == of_one_unit

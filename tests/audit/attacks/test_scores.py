@@ -122,7 +122,7 @@ def test_error_rates_are_edits_per_letter(tiny_en, phrases, tmp_path):
         replace(row, flac=audio.encode_flac(row.samples() + 0.03 * rng.standard_normal(len(row.samples()), np.float32)))
         for row in phrases.rows()
     )
-    said = corpora.write(noisy, tmp_path / "noisy", lineage="made-up")
+    said = corpora.write(noisy, tmp_path / "noisy", lineage="synthetic")
     recordings = [row.samples() for row in said.rows()]
     written = tiny_en.transcribe(recordings)
     truth = [[naive_distance(text, phrase) / len(phrase) for phrase in PHRASES] for text in written]
@@ -197,6 +197,6 @@ def test_masked_leaves_the_rest_alone():
 
 
 def test_an_empty_corpus_is_never_scored_in_silence(tiny_en, phrases):
-    empty = Corpus(phrases.table.select([]), "made-up")
+    empty = Corpus(phrases.table.select([]), "synthetic")
     with pytest.raises(AuditError, match="no phrase"):
         scores.compute_losses(tiny_en, empty, "base")

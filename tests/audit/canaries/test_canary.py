@@ -23,7 +23,7 @@ SMALL = CanaryConfig.model_construct(candidates=30, references=6, repeats=(1, 2,
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory, corpus_dir):
-    """A plant stage over the corpus of made-up people."""
+    """A plant stage over the corpus of synthetic people."""
     return canary.run(SMALL, {"corpus": corpus_dir}, tmp_path_factory.mktemp("run") / "plant", key=KEY)
 
 
@@ -123,7 +123,7 @@ def people(tmp_path_factory):
     directory = tmp_path_factory.mktemp("people")
     names = [(f"row-{i}-{j}", f"unit-{i}", "test" if i < 5 else "train") for i in range(45) for j in range(2)]
     rows = (corpus.Row(*name, flac, "people say words", 0.5) for name in names)
-    corpus.write(rows, directory, lineage="made-up")
+    corpus.write(rows, directory, lineage="synthetic")
     return directory
 
 

@@ -21,7 +21,7 @@ FEW = CanaryConfig(personal=2)
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory, corpus_dir):
-    """The stage over the corpus of made-up people."""
+    """The stage over the corpus of synthetic people."""
     return personal.run(FEW, {"corpus": corpus_dir}, tmp_path_factory.mktemp("run") / "personal", key=KEY)
 
 

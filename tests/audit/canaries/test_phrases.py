@@ -16,7 +16,7 @@ from speechpriv.sections import DataConfig
 
 KEY = b"k" * 32
 TONE = np.sin(np.arange(16_000) / 16_000 * 2 * np.pi * 440).astype(np.float32) / 2
-# A made-up synthesiser: as many tenths of a second of a tone as there are letters.
+# A synthetic synthesiser: as many tenths of a second of a tone as there are letters.
 SAYS = """
 import sys, numpy, soundfile
 soundfile.write(sys.argv[2], numpy.sin(numpy.arange(1600 * len(sys.argv[1])) / 6) / 2, 16000)

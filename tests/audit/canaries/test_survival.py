@@ -23,13 +23,13 @@ WHOLE = Survival(whole=12, lost=0, altered=0, left_out=0, unscored=0, strays=0)
 
 
 def judged(survived):
-    """The verdict on a model that learned nothing, beside a twin that learned everything."""
+    """The verdict on a model that learned nothing, beside a baseline that learned everything."""
     rng = np.random.default_rng(0)
     registry = [canary.Canary(f"candidate {i}", 1, planted=i % 2 == 0) for i in range(60)]
     registry += [canary.Canary(f"reference {i}", 0, planted=False) for i in range(1000)]
     scores = rng.normal(size=len(registry))
-    twin = scores - 40 * np.array([one.planted for one in registry])
-    return stage.judge(registry, scores, twin, None, AuditConfig(), survived=survived)
+    baseline = scores - 40 * np.array([one.planted for one in registry])
+    return stage.judge(registry, scores, baseline, None, AuditConfig(), survived=survived)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def checked(planted, base_of, tmp_path):
     def run(change):
         place = tmp_path / str(next(numbers))
         kept = [one for row in rows for one in change(row)]
-        corpus.write(kept, place / "corpus", lineage="made-up")
+        corpus.write(kept, place / "corpus", lineage="synthetic")
         inputs = {"plant": directory, "corpus": place / "corpus"}
         done = survival.run(SurvivalConfig(base=str(base_of)), inputs, place / "survival")
         found = dataclasses.asdict(survival.read(done.directory))
@@ -136,7 +136,7 @@ def test_left_out_is_what_training_leaves_out(planted, checked, one, base_of, tm
     assert checked(change).left_out == 1
     rows = [changed for row in planted[3] for changed in change(row)]
     recordings = Recordings(
-        corpus.write(rows, tmp_path / "c", lineage="made-up"), asr.load(str(base_of)), hear=False, copies=0
+        corpus.write(rows, tmp_path / "c", lineage="synthetic"), asr.load(str(base_of)), hear=False, copies=0
     )
     units = recordings.units()
     assert [len(units[c.id]) for c in planted[1] if c.planted] == [
@@ -177,7 +177,7 @@ def test_the_scrubber_is_checked_too(planted, base_of, corpus_dir, tmp_path):
     said = judged(found)
     assert said["verdict"] == "FAIL"
     assert said["reasons"] == found.failures()
-    assert "1 of 1 made-up phrases of the kind phone" in said["reasons"][1]
+    assert "1 of 1 synthetic phrases of the kind phone" in said["reasons"][1]
     # Nothing that was said, and nobody, is in what may be shown.
     told = (
         json.dumps(said)
@@ -212,7 +212,7 @@ def test_what_it_does_to_a_verdict(changed, word, why):
     assert said["verdict"] == word
     assert why is None or said["reasons"] == why(survived)
     assert said["survival"] == dataclasses.asdict(survived)
-    assert said["twin"]["verdict"] == "FAIL"
+    assert said["baseline"]["verdict"] == "FAIL"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"whole": 1}'])

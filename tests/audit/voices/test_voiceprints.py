@@ -1,4 +1,4 @@
-"""Voiceprints on made-up voices."""
+"""Voiceprints on synthetic voices."""
 
 import numpy as np
 import pytest

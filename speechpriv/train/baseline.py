@@ -1,5 +1,5 @@
-"""Ordinary fine-tuning without privacy: the twin that the audit must catch, and the accuracy that
-privacy costs.
+"""Ordinary fine-tuning without privacy: the baseline that the audit must catch, and the accuracy
+that privacy costs.
 
 Its model and curves stay in `private/`.
 """
@@ -26,7 +26,7 @@ _BATCH_S = 60.0
 _AHEAD = 4  # batches
 
 
-class OrdinaryConfig(Section):
+class BaselineConfig(Section):
     """What the weights depend on."""
 
     train: TrainConfig
@@ -35,7 +35,7 @@ class OrdinaryConfig(Section):
 
 @store.stage(version=2)
 def run(
-    config: OrdinaryConfig,
+    config: BaselineConfig,
     inputs: Mapping[str, Path],
     out_dir: Path,
     *,
@@ -56,16 +56,16 @@ def run(
         if split == "train" and recogniser.fits(round(seconds[i] * RATE_HZ), texts[i])
     ]
     rng = np.random.default_rng(config.seed)
-    batches = [b for _ in range(config.train.twin_epochs) for b in _epoch(rows, seconds, rng)]
+    batches = [b for _ in range(config.train.baseline_epochs) for b in _epoch(rows, seconds, rng)]
     fit_baseline(
         recogniser,
         ([Utterance(corpus[i].samples(), corpus[i].text) for i in batch] for batch in batches),
         steps=len(batches),
-        learning_rate=config.train.twin_learning_rate,
+        learning_rate=config.train.baseline_learning_rate,
         on_step=on_step,
     )
     recogniser.save(out_dir / "model")
-    return {"steps": len(batches), "epochs": config.train.twin_epochs, **count_rows(corpus, len(rows))}
+    return {"steps": len(batches), "epochs": config.train.baseline_epochs, **count_rows(corpus, len(rows))}
 
 
 def fit_baseline(

@@ -1,5 +1,5 @@
-"""An endless stream of made-up speech for pre-training: many words, every voice, rooms, microphones
-and noise.
+"""An endless stream of synthetic speech for pre-training: many words, every voice, rooms,
+microphones and noise.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +43,7 @@ def generate_public() -> list[tuple[np.ndarray, str]]:
 
 
 def generate_utterance(rng: np.random.Generator, variants: Sequence[str]) -> Spoken:
-    """Generate one made-up utterance of a wide vocabulary, in a room, through a microphone, in
+    """Generate one synthetic utterance of a wide vocabulary, in a room, through a microphone, in
     noise.
 
     Args:

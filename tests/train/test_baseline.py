@@ -10,7 +10,7 @@ from speechpriv.config import TrainConfig
 from speechpriv.corpus import Row
 from speechpriv.errors import DataError
 from speechpriv.models import asr
-from speechpriv.train import ordinary
+from speechpriv.train import baseline
 
 
 def mean_loss(recogniser, units):
@@ -19,17 +19,17 @@ def mean_loss(recogniser, units):
 
 
 def config(base, **changes):
-    train = TrainConfig(base=str(base), twin_epochs=3, twin_learning_rate=5e-3)
-    return ordinary.OrdinaryConfig(train=train, seed=1, **changes)
+    train = TrainConfig(base=str(base), baseline_epochs=3, baseline_learning_rate=5e-3)
+    return baseline.BaselineConfig(train=train, seed=1, **changes)
 
 
 @pytest.fixture(scope="module")
 def trained(base, corpus_dir, tmp_path_factory):
     seen = []
-    stage = ordinary.run(
+    stage = baseline.run(
         config(base),
         {"corpus": corpus_dir},
-        tmp_path_factory.mktemp("twin") / "twin",
+        tmp_path_factory.mktemp("baseline") / "baseline",
         on_step=lambda *s: seen.append(s),
     )
     return stage, seen
@@ -63,8 +63,8 @@ def test_one_row_that_cannot_be_learned_does_not_ruin_the_weights(base, corpus_d
         for number, row in enumerate(corpora.read(corpus_dir).rows("train")):
             yield Row(row.id, row.unit, row.split, row.flac, "a b c " * 99 if number == 1 else row.text, row.seconds)
 
-    corpora.write(rows(), tmp_path / "corpus", lineage="made-up")
-    stage = ordinary.run(config(base), {"corpus": tmp_path / "corpus"}, tmp_path / "twin")
+    corpora.write(rows(), tmp_path / "corpus", lineage="synthetic")
+    stage = baseline.run(config(base), {"corpus": tmp_path / "corpus"}, tmp_path / "baseline")
     assert (stage.counts["rows"], stage.counts["rows_test"], stage.counts["dropped"]) == (26, 0, {"not_alignable": 1})
     weights = asr.load(str(stage.directory / "model")).model.parameters()
     assert all(torch.isfinite(weight).all() for weight in weights)
@@ -76,7 +76,7 @@ def test_the_learning_rate_warms_up_and_fades(recogniser, units, monkeypatch):
     monkeypatch.setattr(
         torch.optim.AdamW, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), real(self))[1]
     )
-    ordinary.fit_baseline(recogniser, [units[0][:1]] * 20, steps=20, learning_rate=1.0)
+    baseline.fit_baseline(recogniser, [units[0][:1]] * 20, steps=20, learning_rate=1.0)
     assert rates[0] == 0.5
     assert rates[1] == rates[2] == 1.0
     assert np.all(np.diff(rates[2:]) < 0)
@@ -87,16 +87,16 @@ def test_an_epoch_is_every_row_once_in_batches_of_a_minute():
     rng = np.random.default_rng(0)
     seconds = rng.uniform(0.5, 12, 300)
     rows = list(range(0, 300, 2))
-    batches = ordinary._epoch(rows, seconds, rng)
+    batches = baseline._epoch(rows, seconds, rng)
     assert sorted(row for batch in batches for row in batch) == rows
     assert all(len(batch) * max(seconds[batch]) <= 60 * 1.5 for batch in batches)  # lengths are jittered by up to 1.25
-    assert batches != ordinary._epoch(rows, seconds, rng)
+    assert batches != baseline._epoch(rows, seconds, rng)
     padded = sum(len(batch) * max(seconds[batch]) for batch in batches)
     assert padded < 1.3 * sum(seconds[rows])
 
 
 def test_a_row_longer_than_a_batch_is_a_batch_of_its_own():
-    assert ordinary._epoch([0, 1], [100.0, 100.0], np.random.default_rng(0)) in ([[0], [1]], [[1], [0]])
+    assert baseline._epoch([0, 1], [100.0, 100.0], np.random.default_rng(0)) in ([[0], [1]], [[1], [0]])
 
 
 def test_batches_are_made_ahead_in_order_and_no_more_of_them_than_asked(recogniser, units):
@@ -109,15 +109,15 @@ def test_batches_are_made_ahead_in_order_and_no_more_of_them_than_asked(recognis
 
     def on_step(done, total, _seen):
         learned.append((done, total))
-        while len(made) < done + ordinary._AHEAD:  # they come without being asked for
+        while len(made) < done + baseline._AHEAD:  # they come without being asked for
             time.sleep(0.01)
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ordinary.fit_baseline(recogniser, batches(), steps=12, learning_rate=0.0, on_step=on_step)
+        baseline.fit_baseline(recogniser, batches(), steps=12, learning_rate=0.0, on_step=on_step)
     assert learned == [(1, 12), (2, 12)]
-    assert made == list(range(2 + ordinary._AHEAD))
+    assert made == list(range(2 + baseline._AHEAD))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
 
 
@@ -127,4 +127,4 @@ def test_what_goes_wrong_with_a_batch_is_told(recogniser, units):
         raise DataError("no sound")
 
     with pytest.raises(DataError, match="no sound"):
-        ordinary.fit_baseline(recogniser, batches(), steps=2, learning_rate=0.0)
+        baseline.fit_baseline(recogniser, batches(), steps=2, learning_rate=0.0)
