@@ -7,7 +7,8 @@ from its last checkpoint; with more steps, once that is copied to the new run's 
 `release/tiny-en`, what `models.asr.load` reads.
 
 While the last layer learns to spell, the middle one is asked which phoneme it hears in each frame: the synthesiser
-knows. CTC alone stays at the frequencies of the word pieces for thousands of steps (LOG.md).
+knows. CTC alone stays at the frequencies of the word pieces for thousands of steps
+(docs/experiments/pretraining.md#frames-and-phonemes).
 """
 
 import json

@@ -317,7 +317,8 @@ def verify(
 def main() -> None:
     """Run the command line: an error is a message and exit code 3, not a traceback."""
     # Read when torch is first imported. By default a thread that waits for another spins, and on a busy machine takes
-    # the core that the other one needs: everything took up to 30 times as long (LOG.md).
+    # the core that the other one needs: everything took up to 30 times as long
+    # (docs/experiments/speed.md#two-threads-beside-other-work).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()

@@ -194,7 +194,8 @@ class PerformanceConfig(Section):
     that it began with.
     """
 
-    threads: Count = 2  # of torch; models as small as tiny-en are fastest with one (LOG.md)
+    # Of torch. Models as small as tiny-en are fastest with one: docs/experiments/speed.md#two-threads-beside-other-work
+    threads: Count = 2
     workers: Count = 2  # processes that disguise voices
     device: str = "cpu"
     checkpoint_every: Count = 10

@@ -18,7 +18,7 @@ strangers who are all called 1, 2, 3 share a ledger, which costs budget and no p
 announced, and ends where a config says otherwise (`privacy.ledger`). A ledger remembers whom it was
 kept apart from, and claims say so. A tenth is more than strangers' full names or random ids ever
 share, and less than those who come back next month; by first names alone, strangers share more
-(LOG.md).
+(docs/experiments/ledger.md#names-that-strangers-share).
 
 A sketch tells whoever has a recording whether it is in the corpus: it never leaves `private/` and
 `ledgers/`, mode

@@ -17,7 +17,7 @@ def quantise_weights(source: Path, target: Path) -> None:
     output channel.
 
     Convolutions stay as they are: as integers, `tiny-en` is a third smaller and a third slower
-    (LOG.md).
+    (docs/experiments/serving.md#cost-of-an-answer).
 
     Args:
       source: an exported model.onnx.

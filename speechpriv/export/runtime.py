@@ -8,7 +8,7 @@ onnxruntime runs the file and beam search decodes here: sherpa-onnx takes none w
 
 Audio is handed over as it is. The runtime reads whole output frames (40 or 80 ms) only, but silence
 added to a clip's end moves the normalisation of all its features, and costs more words than it
-saves (LOG.md).
+saves (docs/experiments/serving.md#front-end-of-the-runtime).
 """
 
 import re

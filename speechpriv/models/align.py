@@ -11,7 +11,7 @@ from speechpriv.models import spelling
 from speechpriv.models.asr import CtcRecogniser
 
 # Where between two peaks a word boundary lies: nearest to a synthesiser's true times, and before
-# nearly all (LOG.md).
+# nearly all (docs/experiments/scrub.md#the-cut-begins-earlier).
 _LEAN, _EARLIEST = 0.8, 0.4
 _LEAST_S = 0.06  # per letter or digit: nobody says a written number faster ("one million" is 0.5 s, in seven digits)
 

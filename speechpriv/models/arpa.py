@@ -13,9 +13,11 @@ from speechpriv.errors import ModelError
 from speechpriv.models.spelling import is_slot
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
-_LEFT = 0.2  # of each context's probability, for words that were not counted after it; measured in LOG.md
+# Of each context's probability, for words that were not counted after it; measured in
+# docs/experiments/ngrams.md#learning-from-dp-n-grams.
+_LEFT = 0.2
 _NEVER = -99.0  # the format's logarithm of zero
-_UNKNOWN_WORDS = 10_000  # that share the probability of <unk>, alike; a tenth or ten times as many cost words (LOG.md)
+_UNKNOWN_WORDS = 10_000  # that share the probability of <unk>; a tenth or ten times as many cost words (same place)
 PUBLISHED = "phrases.json"
 
 Gram = tuple[str, ...]

@@ -13,8 +13,8 @@ from speechpriv.models.arpa import END, START, Gram, Language
 Prefix = tuple[int, ...]
 Weigh = Callable[[Prefix], float]
 
-# Chosen on synthetic people (LOG.md). The bonus for each word makes up for what a language model
-# takes from longer texts.
+# Chosen on synthetic people (docs/experiments/ngrams.md#learning-from-dp-n-grams). The bonus for
+# each word makes up for what a language model takes from longer texts.
 _WEIGHT, _BONUS, _WIDTH = 0.3, 2.0, 16
 _LEAST = 1e-3  # of a token's probability in a frame: less likely ones change no text, and most of the time goes there
 _BOUNDARIES = str.maketrans("▁|", "  ")  # how SentencePiece and wav2vec 2.0 write the space between two words

@@ -1,7 +1,8 @@
 """The one text front end: labels, references and what a model writes are spelled alike.
 
 Needs no torch, since a server that only answers has none. A corpus keeps its texts as they were
-written, for the scrubber finds more in them (LOG.md); they are spelled where labels are made and
+written, for the scrubber finds more in them
+(docs/experiments/scrub.md#scrub-first-spell-afterwards); they are spelled where labels are made and
 where words are compared.
 """
 

@@ -218,7 +218,7 @@ def test_scrubbed_words_leave_the_others_where_they_are(tiny_en):
 
 
 def test_the_voices_own_timing_is_usual():
-    """What is kept of timing tells on people (LOG.md): whoever wants it says so."""
+    """What is kept of timing tells on people (docs/experiments/disguise.md#other-voices): whoever wants it says so."""
     words, sound = spread(SAID, 12_000), np.zeros(84_000, np.float32)
     usual = convert.disguise(sound, 16_000, "resynth", KEY, "u1", words=words)
     asked, kept = (

@@ -109,6 +109,7 @@ def test_the_neighbours_are_still_heard(cleaned, spoken, tiny_en, request):
             for scores, samples in ((before, row.samples()), (after, cleaned[row.id].samples())):
                 scores.append(in_order(kept, tiny_en.transcribe([samples])[0].split()))
     assert np.mean(before) > 0.4  # tiny-en hears about half of them
-    # Gaps of two seconds and beeps confuse tiny-en, which has not heard any, wherever they begin (LOG.md).
+    # Gaps of two seconds and beeps confuse tiny-en, which has not heard any, wherever they begin
+    # (docs/experiments/scrub.md#the-cut-begins-earlier).
     share = 0.75 if request.node.callspec.params["cleaned"] == "cut" else 0.4
     assert np.mean(after) > share * np.mean(before)
