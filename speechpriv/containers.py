@@ -37,8 +37,7 @@ def check_container(file: BinaryIO) -> Container:
 
     Returns:
       `file` itself, or a view of it in which the header no longer misleads the decoder; `missing`
-        is empty unless the
-      file breaks off before the end that it promises.
+      is empty unless the file breaks off before the end that it promises.
     """
     head = file.read(64)
     size = file.seek(0, io.SEEK_END)

@@ -60,8 +60,7 @@ def disguise(
 
     Returns:
       Shape (N',), float32, at 16 kHz, no louder at its peak than full scale or the input. N' = N at
-        that rate, but for
-      `cascade`, `resynth` and randomised timing.
+      that rate, but for `cascade`, `resynth` and randomised timing.
 
     Raises:
       ConfigError: unknown method or timing, short key, or a rate that is no positive number.

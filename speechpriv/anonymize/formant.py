@@ -36,7 +36,7 @@ def disguise(samples: Audio, rate_hz: int, formants: float, pitch_hz: float, pit
 
     Returns:
       Shape (N,), float32. Voiceless recordings keep no pitch to move: their spectrum alone is
-        moved.
+      moved.
 
     Raises:
       ConfigError: Praat is not installed, or a number is out of range.

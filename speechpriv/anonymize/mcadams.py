@@ -48,7 +48,7 @@ def disguise(samples: npt.NDArray[np.floating], rate_hz: int, alpha: float) -> n
 
     Returns:
       Shape (N,). The level follows the input's; single samples may pass its peak, so the caller
-        decides on clipping.
+      decides on clipping.
 
     Raises:
       ConfigError: rate or coefficient out of range.

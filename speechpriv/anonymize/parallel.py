@@ -47,8 +47,7 @@ def map_in_order(
 
     Yields:
       Each subject with what the function returned or raised, in the order of `calls`:
-        `TooSlowError`, or
-      `ProcessExpired` where its process died, both times.
+      `TooSlowError`, or `ProcessExpired` where its process died, both times.
     """
     # Forked from a server without threads: a fork of this process could inherit the locks of its
     # threads.

@@ -46,8 +46,7 @@ def align_words(
 
     Returns:
       The words of `text` as they are said ("7:30" is two), in order, covering the audio without
-        overlap: the time of
-      what was cut out of it (`[NAME]`) falls to its neighbours.
+      overlap: the time of what was cut out of it (`[NAME]`) falls to its neighbours.
 
     Raises:
       DataError: the words do not fit the audio, or the recogniser is not sure enough that they are
@@ -88,8 +87,7 @@ def disguise(words: Sequence[SpokenWord], kept: Timing, rng: np.random.Generator
 
     Returns:
       Shape (N',), float32: up to 0.3 s of silence, drawn, before and after what is said; how long
-        the recording's was
-      tells who makes recordings so.
+      the recording's was tells who makes recordings so.
 
     Raises:
       ConfigError: the synthesiser is not installed.

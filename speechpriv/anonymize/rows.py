@@ -47,7 +47,7 @@ def disguise_rows(
 
     Yields:
       Each row, in order, with what becomes of it: the row spoken by somebody else, or why it is
-        dropped.
+      dropped.
 
     Raises:
       ConfigError: a part of the method is not installed.

@@ -89,13 +89,10 @@ def summarise(pairs: Pairs) -> dict[str, Any]:
 
     Returns:
       `auroc`, P(somebody with what is looked for gets a higher probability than somebody without),
-        with `auroc_low` and
-      `auroc_high` (95 %, DeLong); `calibration`, (mean probability, share who have it, people) of
-        fifths of the people
-      by probability; `calibration_error`, the mean distance of the two, weighted by people
-        (expected calibration error,
-      Naeini et al. 2015); `word_accuracy`, the share of people whose likelier label is theirs,
-        `wer`, the others;
+      with `auroc_low` and `auroc_high` (95 %, DeLong); `calibration`, (mean probability, share who
+      have it, people) of fifths of the people by probability; `calibration_error`, the mean
+      distance of the two, weighted by people (expected calibration error, Naeini et al. 2015);
+      `word_accuracy`, the share of people whose likelier label is theirs, `wer`, the others;
       `utterances`, `words` and `speakers`, the number of people.
 
     Raises:

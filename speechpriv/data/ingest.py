@@ -102,8 +102,7 @@ def run(
 
     Returns:
       rows_read, rows_kept, clipped (rows that go beyond full scale), quarantined (rows by kind of
-        reason),
-      units_train, units_test, hours, warnings.
+      reason), units_train, units_test, hours, warnings.
 
     Raises:
       ConfigError: short key.

@@ -56,7 +56,7 @@ def decode_rows(
 
     Yields:
       Index of a row, and its float32 samples (N,) at 16 kHz or why there are none: the kind, a
-        colon, the particulars.
+      colon, the particulars.
     """
     left = set(range(len(rows)))
     try:

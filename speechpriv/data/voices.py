@@ -100,7 +100,7 @@ def speak(text: str, voice: Voice) -> Speech:
 
     Returns:
       Speech at 16 kHz, peak below 1. The synthesiser joins some short words ("of the"): they share
-        a span.
+      a span.
 
     Raises:
       ConfigError: the synthesiser is not installed or does not know the voice.

@@ -51,7 +51,7 @@ def align_words(
 
     Returns:
       One entry a word, in order, covering the audio without overlap; None if the words do not fit
-        the audio.
+      the audio.
 
     Source: torchaudio.functional.forced_align; Graves et al. 2006 for CTC.
     """

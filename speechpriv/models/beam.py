@@ -34,8 +34,7 @@ def search_prefixes(
 
     Returns:
       Up to `width` token lists, the likeliest first, each with what it is worth in nats, up to a
-        constant that they
-      share; an empty list where nothing is said.
+      constant that they share; an empty list where nothing is said.
 
     Source: Hannun et al. 2014, arXiv:1408.2873, Algorithm 1.
     """

@@ -307,7 +307,7 @@ def ctc_phrase_losses(log_probs: torch.Tensor, targets: Sequence[Sequence[int]],
 
     Returns:
       Shape (P,), in nats, float64. Infinite where a list cannot fit T frames; not a number if a
-        probability is none.
+      probability is none.
 
     Source: Graves et al. 2006, section 4.1.
     """

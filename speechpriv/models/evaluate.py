@@ -95,9 +95,8 @@ def measure_accuracy(recogniser: Recogniser, corpus: Corpus) -> dict[str, Any]:
 
     Returns:
       `wer` (word errors per reference word, may exceed 1), `word_accuracy` (1 - WER, at least 0),
-        `exact` (share
-      of utterances transcribed without any error), and the numbers of utterances, words and
-        speakers behind them.
+      `exact` (share of utterances transcribed without any error), and the numbers of utterances,
+      words and speakers behind them.
 
     Raises:
       DataError: nobody is in the test split.

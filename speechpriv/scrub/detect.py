@@ -41,7 +41,7 @@ def find(text: str, profile: Profile = "default", custom: Custom = NOTHING) -> l
 
     Returns:
       Sorted, non-overlapping findings over whole words (edge punctuation left out). Time is linear
-        in the text.
+      in the text.
 
     Raises:
       ConfigError: the profile is unknown.

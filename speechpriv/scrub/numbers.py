@@ -62,7 +62,7 @@ def find_numbers(words: Sequence[str]) -> list[NumberSpan]:
 
     Returns:
       Non-overlapping spans with word ranges [start, end). A lone "oh" is an exclamation, not a
-        zero.
+      zero.
     """
     atoms: list[str] = []
     owners: list[int] = []  # the word each atom came from

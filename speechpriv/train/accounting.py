@@ -123,9 +123,8 @@ def epsilon_of(events: Sequence[Event], delta: float) -> float:
 
     Returns:
       An upper bound, within 0.1 % of the exact value where epsilon is above 1 (0.3 % above 0.1); 0
-        for no events;
-      infinity if any event is not understood, or if delta is below what the convolutions resolve
-        (about 1e-14).
+      for no events; infinity if any event is not understood, or if delta is below what the
+      convolutions resolve (about 1e-14).
 
     Raises:
       ConfigError: delta is not in (0, 1).

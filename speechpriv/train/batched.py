@@ -105,8 +105,7 @@ def compute_gradients(
 
     Returns:
       By parameter name, shape (U, ...), float32; not finite for a unit that cannot be used. None if
-        a layer does not
-      keep utterances apart.
+      a layer does not keep utterances apart.
     """
     rows = [(i, utterance) for i, unit in enumerate(units) for utterance in unit]
     heard = isinstance(rows[0][1], EncodedUtterance)

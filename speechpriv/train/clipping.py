@@ -47,8 +47,7 @@ def clip_factor(norm: torch.Tensor, max_norm: float, *, automatic: bool = False)
 
     Returns:
       The same shape, >= 0, at most 1 unless automatic; 0 where `norm` is not finite, so that such a
-        unit adds nothing
-      and the sensitivity bound still holds.
+      unit adds nothing and the sensitivity bound still holds.
 
     Source: Abadi et al. 2016, arXiv:1607.00133, Algorithm 1; automatic: Bu et al. 2022,
     arXiv:2206.07136, equation 4.
@@ -128,7 +127,7 @@ def clipped_sum(
 
     Returns:
       By parameter name, float64 sums of the parameter's shape, which `noise.add_noise` takes; zeros
-        if there is no unit.
+      if there is no unit.
 
     Raises:
       ConfigError: clip_norm is out of range.

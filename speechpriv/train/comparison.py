@@ -112,8 +112,7 @@ def utterance_level(
 
     Returns:
       (utterances, epsilon) each. The first, for one utterance, is what would be stated; the others
-        are what that
-      statement means for somebody with more. Infinite where it can't be told.
+      are what that statement means for somebody with more. Infinite where it can't be told.
 
     Source: Ganesh 2024, arXiv:2401.10294.
     """

@@ -73,8 +73,7 @@ def add_noise(
 
     Returns:
       Under each name a float32 tensor of its shape, on its device: the Gaussian mechanism's output
-        with
-      standard deviation noise_multiplier * clip_norm * allowance(rounding), rounded.
+      with standard deviation noise_multiplier * clip_norm * allowance(rounding), rounded.
 
     Raises:
       ConfigError: an argument is out of its range, or a sum is not float64.

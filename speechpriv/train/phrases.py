@@ -67,7 +67,7 @@ def release_probability(noise_multiplier: float, slip: float, cap: int, units: i
 
     Returns:
       In [0, 1]; 1 if the units may reach the threshold without noise, which is as likely as not to
-        publish it.
+      publish it.
     """
     least = compute_threshold(noise_multiplier, slip, cap)
     if units > least:

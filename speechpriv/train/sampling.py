@@ -83,7 +83,7 @@ def choose_utterances(
 
     Returns:
       Shape (chosen,), int64: places in `seconds`, ascending; empty only if the unit has no
-        utterance.
+      utterance.
 
     Raises:
       ConfigError: an argument is out of its range.

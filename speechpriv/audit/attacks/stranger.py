@@ -39,7 +39,7 @@ def extract_words(
 
     Returns:
       For each model its attacks (`extraction.attempt_extraction`): tries, hits, and the upper bound
-        on the rate of hits.
+      on the rate of hits.
     """
     planted = [i for i, one in enumerate(registry) if one.planted][:_PHRASES]
     controls = [i for i, one in enumerate(registry) if not one.planted][: len(planted)]
@@ -72,7 +72,7 @@ def infer_membership(
 
     Returns:
       For each model what was found, or, where too few people are there, `not_measured` with the
-        reason.
+      reason.
     """
     trained = trained_on.units("train").keys()
     members = ((unit, rows) for unit, rows in people.units("train").items() if unit in trained)

@@ -108,7 +108,7 @@ def make(
 
     Returns:
       The registry, and a generator of one row (split `test`, unit = id) a canary, in the registry's
-        order.
+      order.
 
     Raises:
       AuditError: while they are spoken: there are too few recordings, or the command does not

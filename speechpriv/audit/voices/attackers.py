@@ -153,12 +153,10 @@ def attack(recordings: Sequence[RecordingFeatures], voiceprint: Voiceprint) -> d
 
     Returns:
       For each attacker, and for the same on undisguised speech: `single` and `pooled`, each with
-        `eer`, `low`, `high`
-      (fractions; 95 %, people resampled) and `too_weak`; `named`, the share of people whose pooled
-        recordings are found
-      most like their own. `linked`: two recordings of the release told to be one person's, by the
-        semi-informed.
-      `guessing`: `named` by chance; `people`, `recordings`.
+      `eer`, `low`, `high` (fractions; 95 %, people resampled) and `too_weak`; `named`, the share of
+      people whose pooled recordings are found most like their own. `linked`: two recordings of the
+      release told to be one person's, by the semi-informed. `guessing`: `named` by chance;
+      `people`, `recordings`.
 
     Raises:
       AuditError: too few people.

@@ -38,7 +38,7 @@ def equal_error_rate(target: npt.ArrayLike, nontarget: npt.ArrayLike, seed: int 
 
     Returns:
       (eer, low, high) as fractions, low <= eer <= high, in [0, 0.5]: 0 is a perfect attacker, 0.5
-        one that guesses.
+      one that guesses.
 
     Raises:
       AuditError: scores are empty, not one-dimensional, or not finite.
