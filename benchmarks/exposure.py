@@ -35,9 +35,7 @@ from speechpriv.train.recordings import Recordings
 def clipped_alone(config: finetune.FinetuneConfig, training: Path, directory: Path) -> Path:
     """The steps of a private training, without noise."""
     base = asr.load(config.train.base)
-    found = Recordings(
-        corpus.read(training), base, hear=finetune.plan_encoding(config.train, base), copies=config.train.copies
-    )
+    found = Recordings(corpus.read(training), base, hear=finetune.plan_encoding(config.train, base))
     utility.stepped(config, 0.0, noise.new_key(), found.units(), found).save(directory / "model")
     return directory
 

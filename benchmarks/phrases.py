@@ -71,7 +71,7 @@ def trained(
         sampling_rate=privacy.sampling_rate, steps=privacy.steps, epsilon=privacy.epsilon, delta=privacy.delta,
         beside=before,
     )  # fmt: skip
-    found = Recordings(train, start, hear=finetune.plan_encoding(settings, start), copies=settings.copies)
+    found = Recordings(train, start, hear=finetune.plan_encoding(settings, start))
     config = finetune.FinetuneConfig(privacy=privacy, train=settings)
     return utility.stepped(config, sigma, key_of(seed), units, found, start)
 
@@ -80,7 +80,7 @@ def measure(args: Any) -> None:
     """Every way, for each number of people and each epsilon."""
     _, made = utility.corpora(args)
     train, test = made["train"], made[args.people]
-    everybody = Recordings(train, asr.load(args.train.base), hear=None, copies=0).units()
+    everybody = Recordings(train, asr.load(args.train.base), hear=None).units()
     print(f"{len(test)} utterances of {args.people} people, {args.train}, {args.settings}, share {args.share}\n")
     print("| | WER | gain kept | utterances without error | gain kept | s |\n|---|---|---|---|---|---|")
     base = evaluate.measure_accuracy(asr.load(args.train.base), test)
@@ -123,7 +123,7 @@ def private(
     total = epsilon / phrasebook.MOST if way == "phrases" else epsilon  # of which phrases get all that is spent
     privacy = PrivacyConfig(
         units=n, epsilon=total, delta=n**-1.1, cohort=max(1, round(own["share"] * n)), steps=own["steps"],
-        clip_norm=own["clip_norm"], clipping=own["clipping"], cap_per_unit=own["cap"],
+        clip_norm=own["clip_norm"], cap_per_unit=own["cap"],
         phrases=PhrasesConfig(epsilon=spent, order=args.order, cap=args.cap) if spent else None,
     )  # fmt: skip
     table = table_of(train, units, privacy, seed)

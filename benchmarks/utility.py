@@ -86,9 +86,9 @@ def recordings_of(train: Corpus, folder: Path, settings: TrainConfig) -> Recordi
     """What is learned from; what the output layer gets of it is computed once and kept on the disk."""
     recogniser = asr.load(settings.base)
     hear = finetune.plan_encoding(settings, recogniser)
-    found = Recordings(train, recogniser, hear=hear, copies=settings.copies)
+    found = Recordings(train, recogniser, hear=hear)
     path = folder / f"heard-{settings.trainable}.pt"
-    if hear and not settings.copies:
+    if hear:
         if path.exists():
             states = torch.load(path, weights_only=True)
             texts = train.table["text"][:]
@@ -96,7 +96,7 @@ def recordings_of(train: Corpus, folder: Path, settings: TrainConfig) -> Recordi
         else:
             for rows in found.units().values():
                 for row in rows:
-                    found.read(row, bytes(32))
+                    found.read(row)
             torch.save({i: (heard.hidden, heard.frames) for i, heard in found._kept.items()}, path)  # noqa: SLF001
     return found
 
@@ -106,7 +106,7 @@ def train_privately(found: Recordings, units: dict[str, list[int]], epsilon: flo
     n, rate, steps = len(units), args.settings["share"], args.settings["steps"]
     privacy = PrivacyConfig(
         units=n, epsilon=min(epsilon, 1e3), delta=n**-1.1, cohort=max(1, round(rate * n)), steps=steps,
-        clip_norm=args.settings["clip_norm"], clipping=args.settings["clipping"], cap_per_unit=args.settings["cap"],
+        clip_norm=args.settings["clip_norm"], cap_per_unit=args.settings["cap"],
     )  # fmt: skip
     sigma = 0.0
     if epsilon < math.inf:
@@ -201,7 +201,7 @@ def add_arguments(parser: argparse.ArgumentParser, epsilons: list[float], seeds:
 
 def read_arguments(parser: argparse.ArgumentParser) -> Any:
     """The arguments, with `settings` and `train`; None if there is nothing to measure."""
-    settings = {"steps": 40, "share": 1.0, "clip_norm": 1.0, "clipping": "flat", "cap": 24}
+    settings = {"steps": 40, "share": 1.0, "clip_norm": 1.0, "cap": 24}
     args = parser.parse_args()
     if args.commands and not args.commands.is_dir():
         print(f"{args.commands} is not there: nothing is measured.")

@@ -85,7 +85,6 @@ class PrivacyConfig(Section):
     utterances: Count | None = None  # public, for sampling=utterances: how many there are under the cap, roughly
     cohort: Count  # expected units (or utterances) per step: the public constant that sums are divided by
     steps: Count
-    clipping: Literal["flat", "per_layer", "per_layer_by_size", "automatic"] = "flat"
     clip_norm: Positive = 1.0
     cap_per_unit: Count = 8  # utterances of one unit, at most: in a step (units), or in the whole run (utterances)
     cap_seconds_per_unit: Positive | None = None  # the same for seconds; one utterance is always left
@@ -139,11 +138,9 @@ class TrainConfig(Section):
     labels: tuple[str, ...] = ()  # of recipe clinic_risk: what recordings are told apart by, what is looked for last
     trainable: Literal["all", "lora", "bias_norm_head", "last_layer", "head"] = "head"
     lora_rank: Count = 8
-    optimizer: Literal["adamw", "lamb", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Positive = 1e-2
-    average_from: Fraction = 0.5  # weights are averaged over the steps after this share of them,
-    average_decay: Fraction = 1.0  # evenly if 1, else exponentially: what is left of the average after a step
-    copies: Annotated[int, Field(ge=0)] = 0  # distorted ones of each utterance, beside it in its unit's gradient
+    average_from: Fraction = 0.5  # weights are averaged, evenly, over the steps after this share of them
     dropout: Literal["none", "family"] = "none"  # family: dropout, LayerDrop and SpecAugment as the model's config says
     precision: Literal["fp32", "bf16"] = "fp32"  # of the passes; gradients, sums and weights are fp32 at least
     synthetic_steps: Count = 600  # of ordinary training on sentences from privacy.phrases, if that is set

@@ -145,7 +145,6 @@ NUMBERS = (
     "privacy.budget_epsilon",
     "train.learning_rate",
     "train.average_from",
-    "train.average_decay",
     "train.synthetic_learning_rate",
     "train.replay_fraction",
     "train.baseline_learning_rate",
@@ -301,7 +300,6 @@ def other(name, value):
         "privacy.budget_epsilon": 20.0,
         "privacy.sampling": None,  # these two change together only
         "privacy.utterances": None,
-        "privacy.clipping": "per_layer",
         "privacy.cap_seconds_per_unit": 9.5,
         "train.optimizer": "sgd",
         "train.dropout": "family",

@@ -19,7 +19,6 @@ from speechpriv.models.asr import EncodedUtterance, Recogniser, Utterance
 from speechpriv.models.batching import split_passes
 from speechpriv.train import batched
 
-Method = Literal["flat", "per_layer", "per_layer_by_size", "automatic"]
 Precision = Literal["fp32", "bf16"]
 
 # Share of the clip norm by which what a unit adds may depend on who shares its passes, times two,
@@ -34,58 +33,23 @@ _OPERATIONS = (
     _BACKENDS.mkldnn.matmul, _BACKENDS.mkldnn.conv, _BACKENDS.mkldnn.rnn,
 )  # fmt: skip
 
-_STABILITY = 0.01  # gamma of automatic clipping, as its authors have it
 
-
-def clip_factor(norm: torch.Tensor, max_norm: float, *, automatic: bool = False) -> torch.Tensor:
-    """Scale that brings a gradient to at most `max_norm` in L2.
+def clip_factor(norm: torch.Tensor, max_norm: float) -> torch.Tensor:
+    """Return the scale that brings a gradient to at most `max_norm` in L2.
 
     Args:
       norm: any shape, >= 0; non-finite marks a unit whose gradient is unusable.
       max_norm: > 0.
-      automatic: scale every gradient to almost `max_norm`, small ones too.
 
     Returns:
-      The same shape, >= 0, at most 1 unless automatic; 0 where `norm` is not finite, so that such a
-      unit adds nothing and the sensitivity bound still holds.
+      The same shape, in [0, 1]; 0 where `norm` is not finite, so that such a unit adds nothing and
+      the sensitivity bound still holds.
 
-    Source: Abadi et al. 2016, arXiv:1607.00133, Algorithm 1; automatic: Bu et al. 2022,
-    arXiv:2206.07136, equation 4.
+    Source: Abadi et al. 2016, arXiv:1607.00133, Algorithm 1.
     """
     more = norm * (1 + 1e-6)  # the tiny excess keeps float32 rounding of the product below the bound
-    if automatic:
-        factor = max_norm / (more + _STABILITY)
-    else:
-        factor = (max_norm / more.clamp(min=torch.finfo(norm.dtype).tiny)).clamp(max=1.0)
+    factor = (max_norm / more.clamp(min=torch.finfo(norm.dtype).tiny)).clamp(max=1.0)
     return torch.where(torch.isfinite(norm), factor, torch.zeros_like(factor))
-
-
-def layer_bounds(sizes: Mapping[str, int], clip_norm: float, method: Method) -> list[tuple[list[str], float]]:
-    """Return which parameters are clipped together, and to what.
-
-    Args:
-      sizes: number of entries of each parameter, by name.
-      clip_norm: C, the bound on all of them together.
-      method: `flat` and `automatic` clip everything together. `per_layer` clips each of H layers
-        (the parameters of one module) to C / sqrt(H), `per_layer_by_size` a layer with d_h of d
-        entries to C sqrt(d_h / d).
-
-    Returns:
-      Names and bound of each group; the squares of the bounds add up to C^2.
-
-    Source: Pelikan et al. 2025, arXiv:2310.00098, section 3; McMahan et al. 2018, arXiv:1812.06210.
-    """
-    if method in ("flat", "automatic"):
-        return [(list(sizes), clip_norm)]
-    layers: dict[str, list[str]] = {}
-    for name in sizes:
-        layers.setdefault(name.rpartition(".")[0], []).append(name)
-    everything = sum(sizes.values())
-    if method == "per_layer":
-        return [(names, clip_norm / math.sqrt(len(layers))) for names in layers.values()]
-    return [
-        (names, clip_norm * math.sqrt(sum(sizes[name] for name in names) / everything)) for names in layers.values()
-    ]
 
 
 def clipped_sum(
@@ -93,7 +57,6 @@ def clipped_sum(
     units: Iterable[Sequence[Utterance | EncodedUtterance]],
     clip_norm: float,
     *,
-    method: Method = "flat",
     precision: Precision = "fp32",
     seed: bytes = b"",
     batch_s: float = 60.0,
@@ -117,7 +80,6 @@ def clipped_sum(
         needed. `Heard` ones if nothing below where they were heard is trained.
       clip_norm: L2 bound on what one unit adds, over all trained parameters together; > 0 and
         finite.
-      method: see `layer_bounds`.
       precision: of the passes; gradients are float32 and sums float64 in either. In fp32 nothing is
         rounded to less, whatever torch was told of TF32.
       seed: of what layers in training mode draw.
@@ -139,7 +101,6 @@ def clipped_sum(
         raise ConfigError(f"clipped_sum: clip_norm = {clip_norm}, expected > 0 and finite.")
     model = recogniser.model
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    groups = layer_bounds({name: p.numel() for name, p in parameters.items()}, clip_norm, method)
     total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with _frozen_statistics(model), _full_float32():
@@ -150,11 +111,9 @@ def clipped_sum(
                 for norm in whole.tolist():
                     observe(norm)
             usable = torch.isfinite(whole).nonzero().flatten().tolist()  # of others all is left out: 0 x inf is NaN
-            for names, bound in groups:
-                together = _length(norms[name] for name in names)
-                factors = clip_factor(together, bound, automatic=method == "automatic").tolist()
-                for name, unit in itertools.product(names, usable):
-                    total[name].add_(gradients[name][unit], alpha=factors[unit])
+            factors = clip_factor(whole, clip_norm).tolist()
+            for name, unit in itertools.product(gradients, usable):
+                total[name].add_(gradients[name][unit], alpha=factors[unit])
     if changed := [name for name, buffer in model.named_buffers() if not _same(before.get(name), buffer)]:
         raise ModelError(
             f"clipped_sum: layer {changed[0].rpartition('.')[0]!r} keeps state from one unit to the next "

@@ -43,13 +43,12 @@ from speechpriv.train import (
     sampling,
 )
 from speechpriv.train import place as places
-from speechpriv.train.lamb import Lamb
 from speechpriv.train.ledger import Ledger, RunSummary
 from speechpriv.train.recordings import Recordings
 
 _CHECKPOINT = ".checkpoint.pt"  # scratch: gone once all else is on the disk
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": functools.partial(torch.optim.AdamW, weight_decay=0.0), "lamb": Lamb, "sgd": torch.optim.SGD,
+    "adamw": functools.partial(torch.optim.AdamW, weight_decay=0.0), "sgd": torch.optim.SGD,
 }  # fmt: skip
 
 
@@ -127,9 +126,7 @@ def run(
         places.say_if_moved(out_dir, place)
         releases.reserve_release(book, run_id, event, privacy, out_dir)
         places.keep_place(out_dir, place)
-        recordings = Recordings(
-            corpus, recogniser, hear=plan_encoding(config.train, recogniser), copies=config.train.copies
-        )
+        recordings = Recordings(corpus, recogniser, hear=plan_encoding(config.train, recogniser))
         plan = _Plan(config, sigma, key, recordings.units(), recordings, public(), batch_s)
         training = _Training(recogniser, plan, out_dir / _CHECKPOINT, run_id)
         by_step = _epsilon_by_step(privacy, sigma, phrases)
@@ -171,11 +168,11 @@ class _Plan:
         if privacy.sampling == "utterances":
             records = self._chosen_once
             for record in sampling.draw_cohort(self.key, step, len(records), privacy.sampling_rate):
-                yield self._utterances(step, [records[record]])
+                yield [self.recordings.read(records[record])]
             return
         units = list(self.units)
         for unit in sampling.draw_cohort(self.key, step, len(units), privacy.sampling_rate):
-            yield self._utterances(step, self._chosen(units[unit], step))
+            yield [self.recordings.read(row) for row in self._chosen(units[unit], step)]
 
     @functools.cached_property
     def _chosen_once(self) -> list[int]:
@@ -189,10 +186,6 @@ class _Plan:
         return [
             rows[i] for i in sampling.choose_utterances(self.key, unit, lengths_s, privacy.cap_per_unit, most_s, step)
         ]
-
-    def _utterances(self, step: int, rows: Sequence[int]) -> list[Utterance | EncodedUtterance]:
-        seeds = {row: hmac.digest(self.key, f"copies {step} {row}".encode(), "sha256") for row in rows}
-        return [utterance for row in rows for utterance in self.recordings.read(row, seeds[row])]
 
 
 class _Training:
@@ -229,7 +222,7 @@ class _Training:
         privacy, train = self.plan.config.privacy, self.plan.config.train
         norms: list[float] = []
         total = clipping.clipped_sum(
-            self.recogniser, self.plan.members(step), privacy.clip_norm, method=privacy.clipping,
+            self.recogniser, self.plan.members(step), privacy.clip_norm,
             precision=train.precision, seed=hmac.digest(self.plan.key, f"dropout {step}".encode(), "sha256"),
             batch_s=self.plan.batch_s, observe=norms.append,
         )  # fmt: skip
@@ -242,9 +235,8 @@ class _Training:
         self.optimizer.step()
         # The last step always counts.
         if step >= (first := min(int(train.average_from * privacy.steps), privacy.steps - 1)):
-            weight = max(1 / (step - first + 1), 1 - train.average_decay)
             for name, parameter in self.parameters.items():
-                self.average[name].lerp_(parameter.detach(), weight)
+                self.average[name].lerp_(parameter.detach(), 1 / (step - first + 1))
         usable = [norm for norm in norms if np.isfinite(norm)]
         self.history.append({
             "step": step, "cohort": len(norms), "median_norm": float(np.median(usable)) if usable else None,

@@ -107,13 +107,12 @@ def test_others_and_the_size_of_passes_change_nothing_about_a_unit(fresh, units,
     assert relative({name: together[name] - without[name] for name in together}, alone) <= 1e-6
 
 
-@pytest.mark.parametrize("method", ["flat", "per_layer", "per_layer_by_size", "automatic"])
 @pytest.mark.parametrize("which", ["head", "lora", "heard"])
-def test_every_method_on_speech(recogniser, corpus_dir, units, which, method):
+def test_every_kind_of_layer_on_speech(recogniser, corpus_dir, units, which):
     learn(recogniser, "head" if which == "heard" else which)
     if which == "heard":
         units = [[recogniser.hear(utterance) for utterance in unit] for unit in units]
-    found, expected, batched_norms, norms, taken = sums(recogniser, units, method=method)
+    found, expected, batched_norms, norms, taken = sums(recogniser, units)
     assert taken == 1
     assert batched_norms == pytest.approx(norms, rel=1e-6)
     assert relative(found, expected) <= 1e-6

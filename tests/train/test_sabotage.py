@@ -51,7 +51,7 @@ def plan(base, corpus_dir):
         units=9, epsilon=8, delta=1e-2, cohort=COHORT, steps=STEPS, clip_norm=CLIP_NORM, cap_per_unit=2
     )
     train = TrainConfig(base=str(base), trainable="all", learning_rate=1e-2)
-    recordings = Recordings(corpus, asr.load(str(base)), hear=None, copies=0)
+    recordings = Recordings(corpus, asr.load(str(base)), hear=None)
     config = finetune.FinetuneConfig(privacy=privacy, train=train)
     return finetune._Plan(config, SIGMA, KEY, recordings.units(), recordings)
 
