@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # A process a core; the tests of one file stay together, since they share what is costly to make.
 PYTEST := $(VENV)/bin/pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
-.PHONY: demo test test-slow lint types format clean
+.PHONY: demo test test-slow lint types format docs clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -30,6 +30,11 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+# The documents as a site, in site/; the pages of the API come from docstrings.
+docs: $(INSTALLED)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
 		{ echo "speechpriv needs Python 3.11 or 3.12; got $$($(PYTHON) --version). Set PYTHON=..."; exit 1; }
@@ -39,4 +44,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

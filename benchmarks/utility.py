@@ -36,7 +36,7 @@ SEEDS = {"train": 1, "validation": 2, "test": 3}  # of synthetic people: nobody 
 PEOPLE = {"validation": 150, "test": 300}
 TEST_SHARE = VALIDATION_SHARE = 0.2  # of volunteers
 
-Scores = dict[str, Any]  # what evaluate.accuracy gives
+Scores = dict[str, Any]  # what evaluate.measure_accuracy gives
 
 
 def synthetic(part: str, people: int, utterances: int) -> Iterator[Row]:

@@ -164,7 +164,9 @@ class AnonymizeConfig(Section):
     method: Method = "cascade"
     timing: Timing | None = None  # None: as it was said, but for resynth, which has its voice's own (replaced)
     aligner: PathName = "tiny-en"  # the CTC recogniser that tells resynth when a word is said
-    min_confidence: Fraction = 0.004  # of resynth, see resynth.aligned; below it a row's words are not trusted: dropped
+    min_confidence: Fraction = (
+        0.004  # of resynth, see resynth.align_words; below it a row's words are not trusted: dropped
+    )
     max_failed: Fraction = 0.01  # of recordings, here and by attackers; more that crash or take too long end the run
 
     @model_validator(mode="after")

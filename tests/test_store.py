@@ -545,7 +545,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from speechpriv import store
-with store.locked(Path(sys.argv[1])):
+with store.lock_directory(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """

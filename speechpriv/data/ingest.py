@@ -93,7 +93,7 @@ def run(
 
     Args:
       config: source, limits and the seed of the split.
-      inputs: `source`, if the corpus is on this machine; `sources.inputs(config.data)` says so.
+      inputs: `source`, if the corpus is on this machine; `sources.list_inputs(config.data)` says so.
       out_dir: gets the corpus and the quarantine.
       key: at least 16 random bytes, kept apart from the corpus.
       people_key: see `lineage.people_key`; None: the same people in other recordings will not be
@@ -111,9 +111,11 @@ def run(
         unit.
     """
     if len(key) < _MIN_KEY_BYTES:
-        raise ConfigError(f"ingest: key of {len(key)} bytes: expected at least {_MIN_KEY_BYTES}. Use store.secret.")
+        raise ConfigError(
+            f"ingest: key of {len(key)} bytes: expected at least {_MIN_KEY_BYTES}. Use store.read_secret."
+        )
     if not set(sources.list_inputs(config.data)) <= set(inputs):
-        raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.inputs.")
+        raise StageError("ingest: inputs lack the source, so a change of it would go unseen. Use sources.list_inputs.")
     found = _found(config)
     reasons: Counter[str] = Counter()
     sketcher, named, listed = lineage.Sketcher(people_key), people.People(), Listed()

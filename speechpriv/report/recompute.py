@@ -45,9 +45,9 @@ def _epsilon(claim: Claim) -> str:
     """Code that computes epsilon from what the claim says, and needs nothing else of the run."""
     numbers = f"{claim.sampling_rate!r}, {claim.noise_multiplier!r}, {claim.steps}"
     records = f", records={claim.cap_per_unit}" if claim.sampling == "utterances" else ""
-    events = [f"event({numbers}{records})"]
+    events = [f"build_event({numbers}{records})"]
     if claim.phrases is not None:
         phrases = json.loads(claim.phrases)
-        events.append(f"event(1.0, {phrases['noise_multiplier']!r}, 1, slip={phrases['slip']!r})")
+        events.append(f"build_event(1.0, {phrases['noise_multiplier']!r}, 1, slip={phrases['slip']!r})")
     code = f"print(epsilon_of([{', '.join(events)}], {claim.delta!r}))"
-    return f"from speechpriv.train.accounting import epsilon_of, event; {code}"
+    return f"from speechpriv.train.accounting import epsilon_of, build_event; {code}"

@@ -107,7 +107,7 @@ def test_a_row_that_takes_too_long_is_dropped_and_counted(corpus_dir, tmp_path, 
     def hurried(function, calls, *rest, **more):
         return real(function, ((row, args, 0.1 if row.id == slow.id else 60) for row, args, _ in calls), *rest, **more)
 
-    monkeypatch.setattr(rows_at_once.parallel, "ordered", hurried)
+    monkeypatch.setattr(rows_at_once.parallel, "map_in_order", hurried)
     found = stage.run(AnonymizeConfig(method="cascade"), {"corpus": tmp_path / "slow"}, tmp_path / "out", key=KEY)
     assert found.counts == {"rows": 35, "method": "cascade", "timing": "kept", "dropped": {"too_slow": 1}}
     assert slow.id not in {row.id for row in corpora.read(found.directory).rows()}

@@ -15,7 +15,7 @@ from speechpriv.audit.canaries import canary
 from speechpriv.claim import Claim
 from speechpriv.config import AuditConfig, CanaryConfig
 from speechpriv.data import text
-from speechpriv.errors import AuditError, ConfigError
+from speechpriv.errors import AuditError, ConfigError, ModelError
 from speechpriv.models import asr, new
 
 STEPS = 90
@@ -248,7 +248,7 @@ def test_weights_that_are_not_numbers(audited, inputs, tmp_path):
     with torch.no_grad():
         next(broken.model.parameters()).fill_(torch.nan)
     broken.save(tmp_path / "broken" / "model")
-    with pytest.raises(AuditError, match="the private model: 1040 of 1040 canary phrases have no finite loss"):
+    with pytest.raises(ModelError, match="are not finite"):
         audit(inputs, tmp_path, model=tmp_path / "broken")
     assert not (tmp_path / "audit").exists()
 

@@ -30,14 +30,14 @@ samples = speech.samples
 for method in typing.get_args(Method):
     for timing in ("kept", "randomised"):
         convert.disguise(samples, 16_000, method, bytes(32), "one", words=speech.words, timing=timing)
-phrases.faster(phrases.Phrase("turn on", samples), 2.5)
+phrases.speed_up(phrases.Phrase("turn on", samples), 2.5)
 augment.distort(samples, numpy.random.default_rng(0))
-lineage.Heard().update(samples)
+lineage.SketchBuilder().update(samples)
 for way in redact.WAYS.values():
     way(samples, [(4_000, 8_000)], 16_000)
-audio.read(audio.flac(samples))
+audio.read(audio.encode_flac(samples))
 for name in ("statistics", "network"):
-    voiceprints.named(name, "cpu").features(samples)
+    voiceprints.load_voiceprint(name, "cpu").features(samples)
 asr.load("tiny-en").transcribe([samples])
 print(*sorted({"numba"} & set(sys.modules)))
 """

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
+from speechpriv.audio import RATE_HZ
 from speechpriv.models import new
-from speechpriv.models.asr import RATE_HZ, Recogniser, Utterance
+from speechpriv.models.asr import Recogniser, Utterance
 
 WORDS = ("light", "lamp", "door", "fan", "now")
 _MAX_STEPS = 400

@@ -269,11 +269,11 @@ def mutated(function, old, new):
 
 
 MUTANTS = {
-    "a unit split into its utterances": ("some", "found.append(unit)", "found.extend([said] for said in unit)"),
-    "sum over a unit instead of mean": ("gradients", "1 / len(units[owner])", "1.0"),
-    "somebody else's gradient": ("gradients", "[rows[i][0] for i in part]", "sorted(rows[i][0] for i in part)"),
-    "a unit without its last pass": ("gradients", "index_add_", "index_copy_"),
-    "the unusable count": ("gradients", "= torch.nan", "+= 0"),
+    "a unit split into its utterances": ("group_units", "found.append(unit)", "found.extend([said] for said in unit)"),
+    "sum over a unit instead of mean": ("compute_gradients", "1 / len(units[owner])", "1.0"),
+    "somebody else's gradient": ("compute_gradients", "[rows[i][0] for i in part]", "sorted(rows[i][0] for i in part)"),
+    "a unit without its last pass": ("compute_gradients", "index_add_", "index_copy_"),
+    "the unusable count": ("compute_gradients", "= torch.nan", "+= 0"),
 }
 
 

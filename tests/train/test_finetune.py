@@ -31,7 +31,7 @@ def quick_calibration():
     with pytest.MonkeyPatch.context() as patch:
         for module, name in (
             (accounting, "noise_multiplier"), (accounting, "second_opinion"), (comparison, "utterance_level"),
-            (groups, "stated"),
+            (groups, "state_group_privacy"),
         ):  # fmt: skip
             patch.setattr(module, name, functools.cache(getattr(module, name)))
         yield

@@ -147,7 +147,7 @@ def test_phrases_are_not_published_where_the_training_after_them_will_not_fit(pu
 
 FAULTS = {
     "before anything is reserved": (accounting, "noise_multiplier", "nothing new"),
-    "once it is reserved": (phrases, "release", r"run [0-9a-f]{16}, whose whole plan counts as spent"),
+    "once it is reserved": (phrases, "release_ngrams", r"run [0-9a-f]{16}, whose whole plan counts as spent"),
     "while it is written": (store, "_seal", r"run [0-9a-f]{16}, whose whole plan counts as spent"),
 }
 

@@ -95,7 +95,7 @@ def test_a_unit_moves_the_noised_sum_by_the_clip_norm_or_not_at_all(plan, recogn
 
 SUM_MUTANTS = {
     "no clipping": (clipping, "clipped_sum", "alpha=factors[unit]", "alpha=1.0"),
-    "clipped to 3/2 C": (finetune._Training, "step", "privacy.clip_norm, method", "1.5 * privacy.clip_norm, method"),
+    "clipped to 3/2 C": (finetune._Training, "step", "members(step), privacy", "members(step), 1.5 * privacy"),
     "mean over the batch": (finetune._Training, "step", "/ privacy.cohort", "/ max(1, len(norms))"),
     "noise by cohort size": (
         finetune._Training,
@@ -177,7 +177,7 @@ def cohorts_are_poisson(plan):
 
 COHORT_MUTANTS = {
     "shuffled instead of drawn": (
-        "sampling.cohort(self.key, step, len(units), privacy.sampling_rate)",
+        "sampling.draw_cohort(self.key, step, len(units), privacy.sampling_rate)",
         "np.random.default_rng(step).permutation(len(units))[: privacy.cohort]",
     ),
     "everybody": ("privacy.sampling_rate)", "1.0)"),
@@ -189,7 +189,7 @@ COHORT_MUTANTS = {
 def named(plan, monkeypatch):
     """A plan whose members are their names only, which takes no time."""
     monkeypatch.setattr(finetune._Plan, "_chosen", lambda _, unit, __: [unit])
-    monkeypatch.setattr(finetune._Plan, "_utterances", lambda _, __, rows: rows)
+    monkeypatch.setattr(plan.recordings, "read", lambda row: row)
     return plan
 
 
