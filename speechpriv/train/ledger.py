@@ -160,8 +160,7 @@ class Ledger:
           epsilon_limit: budget of the corpus at `delta`, over all its runs; it holds for later runs too, until one
             states another. None: the one stated last, at its own delta, or none.
           compose: epsilon of the events (JSON) given first, at the delta given second.
-          to_follow: events of later runs without which this one is of no use; they must fit too, and are not
-            reserved.
+          to_follow: events of later runs that this one needs; they must fit too, and are not reserved.
 
         Raises:
           BudgetError: with this run the corpus would be over its budget, or have no finite epsilon at `delta`;

@@ -102,7 +102,7 @@ def test_a_row_that_takes_too_long_is_dropped_and_counted(corpus_dir, tmp_path, 
     corpora.write(
         [replace(row, flac=minutes) if row == slow else row for row in rows], tmp_path / "slow", lineage="synthetic"
     )
-    real = rows_at_once.parallel.ordered
+    real = rows_at_once.parallel.map_in_order
 
     def hurried(function, calls, *rest, **more):
         return real(function, ((row, args, 0.1 if row.id == slow.id else 60) for row, args, _ in calls), *rest, **more)

@@ -16,7 +16,7 @@ def test_the_command_for_epsilon_holds_the_claims_parameters(synthetic):
     python, option, code = shlex.split(command)
     assert (python, option) == ("python", "-c")
     compile(code, "command", "exec")
-    assert "epsilon_of([event(0.4, 2.871, 300)], 1e-05)" in code
+    assert "epsilon_of([build_event(0.4, 2.871, 300)], 1e-05)" in code
     assert "records" not in code
     changed = {"sampling": "utterances", "event": '{"mechanism": "made up", "records": 8}'}
     drawn = view.build_view(synthetic(claim=Claim(**synthetic().claim.model_dump() | changed)))

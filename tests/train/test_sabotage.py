@@ -208,7 +208,7 @@ def test_a_unit_gives_at_most_its_cap_of_its_own_utterances(plan, corpus_dir):
     seen = set()
     for step in range(20):
         for unit, rows in plan.units.items():
-            drawn = plan._utterances(step, plan._chosen(unit, step))
+            drawn = [plan.recordings.read(row) for row in plan._chosen(unit, step)]
             own = {corpus[row].flac: row for row in rows}
             found = [own[audio.encode_flac(samples)] for samples, _ in drawn]
             assert len(set(found)) == len(found) == 2
@@ -230,10 +230,16 @@ def test_the_average_is_over_noised_weights_of_the_last_steps(plan, recogniser):
 
 CLIPPING_MUTANTS = {
     "no clipping": ("alpha=factors[unit]", "alpha=1.0"),
-    "each layer by itself": ("in groups:", "in [([name], clip_norm) for name in parameters]:"),
+    "each layer by itself": (
+        "total[name].add_(gradients[name][unit], alpha=factors[unit])",
+        "total[name].add_(gradients[name][unit], alpha=clip_factor(norms[name], clip_norm).tolist()[unit])",
+    ),
     "each utterance by itself": ("parameters, units,", "parameters, ([u] for unit in units for u in unit),"),
     "not finite let through": ("torch.isfinite(whole)", "torch.ones_like(whole)"),
-    "an unusable unit ends the loop": ("for names,", "if len(usable) < len(whole): break\n            for names,"),
+    "an unusable unit ends the loop": (
+        "for name, unit in",
+        "if len(usable) < len(whole): break\n            for name, unit in",
+    ),
 }
 
 
