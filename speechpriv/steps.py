@@ -12,6 +12,7 @@ from speechpriv import corpus, progress, store
 from speechpriv.config import PipelineConfig
 from speechpriv.data import ingest, sources
 from speechpriv.export import bundle, gate, signature
+from speechpriv.models import asr
 from speechpriv.report import page
 from speechpriv.rundir import Run, RunDir
 from speechpriv.store import Summary
@@ -21,11 +22,14 @@ Until = Literal["prepare", "plant", "train", "audit", "export", "report"]
 
 
 def begin_run(config: PipelineConfig, run_dir: Path, until: Until) -> Run:
-    """Note the config of a run; see now that its bundle can be signed later.
+    """Note the config of a run; see now that its base can learn, and that its bundle can be signed.
 
     Raises:
+      ModelError: the base cannot be read, or its parts do not belong together.
       ConfigError: the signing key cannot be used, or TensorBoard is wanted and not installed.
     """
+    if until != "prepare":
+        asr.load(config.train.base)
     folder = RunDir.at(run_dir)
     store.write_json(folder.config, config.model_dump(mode="json"))
     if until in ("export", "report"):

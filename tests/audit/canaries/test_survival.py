@@ -135,9 +135,7 @@ def test_left_out_is_what_training_leaves_out(planted, checked, one, base_of, tm
 
     assert checked(change).left_out == 1
     rows = [changed for row in planted[3] for changed in change(row)]
-    recordings = Recordings(
-        corpus.write(rows, tmp_path / "c", lineage="synthetic"), asr.load(str(base_of)), hear=False, copies=0
-    )
+    recordings = Recordings(corpus.write(rows, tmp_path / "c", lineage="synthetic"), asr.load(str(base_of)), hear=False)
     units = recordings.units()
     assert [len(units[c.id]) for c in planted[1] if c.planted] == [
         0 if c == one else c.repeats for c in planted[1] if c.planted
