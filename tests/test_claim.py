@@ -117,7 +117,7 @@ def test_what_is_not_finite_or_negative_is_refused(name, value):
     [
         ({"delta": 0.0}, "delta"),
         ({"delta": 1.0}, "delta"),
-        ({"max_tpr_at_1_percent_fpr": 1.1}, "members_named"),
+        ({"max_tpr_at_1_percent_fpr": 1.1}, "max_tpr_at_1_percent_fpr"),
         ({"sampling_rate": 0.0}, "sampling_rate"),
         ({"steps": 0}, "steps"),
         ({"unit": ""}, "unit"),
