@@ -1,4 +1,4 @@
-# make demo   the whole pipeline on made-up people: nothing to download but Python packages
+# make demo   the whole pipeline on synthetic people: nothing to download but Python packages
 # make test   lint, types and all fast tests;  make test-slow: the slow ones
 # Everything is installed into .venv; the second time it is all there already.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -30,10 +30,11 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-# The documents as a site, in site/; the pages of the API come from docstrings.
+# The documents as a site, in site/; the pages of the API come from docstrings. Never with --quiet: it hides warnings
+# before --strict counts them.
 docs: $(INSTALLED)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
-	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \

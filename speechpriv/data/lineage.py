@@ -199,7 +199,10 @@ def join(
     """As `find`, and remember beside the ledger that this corpus belongs to it.
 
     Args:
-      folder, name, sketch, tell: see `find`.
+      folder: see `find`.
+      name: see `find`.
+      sketch: see `find`.
+      tell: see `find`.
       named: the ledger that the config names; it may lie anywhere. People who have the same names
         as those of another ledger are then taken for others.
 

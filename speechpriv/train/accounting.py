@@ -83,7 +83,8 @@ def noise_multiplier(
       steps: number of steps, 1 to a million.
       epsilon: the target, > 0 and finite.
       delta: in (0, 1).
-      records, slip: see `build_event`.
+      records: see `build_event`.
+      slip: see `build_event`.
       beside: what else is released, that counts towards the target.
 
     Returns:

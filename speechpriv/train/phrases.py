@@ -62,7 +62,9 @@ def release_probability(noise_multiplier: float, slip: float, cap: int, units: i
     all n-grams at most m f(c / sqrt(m)) / c.
 
     Args:
-      noise_multiplier, slip, cap: see `compute_threshold`.
+      noise_multiplier: see `compute_threshold`.
+      slip: see `compute_threshold`.
+      cap: see `compute_threshold`.
       units: k, >= 1; for one it is `slip`.
 
     Returns:
