@@ -18,7 +18,7 @@ from transformers import (
 )  # fmt: skip
 from transformers.utils import logging as transformers_logging
 
-from speechpriv.errors import ModelError
+from speechpriv.errors import ModelError, SpeechprivError
 from speechpriv.models import classify, families, proof
 from speechpriv.models.classify import Classifier
 from speechpriv.models.ctc import CtcRecogniser, ctc_losses, ctc_phrase_losses
@@ -101,9 +101,8 @@ def load(name_or_path: str, device: str = "cpu") -> Recogniser:
       ModelError: nothing is there, the family is not one that is built, or the parts do not
         belong together (see proof.py).
     """
-    family = families.FAMILIES[family_name(name_or_path)]
-    with _reading(name_or_path, "config") as source:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    config = _load_config(name_or_path)
+    family = families.FAMILIES[config.model_type]
     if classify.is_classifier(config):
         return _load_classifier(name_or_path, config, device)
     model = _load_weights(family.model, name_or_path)
@@ -162,12 +161,17 @@ def family_name(name_or_path: str) -> str:
     Raises:
       ModelError: as `load`.
     """
+    return str(_load_config(name_or_path).model_type)
+
+
+def _load_config(name_or_path: str) -> Any:
+    """Load the config of a model of one of the families."""
     with _reading(name_or_path, "config") as source:
-        name = str(AutoConfig.from_pretrained(source, trust_remote_code=False).model_type)
-    if name not in families.FAMILIES:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if config.model_type not in families.FAMILIES:
         known = ", ".join(families.FAMILIES)
-        raise ModelError(f"{name_or_path}: family {name!r} is not supported; expected one of {known}.")
-    return name
+        raise ModelError(f"{name_or_path}: family {config.model_type!r} is not supported; expected one of {known}.")
+    return config
 
 
 _PARTS = {
@@ -188,6 +192,8 @@ def _reading(name_or_path: str, part: str) -> Iterator[str]:
     transformers_logging.disable_progress_bar()
     try:
         yield str(TINY_EN) if name_or_path == "tiny-en" else name_or_path
+    except SpeechprivError:
+        raise  # it says already what is wrong
     except Exception as error:  # whatever the libraries raise: TypeError for a missing file, KeyError for a setting
         raise ModelError(
             f"{name_or_path}: its {part} cannot be read ({type(error).__name__}: {error}). Expected {_PARTS[part]}, "

@@ -127,7 +127,7 @@ def test_a_family_without_classifiers_is_an_error(family_dir):
 
 @pytest.mark.parametrize("labels", [("low",), ("low", "Low"), ("low", "..."), ()])
 def test_labels_that_are_none_are_an_error(labels):
-    with pytest.raises(ModelError, match="expected two at least"):
+    with pytest.raises(ModelError, match=r"^labels: .*: expected two at least"):
         asr.load_classifier("tiny-en", labels)
 
 
