@@ -9,9 +9,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import ParakeetCTCConfig, ParakeetFeatureExtractor, ParakeetForCTC, ParakeetTokenizer
 
 from speechpriv.models.ctc import CtcRecogniser
+from speechpriv.models.spelling import LETTERS
 
 _UNKNOWN, _BLANK = "<unk>", "<blk>"
-_ALPHABET = list("abcdefghijklmnopqrstuvwxyz'▁")
+_ALPHABET = [*LETTERS, "▁"]
 
 
 def train_tokenizer(texts: Iterable[str], pieces: int) -> ParakeetTokenizer:

@@ -14,7 +14,7 @@ from speechpriv.errors import ModelError
 from speechpriv.models.classify import Classifier
 from speechpriv.models.ctc import CtcRecogniser
 from speechpriv.models.seq2seq import Seq2SeqRecogniser
-from speechpriv.models.spelling import normalise
+from speechpriv.models.spelling import LETTERS, normalise
 
 # Every letter, and the apostrophe; words of one letter too.
 PANGRAM = "a quick brown fox didn't jump over the lazy dog I've seen"
@@ -57,7 +57,7 @@ def check_texts(recogniser: CtcRecogniser | Seq2SeqRecogniser, texts: Iterable[s
     Raises:
       ModelError: the share is below `LEAST_SPELLED`.
     """
-    spelled = {letter: _spells(recogniser, letter) for letter in "abcdefghijklmnopqrstuvwxyz'"}
+    spelled = {letter: _spells(recogniser, letter) for letter in LETTERS}
     letters = lost = 0
     for text in texts:
         own = normalise(text).replace(" ", "")
@@ -116,11 +116,11 @@ def _check_spelling(recogniser: CtcRecogniser | Seq2SeqRecogniser, name: str) ->
     """See that words and the spaces between them come back as they were encoded, by its own
     letters.
     """
-    known = "".join(letter for letter in "abcdefghijklmnopqrstuvwxyz'" if _spells(recogniser, letter))
-    if len(known) < len("abcdefghijklmnopqrstuvwxyz") // 2:
+    known = "".join(letter for letter in LETTERS if _spells(recogniser, letter))
+    if len(known) < len(LETTERS) // 2:
         raise ModelError(
-            f"{name}: its tokenizer spells {len(known)} of the 27 signs a-z and '; expected nearly all. Take a base "
-            "for the language of the transcripts."
+            f"{name}: its tokenizer spells {len(known)} of the {len(LETTERS)} signs a-z and '; expected nearly all. "
+            "Take a base for the language of the transcripts."
         )
     words = normalise(PANGRAM).split()
     text = " ".join(kept for word in words if (kept := "".join(c for c in word if c in known)))

@@ -12,6 +12,7 @@ import unicodedata
 
 from speechpriv.models import numerals, tags, verbalise
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz'"  # all signs of normalised text, but for the space
 _SLOT = re.compile(rf"({tags.SLOT.pattern})")
 _OTHER = re.compile(r"[^a-z' ]+")
 _PARTING = re.compile(r"[\u2014\u2015\u2e3a\u00a6]|\.{2,}")  # between clauses, and what stands for a tag
