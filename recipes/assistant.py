@@ -21,7 +21,7 @@ from speechpriv.report import samples
 from speechpriv.rundir import Run
 from speechpriv.scrub import clean, surrogate
 from speechpriv.store import Summary
-from speechpriv.train import baseline, finetune, phrasebook, rehearse
+from speechpriv.train import finetune, phrasebook, rehearse
 
 
 def main(config: PipelineConfig, run_dir: Path, until: steps.Until = "report") -> None:
@@ -48,8 +48,7 @@ def main(config: PipelineConfig, run_dir: Path, until: steps.Until = "report") -
     if until == "plant":
         return
     learned = learn(run, config, training, steps.find_ledger(run, config, raw))
-    openly = baseline.BaselineConfig(train=config.train, seed=config.seed)
-    models = {"baseline": run.stage("baseline", baseline.run, openly, training), **learned}
+    models = {"baseline": steps.train_baseline(run, config, training), **learned}
     if until == "train":
         return
 

@@ -10,7 +10,6 @@ only if `anonymize.method` says so: a disguise takes away what a voice disorder 
 
 import functools
 from pathlib import Path
-from typing import Any
 
 from speechpriv import steps
 from speechpriv.anonymize import stage as anonymize
@@ -21,7 +20,7 @@ from speechpriv.config import PipelineConfig, TrainConfig
 from speechpriv.models import labelled
 from speechpriv.rundir import Run
 from speechpriv.store import Summary
-from speechpriv.train import baseline, finetune
+from speechpriv.train import finetune
 
 # For `speechpriv curve`: what is measured of each person, and what it comes to.
 MEASURE, measured, statistic = "AUROC", screening.by_person, screening.compute_auroc
@@ -78,12 +77,11 @@ def learn(run: Run, config: PipelineConfig, training: dict[str, Path], ledger: P
 def learn_openly(run: Run, config: PipelineConfig, training: dict[str, Path]) -> Summary:
     """Train without privacy. `speechpriv curve` calls it."""
     _, train = begin(run, config)
-    return run.stage("baseline", baseline.run, baseline.BaselineConfig(train=train, seed=config.seed), training)
+    return steps.train_baseline(run, config.model_copy(update={"train": train}), training)
 
 
 def begin(run: Run, config: PipelineConfig) -> tuple[str, TrainConfig]:
     """Return the base with an output layer for the labels, and the settings of a training that starts there."""
     settings = labelled.LabelledConfig(base=config.train.base, labels=config.train.labels)
-    found: Any = labelled.run(settings, {}, run.folder.stage("base"))
-    base = str(found / "model")
+    base = str(labelled.run(settings, {}, run.folder.stage("base")) / "model")
     return base, config.train.model_copy(update={"base": base})

@@ -8,8 +8,8 @@ tested, and is counted in no ledger: the figures are nobody's claim. The models 
 measured. Where published phrases would be shipped, they are decoded with.
 
 Another recipe can be drawn if it has `main(config, run_dir, until="plant")`, which leaves `plant/corpus` to train on
-and `anonymize` to test on in `private/`, and `learn`. Unless it is about words, it also has `begin(config,
-directory)` (first what it gives is the model before training), `learn_openly` (a stage as train/baseline.py),
+and `anonymize` to test on in `private/`, and `learn(run, config, training, ledger)`. Unless it is about words, it
+also has `begin(run, config)` (first what it gives is the model before training), `learn_openly(run, config, training)`,
 `measured(model, corpus, device)` (a pair of numbers for each test unit), `statistic` (one number of an array of
 pairs) and `MEASURE` (what that number is called).
 """
@@ -23,14 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from speechpriv import config as configs
-from speechpriv import corpus, progress, store
+from speechpriv import corpus, progress, steps, store
 from speechpriv.config import PipelineConfig
 from speechpriv.corpus import Corpus
 from speechpriv.models import asr, evaluate
 from speechpriv.report import tradeoff
 from speechpriv.report.tradeoff import Point
 from speechpriv.rundir import Run, RunDir
-from speechpriv.train import baseline
 
 
 def main(
@@ -100,12 +99,8 @@ def _trained(
     if epsilon < math.inf:
         learned = recipe["learn"](run, config, training, work / "ledger.sqlite")
         return {name: done / "model" if name == "model" else done.directory for name, done in learned.items()}
-    openly = recipe.get("learn_openly", _learn_openly)
+    openly = recipe.get("learn_openly", steps.train_baseline)
     return {"model": openly(run, config, training) / "model"}
-
-
-def _learn_openly(run: Run, config: PipelineConfig, training: dict[str, Path]) -> store.Summary:
-    return run.stage("baseline", baseline.run, baseline.BaselineConfig(train=config.train, seed=config.seed), training)
 
 
 def _measured(model: str, tested: Corpus, device: str, phrases: Path | None = None) -> dict[str, tuple[int, int]]:

@@ -16,7 +16,7 @@ from speechpriv.models import asr
 from speechpriv.report import page
 from speechpriv.rundir import Run, RunDir
 from speechpriv.store import Summary
-from speechpriv.train import spending
+from speechpriv.train import baseline, spending
 
 Until = Literal["prepare", "plant", "train", "audit", "export", "report"]
 
@@ -49,6 +49,12 @@ def find_ledger(run: Run, config: PipelineConfig, raw: Summary) -> Path:
     """Return the ledger of the recordings, which is to be made now if there is none."""
     lineage = corpus.read(raw.directory).lineage
     return spending.ledger_path(config, lineage, run.folder.private.parent)
+
+
+def train_baseline(run: Run, config: PipelineConfig, training: Mapping[str, Path]) -> Summary:
+    """Train the non-private baseline on the same corpus as the private model."""
+    settings = baseline.BaselineConfig(train=config.train, seed=config.seed)
+    return run.stage("baseline", baseline.run, settings, training)
 
 
 def export_bundle(
