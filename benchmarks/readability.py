@@ -6,17 +6,15 @@ Prints a Markdown table for speechpriv/, or for each folder of another project's
 """
 
 import ast
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from speechpriv.scrub.words import word_set
+
 # Imperatives that docstrings and names begin with; a word that is a noun as often is left out.
-VERBS = set(
-    re.findall(
-        r"\w+",
-        """
+VERBS = word_set("""
     accept account add adjust advance align allow announce answer append apply approximate ask
     assemble assert assign attach attack audit average balance batch begin bind block bound break
     bring build calibrate call cancel cap catch change check choose classify clean clear clip close
@@ -42,9 +40,7 @@ VERBS = set(
     tell test threshold tokenise tokenize train transcribe transform translate trim truncate try
     turn unite unpack update upload use validate verify visit vote wait walk warn weigh window wrap
     write yield zero
-""",
-    )
-)
+""")
 WIDE = 100
 
 

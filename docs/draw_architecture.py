@@ -32,7 +32,8 @@ def count_imports() -> Counter[tuple[str, str]]:
     for path in [*(ROOT / "speechpriv").rglob("*.py"), *(ROOT / "recipes").glob("*.py")]:
         inside = path.relative_to(ROOT).with_suffix("").parts
         own = find_room(inside[1:]) if inside[0] == "speechpriv" else COMPOSERS
-        found.update({(own, room) for room in _imported(path) if room != own})
+        rooms = {find_room(tuple(name.split(".")[1:])) for name in list_imports(path)}
+        found.update({(own, room) for room in rooms if room != own})
     return found
 
 
@@ -49,13 +50,15 @@ def draw() -> str:
     return "\n".join(lines)
 
 
-def _imported(path: Path) -> set[str]:
-    rooms = set()
+def list_imports(path: Path) -> set[str]:
+    """List the dotted names of what a file imports from the package; tests/contracts asks too."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "speechpriv":
-            start = tuple((node.module or "").split(".")[1:])
-            rooms |= {find_room((*start, alias.name)) for alias in node.names}
-    return rooms
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("speechpriv"):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name.startswith("speechpriv")}
+    return names
 
 
 def main() -> None:

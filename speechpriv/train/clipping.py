@@ -77,7 +77,7 @@ def clipped_sum(
     Args:
       recogniser: what learns.
       units: a list of utterances for each unit; an empty list adds nothing. Read as they are
-        needed. `Heard` ones if nothing below where they were heard is trained.
+        needed. `EncodedUtterance` ones if nothing below is trained.
       clip_norm: L2 bound on what one unit adds, over all trained parameters together; > 0 and
         finite.
       precision: of the passes; gradients are float32 and sums float64 in either. In fp32 nothing is
